@@ -1,0 +1,3 @@
+//! Runs Keelgate and its peers side by side and prints ratios.
+
+fn main() {}

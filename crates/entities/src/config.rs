@@ -1,0 +1,55 @@
+//! A whole configuration in typed form.
+
+use serde::{Deserialize, Deserializer};
+
+use crate::kinds::{
+    CaCertificate, Certificate, Consumer, KeyAuthCredential, Plugin, Route, Service, Sni, Target,
+    Upstream,
+};
+
+/// A whole configuration, decoded from the flat tables of a snapshot (`config_table` of the hybrid
+/// protocol): one list per kind, foreign keys as ids. Absent lists are empty.
+///
+/// Decoding checks types only; a control plane or the declarative parser has validated the values
+/// against the schemas before they became a snapshot.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Upstream applications.
+    #[serde(deserialize_with = "list")]
+    pub services: Vec<Service>,
+    /// Rules that lead requests to services.
+    #[serde(deserialize_with = "list")]
+    pub routes: Vec<Route>,
+    /// Known clients.
+    #[serde(deserialize_with = "list")]
+    pub consumers: Vec<Consumer>,
+    /// Plugin configurations.
+    #[serde(deserialize_with = "list")]
+    pub plugins: Vec<Plugin>,
+    /// Virtual host names that balance over targets.
+    #[serde(deserialize_with = "list")]
+    pub upstreams: Vec<Upstream>,
+    /// Addresses behind upstreams.
+    #[serde(deserialize_with = "list")]
+    pub targets: Vec<Target>,
+    /// Server certificates and client certificates with their keys.
+    #[serde(deserialize_with = "list")]
+    pub certificates: Vec<Certificate>,
+    /// Host names that select a certificate.
+    #[serde(deserialize_with = "list")]
+    pub snis: Vec<Sni>,
+    /// Trusted authorities.
+    #[serde(deserialize_with = "list")]
+    pub ca_certificates: Vec<CaCertificate>,
+    /// API keys of consumers.
+    #[serde(deserialize_with = "list")]
+    pub keyauth_credentials: Vec<KeyAuthCredential>,
+}
+
+/// `null` and an absent list both mean none.
+fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

@@ -1,0 +1,79 @@
+//! One file per kind of entity.
+
+mod ca_certificate;
+mod certificate;
+mod consumer;
+mod key_auth_credential;
+mod plugin;
+mod route;
+mod service;
+mod sni;
+mod target;
+mod upstream;
+
+pub use ca_certificate::CaCertificate;
+pub use certificate::Certificate;
+pub use consumer::Consumer;
+pub use key_auth_credential::KeyAuthCredential;
+pub use plugin::Plugin;
+pub use route::{Endpoint, PathHandling, Route};
+pub use service::Service;
+pub use sni::Sni;
+pub use target::Target;
+pub use upstream::{
+    ActiveChecks, Algorithm, HashOn, HealthChecks, PassiveChecks, Thresholds, Upstream,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// An application protocol, as services and routes name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP in clear.
+    Http,
+    /// HTTP over TLS.
+    Https,
+    /// gRPC in clear (HTTP/2).
+    Grpc,
+    /// gRPC over TLS.
+    Grpcs,
+    /// A TCP stream.
+    Tcp,
+    /// A TLS stream that the gateway terminates.
+    Tls,
+    /// A TLS stream passed on by its SNI.
+    TlsPassthrough,
+    /// UDP datagrams.
+    Udp,
+    /// WebSocket in clear.
+    Ws,
+    /// WebSocket over TLS.
+    Wss,
+}
+
+impl Protocol {
+    /// The name in the Admin API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Grpc => "grpc",
+            Self::Grpcs => "grpcs",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::TlsPassthrough => "tls_passthrough",
+            Self::Udp => "udp",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+
+    /// Whether connections with this protocol are encrypted towards the peer.
+    pub fn is_tls(self) -> bool {
+        matches!(
+            self,
+            Self::Https | Self::Grpcs | Self::Tls | Self::TlsPassthrough | Self::Wss
+        )
+    }
+}

@@ -1,0 +1,30 @@
+//! API keys of consumers (the `key-auth` plugin).
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Reference;
+
+/// An API key.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct KeyAuthCredential {
+    /// Identity.
+    pub id: Uuid,
+    /// Owner.
+    pub consumer: Reference,
+    /// The secret.
+    pub key: String,
+    /// Labels.
+    #[serde(default)]
+    pub tags: Option<Vec<String>>,
+}
+
+/// Leaves the secret out.
+impl std::fmt::Debug for KeyAuthCredential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyAuthCredential")
+            .field("id", &self.id)
+            .field("consumer", &self.consumer)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,24 @@
+//! Entity types, their schemas, defaults and validation, and the declarative format.
+//!
+//! An entity has two forms:
+//!
+//! - an [`Object`]: JSON as the Admin API and `kong.yml` carry it, checked and completed by the
+//!   schema engine ([`schema`]); this is what the control plane stores and sends;
+//! - a typed struct ([`kinds`]): what the data plane compiles. [`Config`] is a whole
+//!   configuration in typed form, decoded from the flat tables of a snapshot.
+//!
+//! Each kind of entity has one file under [`kinds`] that holds both.
+
+pub mod config;
+pub mod kinds;
+pub mod reference;
+
+pub use config::Config;
+pub use reference::Reference;
+
+/// A JSON object: an entity as the Admin API and the declarative format carry it.
+pub type Object = serde_json::Map<String, serde_json::Value>;
+
+/// The level of Kong's interfaces that this build speaks: what `GET /` reports as `version`, and
+/// what a data plane tells a control plane.
+pub const KONG_API_VERSION: &str = "3.9.1";

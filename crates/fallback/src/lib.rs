@@ -1,0 +1,1 @@
+//! Backup storage: layout, publisher, election, fetcher and history

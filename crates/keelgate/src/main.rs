@@ -1,0 +1,3 @@
+//! The `keelgate` binary: the command line and the composition of the roles.
+
+fn main() {}

@@ -1,0 +1,128 @@
+//! One request and its response on their way through the phases.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Version};
+use keelgate_entities::kinds::{Consumer, Protocol, Route, Service};
+use uuid::Uuid;
+
+/// One request and its response. The proxy fills it; plugins read and change it.
+pub struct Exchange<'r> {
+    /// 32 hexadecimal digits, unique; `X-Kong-Request-Id`.
+    pub request_id: String,
+    /// Who asks.
+    pub client: Client,
+    /// Method; a plugin may change what is sent upstream.
+    pub method: Method,
+    /// HTTP version of the request.
+    pub version: Version,
+    /// `http`, `https`, `grpc` or `grpcs`, as the client reached us (trusted headers considered).
+    pub protocol: Protocol,
+    /// Host of the request without port, as received.
+    pub host: String,
+    /// Port of the listener or of a trusted `X-Forwarded-Port`.
+    pub port: u16,
+    /// Path as received, undecoded, without the query.
+    pub raw_path: String,
+    /// Query without the question mark; a plugin may change what is sent upstream.
+    pub query: Option<String>,
+    /// Request headers; a plugin may change what is sent upstream.
+    pub headers: HeaderMap,
+    /// The whole request body, where a plugin of the chain asked for it
+    /// ([`crate::Phases::request_body`]); a plugin may change it.
+    pub request_body: Option<Bytes>,
+    /// Where the request will go.
+    pub upstream: Upstream,
+    /// The matched route; none when nothing matched.
+    pub route: Option<&'r Route>,
+    /// The matched route's service.
+    pub service: Option<&'r Service>,
+    /// Captures of the route's regular expression: named and numbered (`"1"`, …).
+    pub captures: Vec<(String, String)>,
+    /// The authenticated consumer.
+    pub consumer: Option<&'r Consumer>,
+    /// The credential that authenticated, if one did.
+    pub credential: Option<Credential<'r>>,
+    /// The response; meaningful from `header_filter` on.
+    pub response: ResponseHead,
+    /// Values that plugins hand to later plugins (`kong.ctx.shared`).
+    pub shared: Vec<(String, String)>,
+    /// Values that one plugin keeps between its own phases, by plugin name.
+    pub kept: Vec<(&'static str, Box<dyn std::any::Any + Send>)>,
+    /// Measured times.
+    pub times: Times,
+}
+
+/// The client of a request.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Address of the connection's peer.
+    pub peer: SocketAddr,
+    /// Address of the client after trusted proxies were resolved; equal to the peer's otherwise.
+    pub ip: IpAddr,
+    /// Local address of the connection.
+    pub local: SocketAddr,
+    /// TLS server name, if the client sent one.
+    pub sni: Option<String>,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+}
+
+/// What will be sent upstream, and where to.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Protocol towards the upstream.
+    pub protocol: Protocol,
+    /// Host name, address or upstream name to connect to.
+    pub host: String,
+    /// Port to connect to.
+    pub port: u16,
+    /// Path, without the query.
+    pub path: String,
+    /// `Host` header to send; none means the one that fits the target.
+    pub host_header: Option<String>,
+}
+
+/// Status and headers of the response.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    /// Status; a plugin may change it in `header_filter`.
+    pub status: StatusCode,
+    /// Headers; a plugin may change them in `header_filter`.
+    pub headers: HeaderMap,
+    /// Who made the response.
+    pub made_by: MadeBy,
+}
+
+/// Who made a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MadeBy {
+    /// The upstream.
+    Upstream,
+    /// A plugin ended the request.
+    Plugin,
+    /// The gateway, because something failed.
+    Gateway,
+}
+
+/// The credential that authenticated a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Credential<'r> {
+    /// Its id.
+    pub id: Uuid,
+    /// What `X-Credential-Identifier` names it: the username, the key's id, …
+    pub identifier: &'r str,
+}
+
+/// Measured times of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// When the request's head had been read, by the wall clock.
+    pub received_at: SystemTime,
+    /// The same by the monotonic clock.
+    pub started: Instant,
+    /// Time spent waiting for the upstream's response head.
+    pub upstream: Option<Duration>,
+}

@@ -1,0 +1,1 @@
+//! A compiled snapshot: router, plugin chains, balancers and certificates, read-only

@@ -1,0 +1,1 @@
+//! The data plane's choice of configuration

@@ -1,0 +1,1 @@
+//! Entities at rest on the control plane

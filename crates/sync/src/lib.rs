@@ -1,0 +1,1 @@
+//! Control plane to data plane over a mutually authenticated websocket
