@@ -1,1 +1,24 @@
-//! Runs whole `keelgate` processes and real servers for the end-to-end tests.
+//! Runs whole `keelgate` processes, real storages and misbehaving control planes for the
+//! end-to-end tests in `tests/`.
+//!
+//! - [`node`]: one `keelgate` process with its own prefix and ports
+//! - [`cluster`]: the shared facts of a cluster (certificate, storage) and its nodes
+//! - [`outage`]: control planes that fail in every way that the source of a data plane must survive
+//! - [`upstream`]: a real HTTP server behind the gateway
+//! - [`storage`]: the object store under test, reached directly
+//! - [`traffic`]: steady requests that count every failure
+
+pub mod cluster;
+pub mod node;
+pub mod outage;
+pub mod ports;
+pub mod storage;
+pub mod traffic;
+pub mod upstream;
+pub mod wait;
+
+pub use cluster::Cluster;
+pub use node::{Node, Role};
+pub use storage::Storage;
+pub use traffic::Traffic;
+pub use upstream::Upstream;
