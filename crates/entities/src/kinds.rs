@@ -26,6 +26,13 @@ pub use upstream::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::Schema;
+
+/// The schemas of all kinds; those that are referred to come before those that refer.
+pub(crate) fn schemas() -> Vec<Schema> {
+    vec![]
+}
+
 /// An application protocol, as services and routes name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

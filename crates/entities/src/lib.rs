@@ -9,12 +9,22 @@
 //!
 //! Each kind of entity has one file under [`kinds`] that holds both.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod config;
+pub mod declarative;
+mod error;
 pub mod kinds;
+mod lua;
 pub mod reference;
+pub mod schema;
+mod schemas;
 
 pub use config::Config;
+pub use error::ApiError;
 pub use reference::Reference;
+pub use schema::{Field, PluginSchema, Schema};
+pub use schemas::Schemas;
 
 /// A JSON object: an entity as the Admin API and the declarative format carry it.
 pub type Object = serde_json::Map<String, serde_json::Value>;

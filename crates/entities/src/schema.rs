@@ -1,0 +1,20 @@
+//! Descriptions of entities: one description yields validation, defaults and documentation.
+//!
+//! A [`Schema`] lists the [`Field`]s of a kind of entity and the [`Check`]s between them. From it
+//! follow, by the same walk for every kind and plugin:
+//!
+//! - completion: defaults, ids, time stamps, shorthands (`complete`);
+//! - validation, with the messages of Kong's Admin API (`validate`);
+//! - the merge of a partial update (`merge`);
+//! - the JSON of `GET /schemas/…` (`json`).
+
+pub mod check;
+pub mod definition;
+pub mod field;
+pub mod plugin;
+pub mod typedefs;
+
+pub use check::{Check, CheckRule};
+pub use definition::{ForeignKey, Schema, UniqueKey};
+pub use field::{Field, ITEM, OnDelete, Record, Shorthand, Type};
+pub use plugin::PluginSchema;
