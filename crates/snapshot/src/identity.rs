@@ -27,7 +27,44 @@ pub struct Identity {
     pub sha256: Digest,
 }
 
+/// Where a snapshot stands in the history of its cluster: an [`Identity`] without the digest of
+/// bytes that do not exist yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The cluster that it configures.
+    pub cluster_id: Uuid,
+    /// Counts restarts of the revision counter.
+    pub epoch: u64,
+    /// Counts committed changes within the epoch.
+    pub revision: u64,
+}
+
+/// A snapshot of another cluster than the expected one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the snapshot belongs to cluster {found}, this node to cluster {expected}")]
+pub struct ForeignCluster {
+    /// The cluster of this node.
+    pub expected: Uuid,
+    /// The cluster that the snapshot configures.
+    pub found: Uuid,
+}
+
 impl Identity {
+    /// Refuses a snapshot of another cluster.
+    ///
+    /// # Errors
+    ///
+    /// [`ForeignCluster`] names both clusters.
+    pub fn belongs_to(&self, cluster_id: Uuid) -> Result<(), ForeignCluster> {
+        if self.cluster_id == cluster_id {
+            return Ok(());
+        }
+        Err(ForeignCluster {
+            expected: cluster_id,
+            found: self.cluster_id,
+        })
+    }
+
     /// The pair that orders snapshots of one cluster.
     pub fn position(&self) -> (u64, u64) {
         (self.epoch, self.revision)
@@ -64,12 +101,22 @@ impl fmt::Debug for Digest {
 #[error("expected 64 hexadecimal digits")]
 pub struct InvalidDigest;
 
+impl Digest {
+    /// The digest of some bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+        let mut out = [0; 32];
+        out.copy_from_slice(digest.as_ref());
+        Self(out)
+    }
+}
+
 impl FromStr for Digest {
     type Err = InvalidDigest;
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         let mut digest = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(InvalidDigest);
         }
         for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {

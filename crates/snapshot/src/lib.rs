@@ -1,6 +1,32 @@
 //! Snapshots: the whole configuration of a cluster at one moment, as immutable bytes with an
 //! identity.
+//!
+//! A snapshot is one JSON document, the same bytes on the wire, in the cache of a data plane and in
+//! the fallback storage ([`document`] describes it). [`build()`] makes one from a configuration,
+//! [`Signer`] signs it with the cluster key, [`Verifier`] turns received bytes back into a
+//! [`Snapshot`] or says which check failed.
+//!
+//! The crate does no I/O and reads no clock.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod builder;
+mod config_hash;
+pub mod document;
+mod error;
+pub mod gzip;
 pub mod identity;
+mod key;
+mod signer;
+mod snapshot;
+mod statement;
+mod verifier;
 
-pub use identity::{Digest, Identity};
+pub use builder::build;
+pub use config_hash::EMPTY_CONFIG_HASH;
+pub use document::{MAX_DOCUMENT_BYTES, SCHEMA};
+pub use error::{BuildError, DecodeError, KeyError, StatementError, VerifyError};
+pub use identity::{Digest, ForeignCluster, Identity, Position};
+pub use signer::Signer;
+pub use snapshot::Snapshot;
+pub use verifier::{Verifier, accept_unsigned};

@@ -1,0 +1,96 @@
+//! From a configuration to a snapshot.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::config_hash::Hashes;
+use crate::document::{self, Claims, KIND, MAX_DOCUMENT_BYTES, Provenance, SCHEMA};
+use crate::snapshot::Parts;
+use crate::statement::Payload;
+use crate::{BuildError, Digest, Identity, Position, Signer, Snapshot};
+
+/// The members before the configuration, in the order in which they are written.
+#[derive(Serialize)]
+struct Head<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    timestamp: f64,
+    config_hash: &'a str,
+    hashes: &'a Hashes,
+    keelgate: &'a Provenance,
+}
+
+/// Makes a snapshot of a configuration (flat tables, as [`keelgate_entities`] writes them).
+///
+/// `version` is that of the software; `created_at` is cut to the millisecond.
+///
+/// # Errors
+///
+/// When the configuration is not a JSON object, is too large, or cannot be signed.
+pub fn build(
+    config_table: &impl Serialize,
+    position: Position,
+    version: &str,
+    created_at: SystemTime,
+    signer: Option<&Signer>,
+) -> Result<Snapshot, BuildError> {
+    const LAST: &[u8] = b",\"config_table\":";
+    let config = serde_json::to_string(config_table)?;
+    if !document::is_object(&config) {
+        return Err(BuildError::NotATable);
+    }
+    let created_at = document::to_millis(created_at).ok_or(BuildError::Clock)?;
+    let hashes = Hashes::of(&config)?;
+    let claims = Claims {
+        schema: SCHEMA,
+        identity: Identity {
+            cluster_id: position.cluster_id,
+            epoch: position.epoch,
+            revision: position.revision,
+            sha256: Digest::of(config.as_bytes()),
+        },
+        version: version.to_owned(),
+        created_at,
+    };
+    let payload = Payload {
+        claims,
+        config_hash: hashes.config.clone(),
+    };
+    let statement = signer.map(|signer| signer.state(&payload)).transpose()?;
+    let signed = statement.is_some();
+    let keelgate = Provenance {
+        claims: payload.claims,
+        statement,
+    };
+    let head = serde_json::to_vec(&Head {
+        kind: KIND,
+        timestamp: created_at as f64 / 1000.0,
+        config_hash: &payload.config_hash,
+        hashes: &hashes,
+        keelgate: &keelgate,
+    })?;
+    let open = head.strip_suffix(b"}").unwrap_or(&head);
+    let bytes = open.len() + LAST.len() + config.len() + 1;
+    if bytes > MAX_DOCUMENT_BYTES {
+        let limit = MAX_DOCUMENT_BYTES;
+        return Err(BuildError::TooLarge { bytes, limit });
+    }
+    let mut document = Vec::with_capacity(bytes);
+    document.extend_from_slice(open);
+    document.extend_from_slice(LAST);
+    let start = document.len();
+    document.extend_from_slice(config.as_bytes());
+    document.push(b'}');
+    drop(config);
+    let text = document::text(Bytes::from(document)).map_err(|_| BuildError::NotATable)?;
+    let config = text.slice_ref(&text[start..text.len() - 1]);
+    Ok(Snapshot::new(Parts {
+        document: text,
+        config,
+        claims: keelgate.claims,
+        config_hash: payload.config_hash,
+        signed,
+    }))
+}

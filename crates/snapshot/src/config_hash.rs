@@ -1,0 +1,326 @@
+//! Kong's hash of a configuration.
+//!
+//! Data planes tell their control plane with this hash what they run, so both kinds of control
+//! plane must compute the same one. The text under the hash is never built: values are fed to MD5
+//! while they are parsed, one entity in memory at a time.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+
+use md5::{Digest as _, Md5};
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// What stands for the hash of nothing: a data plane without configuration reports it.
+pub const EMPTY_CONFIG_HASH: &str = "00000000000000000000000000000000";
+
+/// A text longer than this is replaced by its own digest before the next value is added.
+const FOLD_ABOVE_BYTES: usize = 1_000_000;
+
+/// A list of up to this many items has no separator after the last.
+const SHORT_LIST: usize = 5;
+
+/// The collections that have a hash of their own, in the order in which they enter the whole.
+const PARTS: [&str; 5] = ["routes", "services", "plugins", "upstreams", "targets"];
+
+/// Hash of a configuration and of those of its parts that Kong's data planes compare one by one.
+#[derive(Debug, Serialize)]
+pub(crate) struct Hashes {
+    pub(crate) config: String,
+    routes: String,
+    services: String,
+    plugins: String,
+    upstreams: String,
+    targets: String,
+}
+
+impl Hashes {
+    /// Hashes the value of `config_table`, a JSON object.
+    pub(crate) fn of(config_table: &str) -> serde_json::Result<Self> {
+        let mut collections: BTreeMap<Cow<'_, str>, &RawValue> =
+            serde_json::from_str::<Collections<'_>>(config_table)?.0;
+        let mut whole = Md5::new();
+        let mut parts = PARTS.map(|_| EMPTY_CONFIG_HASH.to_owned());
+        for (name, hash) in PARTS.iter().zip(&mut parts) {
+            if let Some(collection) = collections.remove(*name) {
+                let mut text = Text::default();
+                text.collection(collection)?;
+                *hash = text.finish();
+            }
+            whole.update(hash.as_bytes());
+        }
+        let mut rest = Text::default();
+        if collections.is_empty() {
+            rest.put(b"{}");
+        }
+        for (name, collection) in &collections {
+            rest.put(name.as_bytes());
+            rest.put(b":");
+            rest.collection(collection)?;
+            rest.put(b";");
+        }
+        whole.update(rest.finish().as_bytes());
+        let [routes, services, plugins, upstreams, targets] = parts;
+        Ok(Self {
+            config: hex(&whole.finalize()),
+            routes,
+            services,
+            plugins,
+            upstreams,
+            targets,
+        })
+    }
+}
+
+/// The members of `config_table`, borrowed where no escape prevents it.
+struct Collections<'a>(BTreeMap<Cow<'a, str>, &'a RawValue>);
+
+impl<'de> Deserialize<'de> for Collections<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Collections<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of collections")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some((Key(name), value)) = map.next_entry()? {
+                    members.insert(name, value);
+                }
+                Ok(Collections(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// The text under one hash.
+#[derive(Default)]
+struct Text {
+    md5: Md5,
+    length: usize,
+}
+
+impl Text {
+    fn put(&mut self, bytes: &[u8]) {
+        self.md5.update(bytes);
+        self.length += bytes.len();
+    }
+
+    /// What happens before each value.
+    fn fold(&mut self) {
+        if self.length > FOLD_ABOVE_BYTES {
+            let digest = self.md5.finalize_reset();
+            self.length = 0;
+            self.put(&digest);
+        }
+    }
+
+    fn finish(self) -> String {
+        hex(&self.md5.finalize())
+    }
+
+    /// A member of `config_table`: a list of entities is parsed one entity at a time.
+    fn collection(&mut self, value: &RawValue) -> serde_json::Result<()> {
+        let json = value.get();
+        if json.starts_with('[') {
+            self.fold();
+            let mut deserializer = serde_json::Deserializer::from_str(json);
+            deserializer.deserialize_seq(Entities(self))
+        } else {
+            self.value(&serde_json::from_str(json)?);
+            Ok(())
+        }
+    }
+
+    fn value(&mut self, value: &Value<'_>) {
+        self.fold();
+        match value {
+            Value::Null => self.put(b"/null/"),
+            Value::Bool(true) => self.put(b"true"),
+            Value::Bool(false) => self.put(b"false"),
+            Value::Number(number) => self.put(lua_number(*number).as_bytes()),
+            Value::String(text) => self.put(text.as_bytes()),
+            Value::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.separator(index);
+                    self.value(item);
+                }
+                self.end_of_list(items.len());
+            }
+            Value::Object(members) if members.is_empty() => self.put(b"{}"),
+            Value::Object(members) => {
+                for (index, (name, value)) in members.iter().enumerate() {
+                    // Of members with one name, the last counts.
+                    if members.get(index + 1).is_some_and(|next| next.0 == *name) {
+                        continue;
+                    }
+                    self.put(name.as_bytes());
+                    self.put(b":");
+                    self.value(value);
+                    self.put(b";");
+                }
+            }
+        }
+    }
+
+    fn separator(&mut self, index: usize) {
+        if index > 0 {
+            self.put(b";");
+        }
+    }
+
+    fn end_of_list(&mut self, length: usize) {
+        if length == 0 {
+            self.put(b"{}");
+        } else if length > SHORT_LIST {
+            self.put(b";");
+        }
+    }
+}
+
+/// Adds a list of entities to the text while it is parsed.
+struct Entities<'t>(&'t mut Text);
+
+impl<'de> Visitor<'de> for Entities<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of entities")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let mut length = 0;
+        while let Some(entity) = list.next_element::<Value<'de>>()? {
+            self.0.separator(length);
+            self.0.value(&entity);
+            length += 1;
+        }
+        self.0.end_of_list(length);
+        Ok(())
+    }
+}
+
+/// A JSON value that borrows its texts; members are sorted by name.
+enum Value<'a> {
+    Null,
+    Bool(bool),
+    Number(f64),
+    String(Cow<'a, str>),
+    List(Vec<Value<'a>>),
+    Object(Vec<(Cow<'a, str>, Value<'a>)>),
+}
+
+/// The name of a member.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(name) => Ok(Self(name)),
+            _ => Err(serde::de::Error::custom("the name of a member is no text")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Value<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value<'de>, E> {
+        Ok(Value::Bool(value))
+    }
+
+    // Lua has one type of number, a double.
+    fn visit_i64<E>(self, value: i64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(value as f64))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(value as f64))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(value))
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Value<'de>, E> {
+        Ok(Value::String(Cow::Borrowed(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value<'de>, E> {
+        Ok(Value::String(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value<'de>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
+        let mut members = Vec::new();
+        while let Some((Key(name), value)) = map.next_entry()? {
+            members.push((name, value));
+        }
+        members.sort_by(|left, right| left.0.cmp(&right.0));
+        Ok(Value::Object(members))
+    }
+}
+
+/// A number as Lua writes it: `printf("%.14g")`.
+fn lua_number(number: f64) -> String {
+    const DIGITS: i32 = 14;
+    if number == number.trunc() && number.abs() < 1e14 {
+        return format!("{number:.0}");
+    }
+    let scientific = format!("{number:.*e}", (DIGITS - 1) as usize);
+    let Some((mantissa, exponent)) = scientific.split_once('e') else {
+        return scientific;
+    };
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if (-4..DIGITS).contains(&exponent) {
+        let fixed = format!("{number:.*}", (DIGITS - 1 - exponent) as usize);
+        return trim_fraction(&fixed).to_owned();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trim_fraction(mantissa), exponent.abs())
+}
+
+fn trim_fraction(text: &str) -> &str {
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        text
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

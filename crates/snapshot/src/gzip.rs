@@ -1,0 +1,76 @@
+//! Compression of documents for the wire.
+
+use std::io::{self, Read as _, Write as _};
+
+use bytes::Bytes;
+use flate2::bufread::GzDecoder;
+use flate2::{Compression, GzBuilder};
+
+/// Deflate never compresses better than this.
+const MAX_RATIO: usize = 1032;
+
+/// The operating system in a gzip header: Unix.
+const UNIX: u8 = 3;
+
+/// Bytes that cannot be decompressed.
+#[derive(Debug, thiserror::Error)]
+pub enum GzipError {
+    /// Not gzip, damaged, or cut off.
+    #[error("not a whole gzip stream: {0}")]
+    Damaged(#[source] io::Error),
+    /// A bomb, or a configuration beyond all limits.
+    #[error("decompresses to more than the limit of {limit} bytes")]
+    TooLarge {
+        /// The limit that the caller set.
+        limit: usize,
+    },
+    /// Something follows the stream.
+    #[error("{bytes} bytes follow the end of the gzip stream")]
+    Trailing {
+        /// How many.
+        bytes: usize,
+    },
+}
+
+/// Compresses a document.
+pub fn compress(document: &[u8]) -> Bytes {
+    let buffer = Vec::with_capacity(document.len() / 8 + 64);
+    let mut encoder = GzBuilder::new()
+        .operating_system(UNIX)
+        .write(buffer, Compression::default());
+    let compressed = encoder
+        .write_all(document)
+        .and_then(|()| encoder.finish())
+        .expect("writing to a Vec does not fail");
+    Bytes::from(compressed)
+}
+
+/// Decompresses at most `limit` bytes.
+///
+/// # Errors
+///
+/// When the input is not one whole gzip stream, or has more in it.
+pub fn decompress(compressed: &[u8], limit: usize) -> Result<Bytes, GzipError> {
+    let mut decoder = GzDecoder::new(compressed);
+    let mut document = Vec::with_capacity(expected_length(compressed).min(limit));
+    decoder
+        .by_ref()
+        .take(limit as u64 + 1)
+        .read_to_end(&mut document)
+        .map_err(GzipError::Damaged)?;
+    if document.len() > limit {
+        return Err(GzipError::TooLarge { limit });
+    }
+    match decoder.into_inner().len() {
+        0 => Ok(Bytes::from(document)),
+        bytes => Err(GzipError::Trailing { bytes }),
+    }
+}
+
+/// The length that the trailer claims, as far as it can be true: saves copies while growing.
+fn expected_length(compressed: &[u8]) -> usize {
+    let claimed = compressed
+        .last_chunk::<4>()
+        .map_or(0, |trailer| u32::from_le_bytes(*trailer) as usize);
+    claimed.min(compressed.len().saturating_mul(MAX_RATIO))
+}

@@ -1,0 +1,87 @@
+//! A snapshot in memory.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use keelgate_entities::Config;
+
+use crate::document::Claims;
+use crate::{DecodeError, Identity};
+
+/// The whole configuration of a cluster at one moment: immutable, verified, cheap to clone.
+#[derive(Clone)]
+pub struct Snapshot(Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) document: ByteString,
+    /// The value of `config_table`: a slice of `document`.
+    pub(crate) config: ByteString,
+    pub(crate) claims: Claims,
+    pub(crate) config_hash: String,
+    pub(crate) signed: bool,
+}
+
+impl Snapshot {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// What tells it from other snapshots.
+    pub fn identity(&self) -> &Identity {
+        &self.0.claims.identity
+    }
+
+    /// The whole document, as it goes over the wire (compressed), to disk and to the storage.
+    pub fn document(&self) -> &Bytes {
+        self.0.document.as_bytes()
+    }
+
+    /// The configuration: the exact bytes over which the identity's digest goes.
+    pub fn config_json(&self) -> &str {
+        &self.0.config
+    }
+
+    /// Kong's hash of the configuration: 32 characters, hexadecimal when this software made it.
+    pub fn config_hash(&self) -> &str {
+        &self.0.config_hash
+    }
+
+    /// Version of the software that made it; empty when a Kong control plane made it.
+    pub fn version(&self) -> &str {
+        &self.0.claims.version
+    }
+
+    /// When it was made, by the clock of its maker; precise to the millisecond.
+    pub fn created_at(&self) -> SystemTime {
+        self.0.claims.created_at()
+    }
+
+    /// Whether it carries a statement that was signed or verified by this process.
+    pub fn is_signed(&self) -> bool {
+        self.0.signed
+    }
+
+    /// The configuration in typed form.
+    ///
+    /// # Errors
+    ///
+    /// When an entity has a type that this build does not know; says where.
+    pub fn decode(&self) -> Result<Config, DecodeError> {
+        Ok(serde_json::from_str(self.config_json())?)
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    /// The configuration holds secrets and is left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("identity", self.identity())
+            .field("config_hash", &self.0.config_hash)
+            .field("bytes", &self.0.document.len())
+            .field("signed", &self.0.signed)
+            .finish_non_exhaustive()
+    }
+}

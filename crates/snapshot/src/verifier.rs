@@ -1,0 +1,290 @@
+//! From received bytes to a snapshot, or the check that failed.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use uuid::Uuid;
+use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage};
+
+use crate::config_hash::Hashes;
+use crate::document::{self, Claims, Document, Provenance};
+use crate::key::{self, PublicKey};
+use crate::snapshot::Parts;
+use crate::statement::{self, Payload, Statement};
+use crate::{Digest, Identity, KeyError, Snapshot, StatementError, VerifyError};
+
+/// Whom to believe about snapshots.
+pub struct Verifier(Trust);
+
+enum Trust {
+    /// Certificates of the cluster: thumbprint and key.
+    Shared(Vec<(String, PublicKey)>),
+    Authority {
+        anchors: Vec<TrustAnchor<'static>>,
+        server_name: Option<ServerName<'static>>,
+    },
+}
+
+impl Verifier {
+    /// Believes the holder of the cluster certificate (`cluster_mtls = shared`). Several
+    /// certificates in the text are each good, so that one can be exchanged for another.
+    ///
+    /// # Errors
+    ///
+    /// When the text holds no certificate or one whose key cannot sign snapshots.
+    pub fn shared(cert_pem: &str) -> Result<Self, KeyError> {
+        let keys = key::certificates(cert_pem)?
+            .iter()
+            .map(|certificate| {
+                Ok((
+                    statement::thumbprint(certificate),
+                    PublicKey::of(certificate)?,
+                ))
+            })
+            .collect::<Result<_, KeyError>>()?;
+        Ok(Self(Trust::Shared(keys)))
+    }
+
+    /// Believes servers with a certificate that the authority issued (`cluster_mtls = pki`).
+    ///
+    /// The certificate must have been valid when the snapshot was made: one that expires during
+    /// an outage does not take the last configuration with it.
+    ///
+    /// # Errors
+    ///
+    /// When the text holds no certificate or one that cannot be an authority.
+    pub fn authority(ca_pem: &str) -> Result<Self, KeyError> {
+        let anchors = key::certificates(ca_pem)?
+            .iter()
+            .map(|certificate| {
+                webpki::anchor_from_trusted_cert(certificate)
+                    .map(|anchor| anchor.to_owned())
+                    .map_err(|error| KeyError::Certificate(error.to_string()))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self(Trust::Authority {
+            anchors,
+            server_name: None,
+        }))
+    }
+
+    /// Believes only servers of this name (`cluster_server_name`), where an authority issues
+    /// certificates to others too. Without effect on a shared certificate.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a DNS name or an address.
+    pub fn with_server_name(self, name: &str) -> Result<Self, KeyError> {
+        let name = ServerName::try_from(name.to_owned())
+            .map_err(|_| KeyError::Certificate(format!("`{name}` is not a server name")))?;
+        Ok(Self(match self.0 {
+            Trust::Authority { anchors, .. } => Trust::Authority {
+                anchors,
+                server_name: Some(name),
+            },
+            shared @ Trust::Shared(_) => shared,
+        }))
+    }
+
+    /// Accepts a snapshot that a trusted holder of a key signed, whole and unchanged.
+    ///
+    /// Whether it belongs to the cluster ([`Identity::belongs_to`]) and is newer than what is
+    /// served is for the caller to decide.
+    ///
+    /// # Errors
+    ///
+    /// Says which check failed. An unsigned document is refused.
+    pub fn verify(&self, document: Bytes) -> Result<Snapshot, VerifyError> {
+        let text = document::text(document)?;
+        let parsed = Document::parse(&text)?;
+        let config_hash = parsed.config_hash.ok_or(VerifyError::Unsigned)?;
+        let Some(Provenance {
+            claims,
+            statement: Some(statement),
+        }) = parsed.keelgate
+        else {
+            return Err(VerifyError::Unsigned);
+        };
+        claims.check_schema()?;
+        let signed = self.believe(Statement::parse(&statement)?)?;
+        let payload = Payload {
+            claims,
+            config_hash,
+        };
+        compare(&payload, &signed)?;
+        let config = text.slice_ref(parsed.config_table.get());
+        check_digest(&signed.claims, &config)?;
+        Ok(Snapshot::new(Parts {
+            config,
+            document: text,
+            claims: signed.claims,
+            config_hash: signed.config_hash,
+            signed: true,
+        }))
+    }
+
+    fn believe(&self, statement: Statement<'_>) -> Result<Payload, StatementError> {
+        match &self.0 {
+            Trust::Shared(keys) => {
+                let found = statement.thumbprint();
+                let Some((_, key)) = keys.iter().find(|(own, _)| own == found) else {
+                    return Err(StatementError::WrongCertificate {
+                        found: found.chars().take(64).collect(),
+                    });
+                };
+                statement.verify(key)
+            }
+            Trust::Authority {
+                anchors,
+                server_name,
+            } => {
+                let chain = statement.chain()?;
+                let Some((own, intermediates)) = chain.split_first() else {
+                    return Err(StatementError::NoChain);
+                };
+                let at = Duration::from_millis(statement.payload.claims.created_at);
+                trust(own, intermediates, anchors, server_name.as_ref(), at)?;
+                let key =
+                    PublicKey::of(own).map_err(|error| StatementError::Key(error.to_string()))?;
+                statement.verify(&key)
+            }
+        }
+    }
+}
+
+/// Follows the chain to one of the anchors, as of a time since 1970.
+fn trust(
+    own: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    anchors: &[TrustAnchor<'_>],
+    server_name: Option<&ServerName<'_>>,
+    at: Duration,
+) -> Result<(), StatementError> {
+    let untrusted = |error: webpki::Error| StatementError::Untrusted(error.to_string());
+    let certificate = EndEntityCert::try_from(own).map_err(untrusted)?;
+    // A control plane is a server to its data planes: where an authority tells servers from
+    // clients, a data plane cannot sign.
+    certificate
+        .verify_for_usage(
+            ALL_VERIFICATION_ALGS,
+            anchors,
+            intermediates,
+            UnixTime::since_unix_epoch(at),
+            KeyUsage::server_auth(),
+            None,
+            None,
+        )
+        .map_err(untrusted)?;
+    if let Some(name) = server_name {
+        certificate
+            .verify_is_valid_for_subject_name(name)
+            .map_err(untrusted)?;
+    }
+    Ok(())
+}
+
+/// Names the first member that differs from what was signed.
+fn compare(found: &Payload, signed: &Payload) -> Result<(), VerifyError> {
+    let (left, right) = (&found.claims, &signed.claims);
+    let members = [
+        ("identity", left.identity == right.identity),
+        ("version", left.version == right.version),
+        ("created_at", left.created_at == right.created_at),
+        ("schema", left.schema == right.schema),
+        ("config_hash", found.config_hash == signed.config_hash),
+    ];
+    match members.into_iter().find(|(_, same)| !same) {
+        Some((member, _)) => Err(VerifyError::Tampered { member }),
+        None => Ok(()),
+    }
+}
+
+fn check_digest(claims: &Claims, config: &str) -> Result<(), VerifyError> {
+    let found = Digest::of(config.as_bytes());
+    let expected = claims.identity.sha256;
+    if found != expected {
+        return Err(VerifyError::DigestMismatch { expected, found });
+    }
+    Ok(())
+}
+
+/// Accepts a snapshot without a proof of its own, from a sender that proved itself: a Kong control
+/// plane over mutual TLS, or a declarative file of this node.
+///
+/// A document of Kong has no identity: it gets epoch 0, its time stamp in milliseconds as
+/// revision, and the cluster that its parameters name (or none: the nil UUID). A statement that is
+/// there is not looked at.
+///
+/// # Errors
+///
+/// Says which check failed.
+pub fn accept_unsigned(document: Bytes) -> Result<Snapshot, VerifyError> {
+    let text = document::text(document)?;
+    let parsed = Document::parse(&text)?;
+    let config = text.slice_ref(parsed.config_table.get());
+    let claims = match parsed.keelgate {
+        Some(Provenance { claims, .. }) => {
+            claims.check_schema()?;
+            check_digest(&claims, &config)?;
+            claims
+        }
+        None => foreign_claims(&config, parsed.timestamp)?,
+    };
+    let config_hash = match parsed.config_hash {
+        Some(hash) => hash,
+        None => Hashes::of(&config).map_err(VerifyError::Malformed)?.config,
+    };
+    Ok(Snapshot::new(Parts {
+        config,
+        document: text,
+        claims,
+        config_hash,
+        signed: false,
+    }))
+}
+
+/// What a document of Kong tells about itself.
+fn foreign_claims(config: &str, timestamp: Option<f64>) -> Result<Claims, VerifyError> {
+    #[derive(serde::Deserialize)]
+    struct Table {
+        #[serde(default)]
+        parameters: Option<Vec<Parameter>>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Parameter {
+        key: Option<String>,
+        value: Option<String>,
+    }
+    let table: Table = serde_json::from_str(config).map_err(VerifyError::Malformed)?;
+    let cluster_id = table
+        .parameters
+        .unwrap_or_default()
+        .into_iter()
+        .find(|parameter| parameter.key.as_deref() == Some("cluster_id"))
+        .and_then(|parameter| parameter.value?.parse().ok())
+        .unwrap_or(Uuid::nil());
+    // The cast saturates, so that no time stamp can overflow.
+    let created_at = (timestamp.unwrap_or_default() * 1000.0).round() as u64;
+    Ok(Claims {
+        schema: document::SCHEMA,
+        identity: Identity {
+            cluster_id,
+            epoch: 0,
+            revision: created_at,
+            sha256: Digest::of(config.as_bytes()),
+        },
+        version: String::new(),
+        created_at,
+    })
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Trust::Shared(_) => "Verifier::Shared",
+            Trust::Authority { .. } => "Verifier::Authority",
+        })
+    }
+}
