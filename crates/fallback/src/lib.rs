@@ -1,1 +1,25 @@
-//! Backup storage: layout, publisher, election, fetcher and history
+//! Backup storage: the layout of its objects, the elected publisher that writes them, and the
+//! fetcher that a newborn data plane reads them with.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `location` | `s3://…`, `file:///…`, and lists of them |
+//! | `storage` | one trait of conditional reads and writes; S3 and directory |
+//! | `layout` | the keys of one version of the software |
+//!
+//! The protocol is written down in `docs/rfcs/0001-fallback-storage.md`.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod backoff;
+mod layout;
+mod location;
+mod storage;
+
+pub use backoff::Backoff;
+pub use layout::{HistoryName, Layout};
+pub use location::{Location, LocationError};
+pub use storage::{
+    Answer, ErrorKind, LIST_LIMIT, Object, Operation, S3Settings, Storage, StorageError,
+    StorageSettings, TimeOuts, Version, open,
+};

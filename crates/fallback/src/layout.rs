@@ -1,0 +1,150 @@
+//! Where the objects of one version of the software lie below a location.
+
+use keelgate_snapshot::Identity;
+use uuid::Uuid;
+
+/// The keys of one version: `VERSION/config.json`, `VERSION/history/…`, `VERSION/election/…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    version: String,
+}
+
+/// What the name of a history object tells without reading it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HistoryName {
+    /// Epoch and revision, which order the names of one cluster.
+    pub position: (u64, u64),
+    /// The first digits of the digest.
+    pub hash: String,
+}
+
+impl Layout {
+    /// The layout of `version`, such as `0.1.0`.
+    pub fn new(version: impl Into<String>) -> Self {
+        Self {
+            version: version.into(),
+        }
+    }
+
+    /// The version that it belongs to.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The newest good snapshot.
+    pub fn config(&self) -> String {
+        format!("{}/config.json", self.version)
+    }
+
+    /// The folder of the history.
+    pub fn history_folder(&self) -> String {
+        format!("{}/history", self.version)
+    }
+
+    /// The immutable copy of one snapshot.
+    pub fn history(&self, identity: &Identity) -> String {
+        format!("{}/history/{identity}.json", self.version)
+    }
+
+    /// The history object that a listed name belongs to.
+    pub fn history_named(&self, name: &HistoryName) -> String {
+        format!("{}/history/{name}", self.version)
+    }
+
+    /// The lease of the leader.
+    pub fn lease(&self) -> String {
+        format!("{}/election/lease.json", self.version)
+    }
+
+    /// The registering file of a node.
+    pub fn registration(&self, node: Uuid) -> String {
+        format!("{}/election/{node}", self.version)
+    }
+
+    /// The first number of the version: versions that share it can read each other's snapshots.
+    pub fn major(&self) -> Option<u64> {
+        major(&self.version)
+    }
+}
+
+/// The first number of a version such as `1.20.3`; nothing for names that are no version.
+pub(crate) fn major(version: &str) -> Option<u64> {
+    let (major, rest) = version.split_once('.')?;
+    rest.starts_with(|c: char| c.is_ascii_digit())
+        .then(|| major.parse().ok())?
+}
+
+impl HistoryName {
+    /// Reads `EPOCH-REVISION-HASH.json`; nothing for other names.
+    pub fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.strip_suffix(".json")?.splitn(3, '-');
+        let position = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let hash = parts.next()?;
+        let hexadecimal = !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        hexadecimal.then(|| Self {
+            position,
+            hash: hash.to_owned(),
+        })
+    }
+
+    /// Whether it is the name of `identity`.
+    pub fn is_of(&self, identity: &Identity) -> bool {
+        self.position == identity.position() && identity.sha256.to_string().starts_with(&self.hash)
+    }
+}
+
+impl std::fmt::Display for HistoryName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (epoch, revision) = self.position;
+        write!(f, "{epoch}-{revision}-{}.json", self.hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keelgate_snapshot::Digest;
+
+    #[test]
+    fn a_history_key_tells_its_identity() {
+        let identity = Identity {
+            cluster_id: Uuid::nil(),
+            epoch: 2,
+            revision: 17,
+            sha256: Digest([0xab; 32]),
+        };
+        let key = Layout::new("0.1.0").history(&identity);
+        assert_eq!(key, "0.1.0/history/2-17-abababababab.json");
+        let name = HistoryName::parse("2-17-abababababab.json").unwrap();
+        assert!(name.is_of(&identity));
+        assert_eq!(Layout::new("0.1.0").history_named(&name), key);
+    }
+
+    #[test]
+    fn history_names_are_ordered_by_number_not_by_text() {
+        let old = HistoryName::parse("1-9-aa.json").unwrap();
+        let new = HistoryName::parse("1-10-00.json").unwrap();
+        assert!(old < new);
+    }
+
+    #[test]
+    fn other_names_are_no_history() {
+        for name in [
+            "config.json",
+            "1-2.json",
+            "1-x-aa.json",
+            "1-2-zz.json",
+            "1-2-aa",
+            "-1-2-aa.json",
+        ] {
+            assert_eq!(HistoryName::parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_major_number_is_read_from_versions_only() {
+        assert_eq!(major("12.0.1-rc.1"), Some(12));
+        assert_eq!(major("tmp"), None);
+        assert_eq!(major("1.x"), None);
+    }
+}
