@@ -1,1 +1,31 @@
-//! Entities at rest on the control plane
+//! Entities at rest on the control plane.
+//!
+//! - [`store`]: the [`Store`] trait, what every implementation offers;
+//! - [`transaction`]: the view of a transaction that a piece of work gets, with the schemas'
+//!   uniqueness and foreign keys enforced on every write;
+//! - [`rows`]: what a backend has to bring for that (rows in, rows out, no rules);
+//! - [`index`]: the unique keys, references and tags that rows are found by;
+//! - [`sqlite`]: the embedded database of a control plane;
+//! - [`memory`]: the read-only store of a node without a database.
+//!
+//! Every committed write makes one new revision; [`Store::subscribe`] tells of it.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod error;
+pub mod index;
+pub mod memory;
+mod offset;
+pub mod rows;
+pub mod sqlite;
+pub mod store;
+pub mod transaction;
+
+pub use error::StoreError;
+pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
+pub use store::{
+    Answer, Import, Key, Page, PageRequest, Parent, Position, Store, StoreExt, TagFilter, TagPage,
+    TaggedEntity, Work,
+};
+pub use transaction::Transaction;

@@ -1,0 +1,87 @@
+//! What can go wrong with a store.
+
+use std::path::PathBuf;
+
+use keelgate_entities::ApiError;
+
+/// Why a store could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The request breaks a rule of the schemas (or asks for what is not there); nothing was
+    /// written. Carries the body that the Admin API answers with.
+    #[error("{}", .0.message)]
+    Rejected(ApiError),
+    /// The store takes no writes: its content comes from a declarative configuration.
+    #[error("the configuration is declarative: change the file, or POST /config")]
+    ReadOnly,
+    /// The file is no database, or a damaged one.
+    #[error(
+        "{path} is damaged or is not a database ({reason}): restore it from a copy, or move it \
+         away and import the last export with `keelgate config db_import`"
+    )]
+    Corrupt {
+        /// The database file.
+        path: PathBuf,
+        /// What the check found.
+        reason: String,
+    },
+    /// The file is a database of another program.
+    #[error("{path} is a database of another program: choose another file")]
+    Foreign {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// A newer version wrote the file.
+    #[error(
+        "{path} has database schema {found}, and this version knows up to {supported}: start the \
+         version that wrote it, or a newer one"
+    )]
+    NewerSchema {
+        /// The database file.
+        path: PathBuf,
+        /// The schema version in the file.
+        found: i64,
+        /// The newest schema version that this build knows.
+        supported: i64,
+    },
+    /// The file cannot be created or opened.
+    #[error("cannot open the database {path}: {source}")]
+    Open {
+        /// The database file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The database refused a statement (disk full, locked by another process, I/O error).
+    #[error("database error: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// A stored entity is not a JSON object.
+    #[error("the stored entity {kind} {id} is not readable: {source}")]
+    Unreadable {
+        /// Its collection.
+        kind: String,
+        /// Its id.
+        id: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The schemas do not know this kind of entity.
+    #[error("no entity named '{0}'")]
+    UnknownKind(String),
+    /// An entity came without the `id` that the schemas give to each.
+    #[error("an entity of '{0}' has no id")]
+    MissingId(String),
+    /// A piece of work panicked; it was rolled back.
+    #[error("a write failed on an internal error and was rolled back")]
+    Aborted,
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl From<ApiError> for StoreError {
+    fn from(error: ApiError) -> Self {
+        Self::Rejected(error)
+    }
+}

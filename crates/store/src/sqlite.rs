@@ -1,0 +1,163 @@
+//! The embedded store: one SQLite file.
+//!
+//! - One thread owns the only connection that writes; work queues up to it, so that no writer ever
+//!   waits for a lock of this process, and a transaction can read, decide and write undisturbed.
+//! - Reads run on connections of their own, on the runtime's blocking threads. In write-ahead mode
+//!   they neither wait for the writer nor make it wait, and each sees one revision.
+
+mod layout;
+mod open;
+mod read;
+mod write;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use keelgate_entities::declarative::Table;
+use keelgate_entities::{Object, Schemas};
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use crate::index::unique_value;
+use crate::store::check_size;
+use crate::transaction::schema;
+use crate::{
+    Answer, Key, Page, PageRequest, Position, Store, StoreError, TagPage, Work,
+};
+use writer::Writer;
+
+/// Idle reading connections that are kept for the next read.
+const IDLE_READERS: usize = 4;
+
+/// A store in one SQLite file.
+pub struct SqliteStore {
+    path: PathBuf,
+    schemas: Arc<Schemas>,
+    writer: Writer,
+    // A std mutex: held for a push or a pop, never across a wait.
+    idle: Arc<Mutex<Vec<Connection>>>,
+    revision: watch::Receiver<u64>,
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it (readable by its owner alone: it holds private keys).
+    ///
+    /// Blocks; meant for start.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Open`], [`StoreError::Corrupt`], [`StoreError::Foreign`] or
+    /// [`StoreError::NewerSchema`] say what is wrong with the file and how to mend it.
+    pub fn open(path: &Path, schemas: Arc<Schemas>) -> Result<Self, StoreError> {
+        let connection = open::open_for_writing(path)?;
+        let position = read::position(&connection)?;
+        let (publish, revision) = watch::channel(position.revision);
+        let writer = Writer::start(connection, Arc::clone(&schemas), publish, path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            schemas,
+            writer,
+            idle: Arc::default(),
+            revision,
+        })
+    }
+
+    /// Runs a read on a connection of its own, inside one read transaction.
+    fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<'_, T> {
+        let path = self.path.clone();
+        let pool = Arc::clone(&self.idle);
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || {
+                let idle = pool.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let mut connection = match idle {
+                    Some(connection) => connection,
+                    None => open::open_for_reading(&path)?,
+                };
+                let answer = query(&*connection.transaction()?)?;
+                let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
+                if pool.len() < IDLE_READERS {
+                    pool.push(connection);
+                }
+                Ok(answer)
+            })
+            .await
+            .unwrap_or(Err(StoreError::Aborted))
+        })
+    }
+}
+
+impl Store for SqliteStore {
+    fn schemas(&self) -> &Arc<Schemas> {
+        &self.schemas
+    }
+
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
+    fn get(&self, kind: &str, key: Key) -> Answer<'_, Option<Object>> {
+        if let Err(error) = schema(&self.schemas, kind) {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        let kind = kind.to_owned();
+        self.read(move |connection| match key {
+            Key::Id(id) => read::get(connection, &kind, &id),
+            Key::Unique { name, values } => {
+                match read::owner(connection, &kind, &name, &unique_value(values))? {
+                    Some(id) => read::get(connection, &kind, &id),
+                    None => Ok(None),
+                }
+            }
+        })
+    }
+
+    fn page(&self, kind: &str, request: PageRequest) -> Answer<'_, Page> {
+        if let Err(error) = schema(&self.schemas, kind).and(check_size(request.size)) {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        let kind = kind.to_owned();
+        self.read(move |connection| read::page(connection, &kind, &request))
+    }
+
+    fn tagged(
+        &self,
+        tag: Option<String>,
+        size: usize,
+        offset: Option<String>,
+    ) -> Answer<'_, TagPage> {
+        if let Err(error) = check_size(size) {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        self.read(move |connection| {
+            read::tagged(connection, tag.as_deref(), size, offset.as_deref())
+        })
+    }
+
+    fn transact(&self, work: Work) -> Answer<'_, u64> {
+        Box::pin(self.writer.run(work))
+    }
+
+    fn export(&self) -> Answer<'_, (Position, Table)> {
+        let schemas = Arc::clone(&self.schemas);
+        self.read(move |connection| {
+            let entities = schemas
+                .kinds()
+                .iter()
+                .map(|schema| Ok((schema.name.to_owned(), read::all(connection, schema.name)?)))
+                .collect::<Result<Vec<_>, StoreError>>()?;
+            Ok((read::position(connection)?, Table::new(&schemas, entities)))
+        })
+    }
+
+    fn position(&self) -> Answer<'_, Position> {
+        self.read(read::position)
+    }
+
+    fn subscribe(&self) -> watch::Receiver<u64> {
+        self.revision.clone()
+    }
+}

@@ -1,0 +1,86 @@
+//! The tables, and how older files become the newest layout.
+
+use rusqlite::{Connection, Transaction};
+use uuid::Uuid;
+
+/// Marks the file as Keelgate's ("KEEL").
+pub(super) const APPLICATION_ID: i64 = 0x4b45_454c;
+
+/// How a database file of the version before becomes one of the next; the first makes a new one.
+/// Only ever add to the end.
+const STEPS: &[&str] = &["
+    CREATE TABLE meta (
+        name TEXT PRIMARY KEY,
+        value ANY NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- What was committed, when (milliseconds since 1970); the newest row is where the store stands.
+    CREATE TABLE revisions (
+        revision INTEGER PRIMARY KEY,
+        committed_at INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE entities (
+        kind TEXT NOT NULL,
+        id TEXT NOT NULL,
+        body TEXT NOT NULL,
+        -- milliseconds since 1970
+        expires_at INTEGER,
+        PRIMARY KEY (kind, id)
+    ) STRICT;
+    CREATE INDEX entities_by_expiry ON entities (expires_at) WHERE expires_at IS NOT NULL;
+
+    CREATE TABLE unique_keys (
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        id TEXT NOT NULL,
+        PRIMARY KEY (kind, name, value)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX unique_keys_by_entity ON unique_keys (kind, id);
+
+    CREATE TABLE refs (
+        kind TEXT NOT NULL,
+        field TEXT NOT NULL,
+        target_kind TEXT NOT NULL,
+        target_id TEXT NOT NULL,
+        id TEXT NOT NULL,
+        PRIMARY KEY (kind, field, target_id, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX refs_by_target ON refs (target_kind, target_id, kind, field, id);
+    CREATE INDEX refs_by_entity ON refs (kind, id);
+
+    CREATE TABLE tags (
+        tag TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        id TEXT NOT NULL,
+        PRIMARY KEY (tag, kind, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX tags_by_entity ON tags (kind, id);
+"];
+
+/// The newest layout that this build knows.
+pub(super) const VERSION: i64 = STEPS.len() as i64;
+
+/// Brings a file of layout `found` to [`VERSION`].
+pub(super) fn migrate(transaction: &Transaction<'_>, found: i64) -> rusqlite::Result<()> {
+    let done = usize::try_from(found).unwrap_or(0);
+    for step in STEPS.iter().skip(done) {
+        transaction.execute_batch(step)?;
+    }
+    if done == 0 {
+        found_cluster(transaction)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)
+}
+
+/// A new file is a new cluster, at its first epoch and before its first revision.
+fn found_cluster(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO meta (name, value) VALUES ('cluster_id', ?1), ('epoch', 1)",
+        [Uuid::new_v4().to_string()],
+    )?;
+    connection.execute("INSERT INTO revisions VALUES (0, unixepoch() * 1000)", [])?;
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! Queries, for readers and for the writer's transactions.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use keelgate_entities::Object;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use uuid::Uuid;
+
+use crate::offset;
+use crate::rows::Referrer;
+use crate::{Page, PageRequest, Position, StoreError, TagFilter, TagPage, TaggedEntity};
+
+pub(super) fn position(connection: &Connection) -> Result<Position, StoreError> {
+    let cluster_id: String = connection
+        .prepare_cached("SELECT value FROM meta WHERE name = 'cluster_id'")?
+        .query_row([], |row| row.get(0))?;
+    let cluster_id = Uuid::parse_str(&cluster_id).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
+    })?;
+    let epoch = connection
+        .prepare_cached("SELECT value FROM meta WHERE name = 'epoch'")?
+        .query_row([], |row| row.get::<_, i64>(0))?;
+    let revision = connection
+        .prepare_cached("SELECT max(revision) FROM revisions")?
+        .query_row([], |row| row.get::<_, i64>(0))?;
+    Ok(Position {
+        cluster_id,
+        epoch: epoch.unsigned_abs(),
+        revision: revision.unsigned_abs(),
+    })
+}
+
+pub(super) fn get(
+    connection: &Connection,
+    kind: &str,
+    id: &str,
+) -> Result<Option<Object>, StoreError> {
+    connection
+        .prepare_cached("SELECT id, body, expires_at FROM entities WHERE kind = ?1 AND id = ?2")?
+        .query_row([kind, id], body)
+        .optional()?
+        .map(|row| parse(kind, row))
+        .transpose()
+}
+
+pub(super) fn owner(
+    connection: &Connection,
+    kind: &str,
+    key: &str,
+    value: &str,
+) -> Result<Option<String>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT id FROM unique_keys WHERE kind = ?1 AND name = ?2 AND value = ?3")?
+        .query_row([kind, key, value], |row| row.get(0))
+        .optional()?)
+}
+
+pub(super) fn referrers(
+    connection: &Connection,
+    kind: &str,
+    id: &str,
+) -> Result<Vec<Referrer>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT kind, field, id FROM refs WHERE target_kind = ?1 AND target_id = ?2
+         ORDER BY kind, field, id",
+    )?;
+    let rows = statement.query_map([kind, id], |row| {
+        Ok(Referrer {
+            kind: row.get(0)?,
+            field: row.get(1)?,
+            id: row.get(2)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn all(connection: &Connection, kind: &str) -> Result<Vec<Object>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT id, body, expires_at FROM entities WHERE kind = ?1 ORDER BY id")?;
+    let rows = statement.query_map([kind], body)?;
+    rows.map(|row| parse(kind, row?)).collect()
+}
+
+pub(super) fn page(
+    connection: &Connection,
+    kind: &str,
+    request: &PageRequest,
+) -> Result<Page, StoreError> {
+    let after = match &request.offset {
+        Some(token) => {
+            let [id] = offset::decode::<1>(token)?;
+            id
+        }
+        None => String::new(),
+    };
+    let mut sql = String::from("SELECT e.id, e.body, e.expires_at FROM entities e WHERE e.kind = ? AND e.id > ?");
+    let mut values: Vec<String> = vec![kind.to_owned(), after];
+    if let Some(parent) = &request.parent {
+        sql.push_str(
+            " AND e.id IN (SELECT r.id FROM refs r
+                           WHERE r.kind = e.kind AND r.field = ? AND r.target_id = ?)",
+        );
+        values.extend([parent.field.clone(), parent.id.clone()]);
+    }
+    match &request.tags {
+        Some(TagFilter::All(tags)) => {
+            for tag in tags {
+                sql.push_str(
+                    " AND EXISTS (SELECT 1 FROM tags t
+                                  WHERE t.tag = ? AND t.kind = e.kind AND t.id = e.id)",
+                );
+                values.push(tag.clone());
+            }
+        }
+        Some(TagFilter::Any(tags)) => {
+            let marks = vec!["?"; tags.len()].join(",");
+            sql.push_str(&format!(
+                " AND EXISTS (SELECT 1 FROM tags t
+                              WHERE t.tag IN ({marks}) AND t.kind = e.kind AND t.id = e.id)"
+            ));
+            values.extend(tags.iter().cloned());
+        }
+        None => {}
+    }
+    // One more than asked for tells whether there is a next page.
+    sql.push_str(&format!(" ORDER BY e.id LIMIT {}", request.size + 1));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement
+        .query_map(params_from_iter(values), body)?
+        .collect::<Result<Vec<_>, _>>()?;
+    let offset = (rows.len() > request.size).then(|| {
+        rows.truncate(request.size);
+        rows.last().map(|row| offset::encode(&[&row.id]))
+    });
+    Ok(Page {
+        data: rows
+            .into_iter()
+            .map(|row| parse(kind, row))
+            .collect::<Result<_, _>>()?,
+        offset: offset.flatten(),
+    })
+}
+
+pub(super) fn tagged(
+    connection: &Connection,
+    tag: Option<&str>,
+    size: usize,
+    token: Option<&str>,
+) -> Result<TagPage, StoreError> {
+    let after = match token {
+        Some(token) => offset::decode::<3>(token)?,
+        None => Default::default(),
+    };
+    let mut sql =
+        String::from("SELECT tag, kind, id FROM tags WHERE (tag, kind, id) > (?, ?, ?)");
+    let mut values = Vec::from(after);
+    if let Some(tag) = tag {
+        sql.push_str(" AND tag = ?");
+        values.push(tag.to_owned());
+    }
+    sql.push_str(&format!(" ORDER BY tag, kind, id LIMIT {}", size + 1));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let data = statement
+        .query_map(params_from_iter(values), |row| {
+            Ok(TaggedEntity {
+                tag: row.get(0)?,
+                kind: row.get(1)?,
+                id: row.get(2)?,
+            })
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(TagPage::cut(data, size))
+}
+
+/// Entities whose time has come: kind and id.
+pub(super) fn expired(
+    connection: &Connection,
+    now: i64,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT kind, id FROM entities WHERE expires_at <= ?1")?;
+    let rows = statement.query_map([now], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// An entity as its row holds it.
+struct Stored {
+    id: String,
+    body: String,
+    expires_at: Option<i64>,
+}
+
+fn body(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    Ok(Stored {
+        id: row.get(0)?,
+        body: row.get(1)?,
+        expires_at: row.get(2)?,
+    })
+}
+
+fn parse(kind: &str, row: Stored) -> Result<Object, StoreError> {
+    let parsed = serde_json::from_str(&row.body);
+    let mut entity: Object = parsed.map_err(|source| StoreError::Unreadable {
+        kind: kind.to_owned(),
+        id: row.id,
+        source,
+    })?;
+    if let Some(expires_at) = row.expires_at {
+        let left = (expires_at - milliseconds(SystemTime::now())).max(0) / 1000;
+        entity.insert("ttl".to_owned(), left.into());
+    }
+    Ok(entity)
+}
+
+/// Milliseconds since 1970.
+pub(super) fn milliseconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,196 @@
+//! The thread that owns the only writing connection.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use keelgate_entities::Schemas;
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{oneshot, watch};
+
+use super::read::{self, milliseconds};
+use super::write::SqliteRows;
+use crate::{StoreError, Transaction, Work};
+
+/// How often the writer looks whether another process changed the file (an import from the
+/// command line beside a running node).
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Revisions whose time is remembered.
+const KEPT_REVISIONS: i64 = 10_000;
+
+struct Job {
+    work: Work,
+    answer: oneshot::Sender<Result<u64, StoreError>>,
+}
+
+/// Handle of the writer thread; dropping it lets queued work finish and ends the thread.
+pub(super) struct Writer {
+    // Taken when dropped, which is what tells the thread to end.
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(
+        connection: Connection,
+        schemas: Arc<Schemas>,
+        publish: watch::Sender<u64>,
+        path: &Path,
+    ) -> Result<Self, StoreError> {
+        let (jobs, queue) = channel();
+        let mut state = State {
+            connection,
+            schemas,
+            publish,
+        };
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || state.serve(&queue))
+            .map_err(|source| StoreError::Open {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
+    }
+
+    pub(super) fn run(
+        &self,
+        work: Work,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send + 'static {
+        let (answer, done) = oneshot::channel();
+        let sent = self
+            .jobs
+            .as_ref()
+            .is_some_and(|jobs| jobs.send(Job { work, answer }).is_ok());
+        async move {
+            if !sent {
+                return Err(StoreError::Closed);
+            }
+            done.await.unwrap_or(Err(StoreError::Closed))
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // The thread catches what work panics with; there is nothing to learn from joining.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct State {
+    connection: Connection,
+    schemas: Arc<Schemas>,
+    publish: watch::Sender<u64>,
+}
+
+impl State {
+    fn serve(&mut self, queue: &Receiver<Job>) {
+        let mut seen = self.data_version();
+        let mut look = Instant::now() + LOOK_INTERVAL;
+        loop {
+            match queue.recv_timeout(look.saturating_duration_since(Instant::now())) {
+                Ok(job) => {
+                    let outcome = self.attempt(job.work);
+                    // Nobody may be waiting any more; the change stands all the same.
+                    let _ = job.answer.send(outcome);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if Instant::now() >= look {
+                if let Err(error) = self.look_around(&mut seen) {
+                    tracing::warn!(%error, "the database cannot be read");
+                }
+                look = Instant::now() + LOOK_INTERVAL;
+            }
+        }
+    }
+
+    /// Commits work and tells of it.
+    fn attempt(&mut self, work: Work) -> Result<u64, StoreError> {
+        // Work is arbitrary code: a panic in one piece must not end all writing.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.commit(work)))
+            .unwrap_or(Err(StoreError::Aborted));
+        if let Ok(revision) = outcome {
+            self.announce(revision);
+        }
+        outcome
+    }
+
+    /// Tells of changes by other processes, and removes what has expired.
+    fn look_around(&mut self, seen: &mut Option<i64>) -> Result<(), StoreError> {
+        let now = self.data_version();
+        if now != *seen {
+            *seen = now;
+            self.announce(read::position(&self.connection)?.revision);
+        }
+        let expired = read::expired(&self.connection, milliseconds(SystemTime::now()))?;
+        if !expired.is_empty() {
+            self.attempt(Box::new(move |transaction| {
+                for (kind, id) in &expired {
+                    transaction.delete(kind, id)?;
+                }
+                Ok(())
+            }))?;
+        }
+        Ok(())
+    }
+
+    /// Runs work in a transaction of its own and commits it with a new revision.
+    fn commit(&mut self, work: Work) -> Result<u64, StoreError> {
+        // Dropped before its commit, on an error or a panic, a transaction rolls back.
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut rows = SqliteRows(&transaction);
+        let mut view = Transaction::new(&mut rows, &self.schemas, SystemTime::now());
+        work(&mut view)?;
+        let changed = view.changed();
+        let mut revision = read::position(&transaction)?.revision;
+        if changed {
+            revision += 1;
+            record(&transaction, revision)?;
+            transaction.commit()?;
+        }
+        Ok(revision)
+    }
+
+    fn announce(&self, revision: u64) {
+        self.publish.send_if_modified(|current| {
+            let newer = revision > *current;
+            if newer {
+                *current = revision;
+            }
+            newer
+        });
+    }
+
+    /// Changes when another connection commits.
+    fn data_version(&self) -> Option<i64> {
+        self.connection
+            .pragma_query_value(None, "data_version", |row| row.get(0))
+            .ok()
+    }
+}
+
+fn record(connection: &Connection, revision: u64) -> Result<(), StoreError> {
+    let revision = revision.cast_signed();
+    connection
+        .prepare_cached("INSERT INTO revisions (revision, committed_at) VALUES (?1, ?2)")?
+        .execute([revision, milliseconds(SystemTime::now())])?;
+    connection
+        .prepare_cached("DELETE FROM revisions WHERE revision <= ?1")?
+        .execute([revision - KEPT_REVISIONS])?;
+    Ok(())
+}

@@ -1,0 +1,269 @@
+//! The interface of every store.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use keelgate_entities::declarative::Table;
+use keelgate_entities::{ApiError, Object, Schemas};
+use serde_json::Value;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{StoreError, Transaction, offset};
+
+/// The answer of a store, boxed so that stores can be exchanged at run time.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// A piece of work that runs inside one write transaction: committed when it returns `Ok`, rolled
+/// back without a trace otherwise. It runs on the store's own thread and may block.
+pub type Work = Box<dyn FnOnce(&mut Transaction<'_>) -> Result<(), StoreError> + Send>;
+
+/// Most entities on one page.
+pub const MAX_PAGE_SIZE: usize = 1000;
+
+/// What one entity is looked up by.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Key {
+    /// Its id, in lower case.
+    Id(String),
+    /// One of its unique keys.
+    Unique {
+        /// Name of the unique key in the schema.
+        name: String,
+        /// Values of the key's fields.
+        values: Vec<Value>,
+    },
+}
+
+impl Key {
+    /// A unique key of one field.
+    pub fn field(name: &str, value: impl Into<Value>) -> Self {
+        Self::Unique {
+            name: name.to_owned(),
+            values: vec![value.into()],
+        }
+    }
+}
+
+/// Which entities a page shows, by their tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagFilter {
+    /// Those that have all of these.
+    All(Vec<String>),
+    /// Those that have one of these.
+    Any(Vec<String>),
+}
+
+/// Which entities a page shows, by what they refer to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// The field that refers.
+    pub field: String,
+    /// The id that it refers to.
+    pub id: String,
+}
+
+/// Which page of a collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Entities per page, 1 to [`MAX_PAGE_SIZE`].
+    pub size: usize,
+    /// The `offset` of the page before.
+    pub offset: Option<String>,
+    /// Only entities that refer to this one.
+    pub parent: Option<Parent>,
+    /// Only entities with these tags.
+    pub tags: Option<TagFilter>,
+}
+
+impl Default for PageRequest {
+    fn default() -> Self {
+        Self {
+            size: 100,
+            offset: None,
+            parent: None,
+            tags: None,
+        }
+    }
+}
+
+/// A page of a collection, in id order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// The entities.
+    pub data: Vec<Object>,
+    /// Leads to the next page, if there is one.
+    pub offset: Option<String>,
+}
+
+/// One use of a tag.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TaggedEntity {
+    /// The tag.
+    pub tag: String,
+    /// Collection of the entity.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+}
+
+/// A page of tag uses, in the order of [`TaggedEntity`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagPage {
+    /// The uses.
+    pub data: Vec<TaggedEntity>,
+    /// Leads to the next page, if there is one.
+    pub offset: Option<String>,
+}
+
+/// Where a store stands: which cluster, and which of its revisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The cluster; made when the store was.
+    pub cluster_id: Uuid,
+    /// Counts restarts of the revision counter.
+    pub epoch: u64,
+    /// Counts committed changes.
+    pub revision: u64,
+}
+
+/// What an import does with the entities that are already there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Import {
+    /// Keeps them; imported entities replace those with the same id.
+    Merge,
+    /// Removes them.
+    Replace,
+}
+
+/// Entities at rest. See [`StoreExt`] for the comfortable form of the writes.
+pub trait Store: Send + Sync + 'static {
+    /// The schemas that the entities obey.
+    fn schemas(&self) -> &Arc<Schemas>;
+
+    /// Whether writes are refused with [`StoreError::ReadOnly`].
+    fn is_read_only(&self) -> bool;
+
+    /// The entity with this key.
+    fn get(&self, kind: &str, key: Key) -> Answer<'_, Option<Object>>;
+
+    /// A page of a collection.
+    fn page(&self, kind: &str, request: PageRequest) -> Answer<'_, Page>;
+
+    /// A page of the uses of one tag, or of all.
+    fn tagged(
+        &self,
+        tag: Option<String>,
+        size: usize,
+        offset: Option<String>,
+    ) -> Answer<'_, TagPage>;
+
+    /// Runs work in a write transaction of its own. The answer comes when the change is durable,
+    /// and is the revision after it; work that wrote nothing makes no new revision.
+    fn transact(&self, work: Work) -> Answer<'_, u64>;
+
+    /// Everything, as of one revision.
+    fn export(&self) -> Answer<'_, (Position, Table)>;
+
+    /// Where the store stands.
+    fn position(&self) -> Answer<'_, Position>;
+
+    /// The change feed: the newest revision. It may skip revisions, it never goes back.
+    fn subscribe(&self) -> watch::Receiver<u64>;
+}
+
+/// The writes of a store, for callers.
+pub trait StoreExt: Store {
+    /// Runs work in a write transaction and hands on what it answers.
+    fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send {
+        async move {
+            let slot = Arc::new(Mutex::new(None));
+            let filled = Arc::clone(&slot);
+            self.transact(Box::new(move |transaction| {
+                let answer = work(transaction)?;
+                *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+                Ok(())
+            }))
+            .await?;
+            let answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+            answer.ok_or(StoreError::Aborted)
+        }
+    }
+
+    /// Writes a new, checked and completed entity.
+    fn insert(
+        &self,
+        kind: &str,
+        entity: Object,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let kind = kind.to_owned();
+        self.write(move |transaction| transaction.insert(&kind, &entity))
+    }
+
+    /// Reads an entity, lets `change` make the next form of it, and writes that, all inside one
+    /// transaction, so that concurrent changes lose nothing. Answers what was written.
+    fn change(
+        &self,
+        kind: &str,
+        key: Key,
+        change: impl FnOnce(Option<Object>) -> Result<Object, StoreError> + Send + 'static,
+    ) -> impl Future<Output = Result<Object, StoreError>> + Send {
+        let kind = kind.to_owned();
+        self.write(move |transaction| {
+            let current = transaction.get(&kind, &key)?;
+            let next = change(current)?;
+            transaction.put(&kind, &next)?;
+            Ok(next)
+        })
+    }
+
+    /// Removes an entity by its id; tells whether it was there.
+    fn delete(
+        &self,
+        kind: &str,
+        id: &str,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let (kind, id) = (kind.to_owned(), id.to_owned());
+        self.write(move |transaction| transaction.delete(&kind, &id))
+    }
+
+    /// Takes in a whole configuration in one transaction.
+    fn import(
+        &self,
+        table: Table,
+        import: Import,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.write(move |transaction| transaction.import(&table, import))
+    }
+}
+
+impl<S: Store + ?Sized> StoreExt for S {}
+
+/// Checks the size of a requested page.
+pub(crate) fn check_size(size: usize) -> Result<(), StoreError> {
+    if (1..=MAX_PAGE_SIZE).contains(&size) {
+        Ok(())
+    } else {
+        Err(ApiError::invalid_size(format!(
+            "size must be an integer between 1 and {MAX_PAGE_SIZE}"
+        ))
+        .into())
+    }
+}
+
+impl TagPage {
+    /// A page of `size` out of up to `size + 1` uses; the one too many tells that there is more.
+    pub(crate) fn cut(mut data: Vec<TaggedEntity>, size: usize) -> Self {
+        let more = data.len() > size;
+        data.truncate(size);
+        let offset = data
+            .last()
+            .filter(|_| more)
+            .map(|last| offset::encode(&[&last.tag, &last.kind, &last.id]));
+        Self { data, offset }
+    }
+}

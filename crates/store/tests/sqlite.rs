@@ -1,0 +1,211 @@
+//! The embedded store, on real files.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[allow(dead_code, unused_imports)]
+mod conformance;
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
+
+use conformance::{consumer, credential, id, schemas, service, table};
+use keelgate_store::{Import, Key, PageRequest, SqliteStore, Store, StoreError, StoreExt};
+use rusqlite::Connection;
+use serde_json::json;
+use tempfile::TempDir;
+
+fn open(directory: &TempDir) -> SqliteStore {
+    SqliteStore::open(&directory.path().join("keelgate.db"), schemas()).unwrap()
+}
+
+fn refusal(path: &Path) -> StoreError {
+    match SqliteStore::open(path, schemas()) {
+        Err(error) => error,
+        Ok(_) => panic!("the file was accepted"),
+    }
+}
+
+#[tokio::test]
+async fn conforms_for_reads() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    store.import(table(store.schemas()), Import::Merge).await.unwrap();
+    conformance::reads(&store).await;
+}
+
+#[tokio::test]
+async fn conforms_for_writes() {
+    let directories = RefCell::new(Vec::new());
+    conformance::writes(async || {
+        let directory = TempDir::new().unwrap();
+        let store: Arc<dyn Store> = Arc::new(open(&directory));
+        directories.borrow_mut().push(directory);
+        store
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_restart_keeps_entities_revision_and_cluster() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    store.insert("services", service(1, "a", &[])).await.unwrap();
+    let before = store.export().await.unwrap();
+    drop(store);
+    let store = open(&directory);
+    assert_eq!(store.export().await.unwrap(), before);
+    assert_eq!(*store.subscribe().borrow(), 1);
+    store.insert("services", service(2, "b", &[])).await.unwrap();
+    assert_eq!(store.position().await.unwrap().revision, 2);
+}
+
+#[tokio::test]
+async fn another_file_is_another_cluster() {
+    let (one, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let one = open(&one).position().await.unwrap();
+    let other = open(&other).position().await.unwrap();
+    assert_ne!(one.cluster_id, other.cluster_id);
+}
+
+/// The files as a power cut in the middle of a transaction would leave them, taken while the
+/// transaction is open.
+#[tokio::test]
+async fn a_crash_inside_a_transaction_leaves_the_state_before() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    store.insert("services", service(1, "a", &[])).await.unwrap();
+    let before = store.export().await.unwrap();
+
+    let crashed = TempDir::new().unwrap();
+    let (from, to) = (directory.path().to_owned(), crashed.path().to_owned());
+    let work = move |transaction: &mut keelgate_store::Transaction<'_>| {
+        // Enough to overflow SQLite's page cache, so that unfinished pages reach the log.
+        for number in 2..3000 {
+            let mut entity = service(number, &format!("s{number}"), &[]);
+            entity.insert("path".to_owned(), json!("/x".repeat(2000)));
+            transaction.insert("services", &entity)?;
+        }
+        for file in std::fs::read_dir(&from).unwrap() {
+            let file = file.unwrap();
+            if !file.file_name().to_str().unwrap().ends_with("-shm") {
+                std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+            }
+        }
+        Ok(())
+    };
+    store.write(work).await.unwrap();
+    assert_eq!(store.position().await.unwrap().revision, 2);
+
+    assert_eq!(open(&crashed).export().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_commit_of_another_process_is_told_of() {
+    let directory = TempDir::new().unwrap();
+    let node = open(&directory);
+    let mut feed = node.subscribe();
+    feed.mark_unchanged();
+    let tool = open(&directory);
+    tool.insert("services", service(1, "a", &[])).await.unwrap();
+    feed.changed().await.unwrap();
+    assert_eq!(*feed.borrow(), 1);
+    assert!(node.get("services", Key::Id(id(1))).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_entity_with_a_time_to_live_expires() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    store.insert("consumers", consumer(1, "c")).await.unwrap();
+    let mut lasting = credential(2, 1, "lasting");
+    lasting.insert("ttl".to_owned(), json!(1000));
+    let mut fleeting = credential(3, 1, "fleeting");
+    fleeting.insert("ttl".to_owned(), json!(1));
+    store.insert("keyauth_credentials", lasting).await.unwrap();
+    store.insert("keyauth_credentials", fleeting).await.unwrap();
+    let mut feed = store.subscribe();
+    feed.wait_for(|revision| *revision == 4).await.unwrap();
+    let left = store.page("keyauth_credentials", PageRequest::default());
+    let left = left.await.unwrap().data;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0]["key"], json!("lasting"));
+    let ttl = left[0]["ttl"].as_u64().unwrap();
+    assert!((900..1000).contains(&ttl), "it counts down: {ttl}");
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_can_read_the_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = TempDir::new().unwrap();
+    let _store = open(&directory);
+    for file in std::fs::read_dir(directory.path()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", file.path().display());
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("keelgate.db");
+    std::fs::write(&path, "not a database, but long enough to have a header. ".repeat(20)).unwrap();
+    let error = refusal(&path);
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("keelgate.db"));
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    for number in 1..200 {
+        let name = format!("s{number}");
+        store.insert("services", service(number, &name, &["t"])).await.unwrap();
+    }
+    drop(store);
+    let path = directory.path().join("keelgate.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 8192].fill(0xAA);
+    std::fs::write(&path, bytes).unwrap();
+    let error = refusal(&path);
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_refused() {
+    let directory = TempDir::new().unwrap();
+    drop(open(&directory));
+    let path = directory.path().join("keelgate.db");
+    let connection = Connection::open(&path).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    drop(connection);
+    let error = refusal(&path);
+    assert!(
+        matches!(error, StoreError::NewerSchema { found: 99, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_database_of_another_program_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("keelgate.db");
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch("CREATE TABLE t (a)").unwrap();
+    drop(connection);
+    let error = refusal(&path);
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+}
+
+#[test]
+fn a_missing_directory_is_named() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("missing").join("keelgate.db");
+    let error = refusal(&path);
+    assert!(matches!(error, StoreError::Open { .. }), "{error}");
+    assert!(error.to_string().contains("missing"));
+}
