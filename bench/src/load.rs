@@ -1,0 +1,82 @@
+//! The load generator: as fast as it goes, or at a fixed rate.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use rustls::ClientConfig;
+
+use crate::connection::Connection;
+
+/// What is sent, to whom, over how many connections.
+#[derive(Clone)]
+pub(crate) struct Load {
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+    pub(crate) request: Arc<[u8]>,
+    pub(crate) connections: usize,
+}
+
+/// What came of it.
+pub(crate) struct Outcome {
+    pub(crate) requests: u64,
+    /// Latencies in microseconds.
+    pub(crate) latency: Histogram<u64>,
+}
+
+impl Load {
+    /// Sends for this long. With a rate (requests per second over all connections), each latency
+    /// counts from the moment that the request was due, so that a stalled peer cannot hide its stall
+    /// by slowing the generator.
+    pub(crate) fn run(&self, duration: Duration, rate: Option<f64>) -> anyhow::Result<Outcome> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut connections = Vec::new();
+            for _ in 0..self.connections {
+                connections.push(Connection::open(self.address, self.tls.clone()).await?);
+            }
+            let start = Instant::now();
+            let tasks: Vec<_> = connections
+                .into_iter()
+                .enumerate()
+                .map(|(index, connection)| {
+                    let pace = rate.map(|rate| {
+                        let interval = Duration::from_secs_f64(self.connections as f64 / rate);
+                        (start + interval.mul_f64(index as f64 / self.connections as f64), interval)
+                    });
+                    tokio::spawn(send(connection, self.request.clone(), start + duration, pace))
+                })
+                .collect();
+            let mut outcome = Outcome { requests: 0, latency: Histogram::new(3)? };
+            for task in tasks {
+                outcome.latency.add(task.await??)?;
+            }
+            outcome.requests = outcome.latency.len();
+            Ok(outcome)
+        })
+    }
+}
+
+async fn send(
+    mut connection: Connection,
+    request: Arc<[u8]>,
+    end: Instant,
+    pace: Option<(Instant, Duration)>,
+) -> anyhow::Result<Histogram<u64>> {
+    let mut latency = Histogram::new(3)?;
+    let mut due = pace.map_or_else(Instant::now, |(first, _)| first);
+    while due < end {
+        if pace.is_some() {
+            tokio::time::sleep_until(due.into()).await;
+        }
+        connection.exchange(&request).await?;
+        let now = Instant::now();
+        latency.record(u64::try_from((now - due).as_micros()).unwrap_or(u64::MAX))?;
+        due = match pace {
+            Some((_, interval)) => due + interval,
+            None => now,
+        };
+    }
+    Ok(latency)
+}
