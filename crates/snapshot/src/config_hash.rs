@@ -324,3 +324,89 @@ fn hex(bytes: &[u8]) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_collection_has_the_empty_hash() {
+        let hashes = Hashes::of(r#"{"_format_version":"3.0","_transform":false}"#).unwrap();
+        assert_eq!(hashes.routes, EMPTY_CONFIG_HASH);
+        assert_eq!(hashes.config, "3ba837da99e14dfab883d867101d37f6");
+    }
+
+    #[test]
+    fn an_empty_table_has_a_hash() {
+        let hashes = Hashes::of("{}").unwrap();
+        assert_eq!(hashes.config, "2da3c26e4dbd6dd6ea3ab60a3dd7fb3e");
+    }
+
+    #[test]
+    fn each_type_of_value_is_written_as_kong_does() {
+        let hashes = Hashes::of(
+            r#"{"_format_version":"3.0","_transform":false,"routes":[],"services":[
+                {"id":"s1","name":"a","port":80,"enabled":true,"tags":null,"headers":{},"list":[]}]}"#,
+        )
+        .unwrap();
+        assert_eq!(hashes.routes, "99914b932bd37a50b983c5e7c90ae93b");
+        assert_eq!(hashes.services, "9d18f34111d0d895b126889e923c8aa9");
+        assert_eq!(hashes.config, "0f3e2ce6934f56fe66b4383ac49d261a");
+    }
+
+    #[test]
+    fn a_list_of_more_than_five_ends_in_a_separator() {
+        let hashes = Hashes::of(
+            r#"{"services":[{"tags":["1","2","3","4","5"]},{"tags":["1","2","3","4","5","6"]}],
+                "targets":[1,2,3,4,5,6]}"#,
+        )
+        .unwrap();
+        assert_eq!(hashes.services, "0f0b2621a8c1e424eae7620f7b388b68");
+        assert_eq!(hashes.targets, "c79fb8044faf9b08d2c625c980992b05");
+    }
+
+    #[test]
+    fn a_long_text_is_folded() {
+        let consumers: Vec<_> = (0..20_000)
+            .map(|id| serde_json::json!({"id": id.to_string(), "note": "x".repeat(90)}))
+            .collect();
+        let table = serde_json::json!({"consumers": consumers}).to_string();
+        let hashes = Hashes::of(&table).unwrap();
+        assert_eq!(hashes.config, "8ce958602c40d83205d7624ee7426a05");
+    }
+
+    #[test]
+    fn the_order_of_members_and_escapes_do_not_matter() {
+        let one = Hashes::of(r#"{"a":[{"x":"\u00c4\n","y":1}],"routes":[1]}"#).unwrap();
+        let other =
+            Hashes::of("{\"routes\" : [1.0],\"\\u0061\":[{\"y\":1,\"x\":\"Ä\\n\"}]}").unwrap();
+        assert_eq!(one.config, other.config);
+    }
+
+    #[test]
+    fn the_last_of_two_equal_members_counts() {
+        let twice = Hashes::of(r#"{"routes":[{"a":1,"b":2,"a":3}]}"#).unwrap();
+        let once = Hashes::of(r#"{"routes":[{"a":3,"b":2}]}"#).unwrap();
+        assert_eq!(twice.config, once.config);
+    }
+
+    #[test]
+    fn numbers_have_fourteen_digits() {
+        let cases = [
+            (80.0, "80"),
+            (-1.5, "-1.5"),
+            (0.25, "0.25"),
+            (1_795_406_746.615, "1795406746.615"),
+            (0.1 + 0.2, "0.3"),
+            (0.0001, "0.0001"),
+            (0.000_01, "1e-05"),
+            (1e13, "10000000000000"),
+            (1e14, "1e+14"),
+            (12_345_678_901_234_567.0, "1.2345678901235e+16"),
+            (99_999_999_999_999.9, "1e+14"),
+        ];
+        for (number, text) in cases {
+            assert_eq!(lua_number(number), text);
+        }
+    }
+}

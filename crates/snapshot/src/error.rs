@@ -157,9 +157,7 @@ pub enum StatementError {
         found: String,
     },
     /// The header carries no certificate chain, which a verifier with an authority needs.
-    #[error(
-        "the statement carries no certificate chain: the signer uses a self-signed certificate, this node trusts `cluster_ca_cert`"
-    )]
+    #[error("the statement carries no certificate chain, which `cluster_ca_cert` needs")]
     NoChain,
     /// The chain does not lead to the authority.
     #[error("the certificate of the signer is not trusted: {0}")]

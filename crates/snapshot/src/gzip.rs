@@ -74,3 +74,55 @@ fn expected_length(compressed: &[u8]) -> usize {
         .map_or(0, |trailer| u32::from_le_bytes(*trailer) as usize);
     claimed.min(compressed.len().saturating_mul(MAX_RATIO))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_survives_the_wire() {
+        let document = br#"{"type":"reconfigure"}"#.repeat(1000);
+        let compressed = compress(&document);
+        assert!(compressed.starts_with(b"\x1f\x8b\x08\0\0\0\0\0\0\x03"));
+        assert_eq!(decompress(&compressed, document.len()).unwrap(), document);
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        let bomb = compress(&vec![0; 10 << 20]);
+        assert!(bomb.len() < 20_000);
+        let error = decompress(&bomb, 1 << 20).unwrap_err();
+        assert!(matches!(error, GzipError::TooLarge { limit } if limit == 1 << 20));
+    }
+
+    #[test]
+    fn a_lying_trailer_reserves_no_memory() {
+        let mut compressed = compress(b"small").to_vec();
+        let end = compressed.len();
+        compressed[end - 4..].fill(0xff);
+        assert_eq!(expected_length(&compressed), end * MAX_RATIO);
+        assert!(matches!(
+            decompress(&compressed, 1000),
+            Err(GzipError::Damaged(_))
+        ));
+    }
+
+    #[test]
+    fn a_cut_stream_is_damaged_wherever_it_is_cut() {
+        let compressed = compress(b"some text, some text, some text");
+        for end in 0..compressed.len() {
+            let error = decompress(&compressed[..end], 1000).unwrap_err();
+            assert!(matches!(error, GzipError::Damaged(_)), "{end}");
+        }
+    }
+
+    #[test]
+    fn bytes_after_the_stream_are_refused() {
+        let mut compressed = compress(b"text").to_vec();
+        compressed.push(0);
+        assert!(matches!(
+            decompress(&compressed, 1000),
+            Err(GzipError::Trailing { bytes: 1 })
+        ));
+    }
+}

@@ -63,8 +63,6 @@ pub(crate) struct PublicKey {
     pub(crate) algorithm: Algorithm,
     /// The point, the modulus with its exponent, or the Ed25519 key.
     pub(crate) bytes: Vec<u8>,
-    /// Whether the certificate names itself as its issuer.
-    pub(crate) self_issued: bool,
 }
 
 impl PublicKey {
@@ -101,7 +99,6 @@ impl PublicKey {
         Ok(Self {
             algorithm,
             bytes: info.subject_public_key.data.to_vec(),
-            self_issued: certificate.issuer() == certificate.subject(),
         })
     }
 

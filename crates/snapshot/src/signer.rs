@@ -30,8 +30,8 @@ enum PrivateKey {
 impl Signer {
     /// Takes a certificate (followed by its chain, if an authority issued it) and its key.
     ///
-    /// A self-signed certificate is referred to by its digest; one that an authority issued is
-    /// carried along in each statement.
+    /// Each statement carries the digest of the certificate, for readers that share it, and the
+    /// chain, for readers that trust an authority.
     ///
     /// # Errors
     ///

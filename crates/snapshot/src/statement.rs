@@ -29,8 +29,8 @@ pub(crate) struct Header {
     /// Digest of the signer's certificate.
     #[serde(rename = "x5t#S256")]
     thumbprint: String,
-    /// The certificates of the signer, its own first; only where an authority issued it.
-    #[serde(rename = "x5c", default, skip_serializing_if = "Vec::is_empty")]
+    /// The certificates of the signer, its own first: for readers that trust an authority.
+    #[serde(rename = "x5c", default)]
     chain: Vec<String>,
 }
 
@@ -54,14 +54,10 @@ pub(crate) struct Statement<'a> {
 impl Header {
     pub(crate) fn new(key: &PublicKey, certificates: &[CertificateDer<'_>]) -> Self {
         let own = certificates.first().map_or(&[][..], |own| own.as_ref());
-        let chain = if key.self_issued && certificates.len() == 1 {
-            Vec::new()
-        } else {
-            certificates
-                .iter()
-                .map(|certificate| STANDARD.encode(certificate))
-                .collect()
-        };
+        let chain = certificates
+            .iter()
+            .map(|certificate| STANDARD.encode(certificate))
+            .collect();
         Self {
             alg: key.algorithm.name().to_owned(),
             typ: TYPE.to_owned(),

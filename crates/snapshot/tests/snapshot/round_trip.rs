@@ -1,0 +1,167 @@
+//! A snapshot that was built is read back as what it was, under each kind of trust.
+
+use crate::support::*;
+use bytes::Bytes;
+use keelgate_snapshot::{
+    KeyError, Signer, StatementError, Verifier, VerifyError, accept_unsigned, build,
+};
+use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+#[test]
+fn every_kind_of_key_signs_and_verifies() {
+    let kinds = [
+        (&rcgen::PKCS_ECDSA_P256_SHA256, "ES256"),
+        (&rcgen::PKCS_ECDSA_P384_SHA384, "ES384"),
+        (&rcgen::PKCS_ECDSA_P521_SHA512, "ES512"),
+        (&rcgen::PKCS_RSA_SHA256, "PS256"),
+        (&rcgen::PKCS_ED25519, "EdDSA"),
+    ];
+    for (kind, alg) in kinds {
+        let pem = self_signed(kind);
+        let built = snapshot(3, &pem);
+        let mut header = Value::Null;
+        restated(&built, |found, _, _| header = found.clone());
+        assert_eq!(header["alg"], alg);
+        let verifier = Verifier::shared(&pem.cert).unwrap();
+        let read = verifier.verify(built.document().clone()).unwrap();
+        assert!(read.is_signed());
+        assert_eq!(read.identity(), built.identity());
+        assert_eq!(read.identity().revision, 3);
+        assert_eq!(read.config_hash(), built.config_hash());
+        assert_eq!(read.config_json(), config().to_string());
+        assert_eq!(read.version(), "0.1.0");
+        assert_eq!(read.created_at(), created_at());
+        assert_eq!(read.decode().unwrap().services.len(), 1);
+    }
+}
+
+#[test]
+fn the_configuration_is_a_slice_of_the_document() {
+    let built = snapshot(1, &cluster());
+    let document = built.document().as_ptr_range();
+    assert!(document.contains(&built.config_json().as_ptr()));
+}
+
+#[test]
+fn kong_reads_the_members_that_it_knows() {
+    let built = snapshot(1, &cluster());
+    let document: Value = serde_json::from_slice(built.document()).unwrap();
+    assert_eq!(document["type"], "reconfigure");
+    assert_eq!(document["timestamp"], 1_795_406_746.615);
+    assert_eq!(document["config_hash"], document["hashes"]["config"]);
+    assert_eq!(document["config_hash"].as_str().unwrap().len(), 32);
+    assert_eq!(document["hashes"]["routes"], "0".repeat(32));
+    assert_eq!(document["config_table"], config());
+}
+
+#[test]
+fn an_authority_vouches_for_its_servers() {
+    let authority = Authority::new();
+    let server = authority.issue("cp.example.com", ServerAuth);
+    let document = snapshot(1, &server).document().clone();
+    let verifier = Verifier::authority(&authority.pem()).unwrap();
+    assert!(verifier.verify(document.clone()).unwrap().is_signed());
+    let named = verifier.with_server_name("cp.example.com").unwrap();
+    assert!(named.verify(document.clone()).is_ok());
+    let other = named.with_server_name("other.example.com").unwrap();
+    assert!(matches!(
+        other.verify(document),
+        Err(VerifyError::Statement(StatementError::Untrusted(_)))
+    ));
+}
+
+#[test]
+fn an_authority_does_not_vouch_for_clients_or_strangers() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let verifier = Verifier::authority(&authority.pem()).unwrap();
+    let signers = [
+        authority.issue("dp.example.com", ClientAuth),
+        stranger.issue("cp.example.com", ServerAuth),
+        cluster(),
+    ];
+    for signer in signers {
+        let error = verifier
+            .verify(snapshot(1, &signer).document().clone())
+            .unwrap_err();
+        assert!(
+            matches!(error, VerifyError::Statement(StatementError::Untrusted(_))),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn an_exchanged_certificate_is_good_beside_the_old_one() {
+    let (old, new) = (cluster(), cluster());
+    let verifier = Verifier::shared(&format!("{}{}", old.cert, new.cert)).unwrap();
+    for pem in [&old, &new] {
+        assert!(verifier.verify(snapshot(1, pem).document().clone()).is_ok());
+    }
+}
+
+#[test]
+fn a_key_of_another_certificate_is_no_signer() {
+    let (one, other) = (cluster(), cluster());
+    let error = Signer::from_pem(&one.cert, &other.key).unwrap_err();
+    assert!(matches!(error, KeyError::Mismatch));
+    let rsa = self_signed(&rcgen::PKCS_RSA_SHA256);
+    let error = Signer::from_pem(&one.cert, &rsa.key).unwrap_err();
+    assert!(matches!(error, KeyError::Mismatch));
+    assert!(matches!(
+        Signer::from_pem("nothing", &one.key).unwrap_err(),
+        KeyError::NoCertificate
+    ));
+    assert!(matches!(
+        Signer::from_pem(&one.cert, &one.cert).unwrap_err(),
+        KeyError::PrivateKey
+    ));
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let pem = cluster();
+    let built = snapshot(1, &pem);
+    let signer = Signer::from_pem(&pem.cert, &pem.key).unwrap();
+    let shown = format!("{built:?} {signer:?} {:?}", Verifier::shared(&pem.cert));
+    assert!(!shown.contains("billing"), "{shown}");
+}
+
+#[test]
+fn a_document_of_kong_gets_an_identity_from_its_time_and_cluster() {
+    let cluster_id = Uuid::from_u128(99);
+    let document = json!({
+        "type": "reconfigure",
+        "timestamp": 1_795_406_746.615,
+        "config_hash": "abc",
+        "config_table": {
+            "_format_version": "3.0",
+            "parameters": [{"key": "cluster_id", "value": cluster_id.to_string(), "created_at": 1}],
+        },
+    });
+    let read = accept_unsigned(Bytes::from(document.to_string())).unwrap();
+    assert_eq!(read.identity().cluster_id, cluster_id);
+    assert_eq!(read.identity().position(), (0, 1_795_406_746_615));
+    assert_eq!(read.created_at(), created_at());
+    assert_eq!(read.config_hash(), "abc");
+    assert!(!read.is_signed());
+    assert!(read.identity().belongs_to(cluster_id).is_ok());
+    let foreign = read.identity().belongs_to(Uuid::from_u128(1)).unwrap_err();
+    assert_eq!(foreign.found, cluster_id);
+}
+
+#[test]
+fn the_least_document_is_enough_without_a_verifier() {
+    let document =
+        br#"{"type":"reconfigure","config_table":{"_format_version":"3.0","_transform":false}}"#;
+    let read = accept_unsigned(Bytes::from_static(document)).unwrap();
+    assert_eq!(read.config_hash(), "3ba837da99e14dfab883d867101d37f6");
+    assert!(read.identity().cluster_id.is_nil());
+}
+
+#[test]
+fn a_configuration_must_be_a_table() {
+    let error = build(&["services"], position(1), "0.1.0", created_at(), None).unwrap_err();
+    assert!(error.to_string().contains("object"), "{error}");
+}
