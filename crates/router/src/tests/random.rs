@@ -1,0 +1,160 @@
+//! The index finds what asking every rule in turn finds.
+
+use keelgate_entities::kinds::Route;
+use proptest::collection::vec;
+use proptest::option::weighted;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use uuid::Uuid;
+
+use super::{Request, headers, list, route, router};
+use crate::Facts;
+use crate::host::{Shape, split_port};
+use crate::pattern::Patterns;
+use crate::priority::Rank;
+use crate::rule::{Rule, split};
+
+const HOSTS: &[&str] = &[
+    "a.test",
+    "b.test",
+    "*.test",
+    "a.*",
+    "*.a.test",
+    "x.*",
+    "a.test:80",
+    "*.test:80",
+    "*",
+];
+const PATHS: &[&str] = &[
+    "/",
+    "/a",
+    "/b",
+    "/a/",
+    "/a/b",
+    "/ab",
+    "/b/c",
+    "~/a",
+    "~/a/(b|c)",
+    "~/[ab]$",
+    "~/b|/x",
+    "~/a/b?",
+];
+const REQUEST_HOSTS: &[&str] = &["a.test", "b.test", "x.a.test", "x.b", "c", ""];
+const REQUEST_PATHS: &[&str] = &[
+    "/", "/a", "/b", "/a/", "/a/b", "/a/c", "/ab", "/b/c/d", "/x", "",
+];
+
+fn routes() -> impl Strategy<Value = Vec<Route>> {
+    let one = (
+        weighted(0.6, subsequence(HOSTS, 1..4)),
+        weighted(0.7, subsequence(PATHS, 1..5)),
+        weighted(0.3, subsequence(&["GET", "POST"][..], 1..2)),
+        weighted(0.3, select(&["1", "~*^[12]$"][..])),
+        -1_i64..3,
+        any::<u8>(),
+    );
+    vec(one, 1..30).prop_map(|all| {
+        all.into_iter()
+            .enumerate()
+            .map(|(n, (hosts, paths, methods, header, regex_priority, id))| {
+                let mut own = route((u128::from(id) << 64) + n as u128);
+                own.hosts = hosts.map(|hosts| list(&hosts).unwrap());
+                own.paths = paths.map(|paths| list(&paths).unwrap());
+                own.methods = methods.map(|methods| list(&methods).unwrap());
+                own.headers = header.and_then(|value| headers(&[("x", &[value])]));
+                own.regex_priority = regex_priority;
+                own
+            })
+            .collect()
+    })
+}
+
+/// The reference: every rule, in order of rank.
+struct Naive(Vec<(Rank, Rule, Vec<String>)>);
+
+impl Naive {
+    fn new(routes: &[Route]) -> Self {
+        let mut patterns = Patterns::default();
+        let mut rules = Vec::new();
+        for (index, route) in routes.iter().enumerate() {
+            let any = route.hosts.is_some()
+                || route.paths.is_some()
+                || route.methods.is_some()
+                || route.headers.is_some();
+            for (id, paths) in split(route).into_iter().filter(|_| any) {
+                let rank = Rank::of(route, &paths, id);
+                let rule = Rule::compile(index as u32, route, &paths, &mut patterns).unwrap();
+                rules.push((rank, rule, paths));
+            }
+        }
+        rules.sort_by_key(|(rank, ..)| *rank);
+        Self(rules)
+    }
+
+    fn find(&self, routes: &[Route], facts: &Facts<'_>) -> Option<(usize, Option<String>)> {
+        self.0.iter().find_map(|(_, rule, paths)| {
+            let hosts = routes[rule.route as usize].hosts.as_deref();
+            let host = hosts.is_none_or(|hosts| hosts.iter().any(|own| host_matches(own, facts)));
+            let path = paths.iter().find_map(|own| path_matches(own, facts.path));
+            (host && (paths.is_empty() || path.is_some()) && rule.accepts(facts))
+                .then_some((rule.route as usize, path))
+        })
+    }
+}
+
+fn host_matches(pattern: &str, facts: &Facts<'_>) -> bool {
+    let (name, port) = split_port(pattern);
+    port.is_none_or(|port| port == facts.port)
+        && match Shape::of(name) {
+            Shape::Exact(name) => facts.host == name,
+            Shape::Suffix(name) => facts.host.ends_with(name),
+            Shape::Prefix(name) => facts.host.starts_with(name),
+        }
+}
+
+fn path_matches(pattern: &str, path: &str) -> Option<String> {
+    match pattern.strip_prefix('~') {
+        Some(source) => {
+            let regex = regex::Regex::new(&format!("^{source}")).unwrap();
+            Some(regex.find(path)?.as_str().to_owned())
+        }
+        None => path.starts_with(pattern).then(|| pattern.to_owned()),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn the_index_agrees_with_asking_every_rule(
+        routes in routes(),
+        requests in vec(
+            (select(REQUEST_HOSTS), select(REQUEST_PATHS), select(&["GET", "PUT"][..]),
+             select(&[80_u16, 8000][..]), select(&["1", "2", "3"][..])),
+            1..30,
+        ),
+    ) {
+        let router = router(&routes);
+        let naive = Naive::new(&routes);
+        for (host, path, method, port, header) in requests {
+            let headers = [("x", header)];
+            let request = Request { host, method, port, headers: &headers, ..Request::get(path) };
+            let found = request.find(&router).map(|found| {
+                (found.route, found.matched_path(path).map(str::to_owned))
+            });
+            let expected = request.ask(|facts| naive.find(&routes, facts));
+            prop_assert_eq!(found, expected, "{:?}", request);
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_routes_means_nothing(routes in routes(), path in select(REQUEST_PATHS)) {
+        let winner = |routes: &[Route]| -> Option<Uuid> {
+            let found = Request::get(path).find(&router(routes))?;
+            Some(routes[found.route].id)
+        };
+        let mut reversed = routes.clone();
+        reversed.reverse();
+        prop_assert_eq!(winner(&routes), winner(&reversed));
+    }
+}
