@@ -12,11 +12,12 @@ pub struct Facts<'a> {
     pub protocol: Protocol,
     /// Method, as received.
     pub method: &'a str,
-    /// Host without its port, as received (matching is case-sensitive, as in Kong).
+    /// Host without its port ([`crate::host::split_port`]), as received: matching is
+    /// case-sensitive, as in Kong.
     pub host: &'a str,
     /// Port given with the host; otherwise the port that the request came in on.
     pub port: u16,
-    /// Path, normalised (see [`crate`]), without the query.
+    /// Path without the query, normalised ([`crate::path::normalise`]).
     pub path: &'a str,
     /// Query without the question mark, if there is one.
     pub query: Option<&'a str>,
@@ -32,7 +33,7 @@ pub struct Facts<'a> {
 
 /// Access to request headers.
 pub trait Headers {
-    /// Calls `visit` with every value of the header until it returns `true`; returns whether it did.
-    /// `name` is in lower case.
-    fn any(&self, name: &str, visit: &mut dyn FnMut(&str) -> bool) -> bool;
+    /// Calls `visit` with every value of the header, as received without surrounding blanks, until
+    /// it returns `true`; returns whether it did. `name` is in lower case.
+    fn any(&self, name: &str, visit: &mut dyn FnMut(&[u8]) -> bool) -> bool;
 }

@@ -65,7 +65,18 @@ impl HeaderRule {
         headers.any(&self.name, &mut |value| self.accepts_value(value))
     }
 
-    fn accepts_value(&self, value: &str) -> bool {
+    /// The names that the rule looks at.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.name), self.underscored.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|name| &**name)
+    }
+
+    fn accepts_value(&self, value: &[u8]) -> bool {
+        let Ok(value) = std::str::from_utf8(value) else {
+            return false;
+        };
         if value.is_ascii() {
             self.values.iter().any(|rule| match rule {
                 ValueRule::Equal(own) => value.eq_ignore_ascii_case(own),

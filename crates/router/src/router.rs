@@ -1,5 +1,7 @@
 //! The compiled routes, and the search.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use keelgate_entities::kinds::{Protocol, Route};
@@ -11,6 +13,7 @@ use crate::captures::Captures;
 use crate::error::CompileError;
 use crate::facts::Facts;
 use crate::host::{Shape, split_port};
+use crate::path::escape;
 use crate::pattern::Patterns;
 use crate::priority::Rank;
 use crate::rule::{Paths, Rule, split};
@@ -35,6 +38,8 @@ pub struct Router {
     prefixes: AffixTable<Bucket>,
     /// Rules without hosts.
     anywhere: Bucket,
+    /// The headers that any rule looks at.
+    header_names: Box<[Box<str>]>,
 }
 
 /// The route that a request belongs to.
@@ -56,10 +61,18 @@ impl Match {
         path.get(start..end)
     }
 
-    /// The value of `X-Forwarded-Prefix`: what `strip_path` takes off, if that is something.
-    pub fn forwarded_prefix<'p>(&self, path: &'p str, strip_path: bool) -> Option<&'p str> {
-        self.matched_path(path)
-            .filter(|prefix| strip_path && !prefix.is_empty() && *prefix != "/")
+    /// The value of `X-Forwarded-Prefix`: what `strip_path` takes off, if that is something. Escaped
+    /// only if it has control characters, which must not get into a header.
+    pub fn forwarded_prefix<'p>(&self, path: &'p str, strip_path: bool) -> Option<Cow<'p, str>> {
+        let prefix = self.matched_path(path)?;
+        if !strip_path || matches!(prefix, "" | "/") {
+            return None;
+        }
+        Some(if prefix.bytes().any(|byte| byte.is_ascii_control()) {
+            escape(prefix)
+        } else {
+            Cow::Borrowed(prefix)
+        })
     }
 }
 
@@ -124,7 +137,9 @@ impl Router {
         let bucket = |(name, list): (&str, Vec<Candidate>)| {
             (Box::from(name.as_bytes()), Bucket::new(list, &rules))
         };
+        let header_names: BTreeSet<&str> = rules.iter().flat_map(Rule::header_names).collect();
         Self {
+            header_names: header_names.into_iter().map(Box::from).collect(),
             exact: exact.into_iter().map(bucket).collect(),
             suffixes: suffixes.into_iter().map(bucket).collect(),
             prefixes: prefixes.into_iter().map(bucket).collect(),
@@ -135,7 +150,17 @@ impl Router {
 
     /// The route for a request: of those that match, the one that ranks first. Whether it accepts
     /// the request's protocol is a later question ([`crate::admit`]).
+    ///
+    /// Nothing matches a request in which a header that routes look at is not UTF-8.
     pub fn find(&self, facts: &Facts<'_>) -> Option<Match> {
+        let unreadable = |value: &[u8]| std::str::from_utf8(value).is_err();
+        if self
+            .header_names
+            .iter()
+            .any(|name| facts.headers.any(name, &mut { unreadable }))
+        {
+            return None;
+        }
         let host = facts.host.as_bytes();
         let mut best = Best::default();
         if let Some(bucket) = self.exact.get(host) {

@@ -179,6 +179,11 @@ impl Rule {
             && self.headers.iter().all(|own| own.accepts(facts.headers))
     }
 
+    /// The names of the headers that the rule looks at.
+    pub(crate) fn header_names(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().flat_map(HeaderRule::names)
+    }
+
     /// The part of the path that the rule matches, given that the path begins with `key` bytes of
     /// one of its keys.
     pub(crate) fn span(&self, path: &str, key: usize) -> Option<Span> {

@@ -15,9 +15,9 @@ use crate::{Facts, Flavor, Headers, Match, Router};
 pub(crate) struct Fields<'a>(pub(crate) &'a [(&'a str, &'a str)]);
 
 impl Headers for Fields<'_> {
-    fn any(&self, name: &str, visit: &mut dyn FnMut(&str) -> bool) -> bool {
+    fn any(&self, name: &str, visit: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         let mut own = self.0.iter().filter(|(own, _)| *own == name);
-        own.any(|(_, value)| visit(value))
+        own.any(|(_, value)| visit(value.as_bytes()))
     }
 }
 

@@ -1,9 +1,9 @@
 //! What matches.
 
-use keelgate_entities::kinds::{Endpoint, Protocol};
+use keelgate_entities::kinds::{Endpoint, Protocol, Route};
 
 use super::{Request, headers, list, route, router};
-use crate::{Flavor, Router};
+use crate::{Facts, Flavor, Headers, Router};
 
 fn hosts_match(pattern: &str, host: &str, port: u16) -> bool {
     let mut own = route(1);
@@ -97,10 +97,49 @@ fn the_forwarded_prefix_is_what_is_stripped() {
     own.paths = list(&["/api", "/"]);
     let router = router(&[own]);
     let found = Request::get("/api/x").find(&router).unwrap();
-    assert_eq!(found.forwarded_prefix("/api/x", true), Some("/api"));
+    assert_eq!(found.forwarded_prefix("/api/x", true), Some("/api".into()));
     assert_eq!(found.forwarded_prefix("/api/x", false), None);
     let found = Request::get("/x").find(&router).unwrap();
     assert_eq!(found.forwarded_prefix("/x", true), None);
+}
+
+#[test]
+fn the_forwarded_prefix_cannot_break_out_of_its_header() {
+    let mut own = route(1);
+    own.paths = list(&["~/[^/]*"]);
+    let router = router(&[own]);
+    let path = "/a\r\nx: é";
+    let found = Request::get(path).find(&router).unwrap();
+    let prefix = found.forwarded_prefix(path, true).unwrap();
+    assert_eq!(prefix, "/a%0D%0Ax:%20%C3%A9");
+    let found = Request::get("/é").find(&router).unwrap();
+    assert_eq!(found.forwarded_prefix("/é", true), Some("/é".into()));
+}
+
+#[test]
+fn a_header_that_is_not_utf8_matches_nothing_if_any_route_looks_at_it() {
+    struct Broken;
+    impl Headers for Broken {
+        fn any(&self, name: &str, visit: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+            name == "x-tier" && visit(b"caf\xe9")
+        }
+    }
+    let mut looks = route(1);
+    looks.headers = headers(&[("X-Tier", &["gold"])]);
+    let mut other = route(2);
+    other.paths = list(&["/"]);
+    let find = |routes: &[Route]| {
+        let router = router(routes);
+        Request::get("/").ask(|facts| {
+            let facts = Facts {
+                headers: &Broken,
+                ..*facts
+            };
+            router.find(&facts).is_some()
+        })
+    };
+    assert!(find(&[other.clone()]));
+    assert!(!find(&[looks, other]));
 }
 
 #[test]
