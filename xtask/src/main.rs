@@ -1,3 +1,56 @@
-//! Development tasks.
+//! Development tasks: `cargo xtask test`, `cargo xtask ci`, `cargo xtask reference`.
 
-fn main() {}
+mod ci;
+mod progress;
+mod reference;
+mod storage_server;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Development tasks of Keelgate.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Get what the tests need, build, and run all tests.
+    Test {
+        /// Given to `cargo test`, such as `-p keelgate-router` or a test's name.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Everything that must hold before a change lands: format, lints,
+    /// documentation, licences and sources of dependencies, all tests.
+    Ci,
+    /// Get the S3 server that the tests need, and the linters, without running anything.
+    Tools,
+    /// Run the S3 server that the tests use until interrupted, and say how to reach it.
+    Storage,
+    /// Write keelgate.conf.default anew from the settings.
+    Reference,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Test { arguments } => test::run(&arguments),
+        Task::Ci => ci::run(),
+        Task::Tools => ci::tools(),
+        Task::Storage => storage_server::serve(),
+        Task::Reference => reference::write(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::failed(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Logs.
+
+use crate::section::section;
+use crate::values::{LogFormat, LogLevel, LogTarget};
+
+section! {
+    /// What is logged, and where to. Relative paths lie under the prefix.
+    pub struct Log in "LOGS" {
+        /// The least important kind of message that is logged.
+        log_level: LogLevel = "notice" for Every;
+        /// The form of the node's own log lines: `text` for people, `json` for
+        /// machines, one object a line.
+        log_format: LogFormat = "text" for Every;
+        /// Where a line for each proxied request goes: a file, /dev/stdout, or off.
+        proxy_access_log: LogTarget = "logs/access.log" for Proxying;
+        /// Where the node's own log goes when it runs in the background. In the
+        /// foreground it goes to standard error, unless this is set.
+        proxy_error_log: LogTarget = "logs/error.log" for Every;
+        /// Where a line for each proxied TCP or TLS stream goes.
+        proxy_stream_access_log: LogTarget = "logs/access.log basic" for Proxying;
+        /// Where a line for each request to the Admin API goes, and for each
+        /// connection of a data plane.
+        admin_access_log: LogTarget = "logs/admin_access.log" for Administering;
+        /// Where a line for each request to the status API goes.
+        status_access_log: LogTarget = "off" for Every;
+    }
+}

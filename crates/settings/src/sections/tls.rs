@@ -1,0 +1,69 @@
+//! TLS.
+
+use crate::section::section;
+use crate::values::{
+    AuthorityBundle, Certificate, CipherSuite, NginxTime, OnOff, PrivateKey, TlsVersion,
+    TlsVersions,
+};
+
+section! {
+    /// Certificates of the listeners, TLS versions, and who is trusted.
+    pub struct Tls in "TLS" {
+        /// Certificates for proxied requests that no SNI entity has one for; more
+        /// than one for more than one type of key. When unset, the node makes a
+        /// self-signed one and keeps it under the prefix.
+        ssl_cert: Vec<Certificate> = "" for Proxying;
+        /// The keys, in the order of the certificates.
+        ssl_cert_key: Vec<PrivateKey> = "" for Proxying;
+        /// The same for the Admin API.
+        admin_ssl_cert: Vec<Certificate> = "" for Administering;
+        /// The keys of the Admin API's certificates, in their order.
+        admin_ssl_cert_key: Vec<PrivateKey> = "" for Administering;
+        /// The same for the manager's pages.
+        admin_gui_ssl_cert: Vec<Certificate> = "" for Administering;
+        /// The keys of the manager's certificates, in their order.
+        admin_gui_ssl_cert_key: Vec<PrivateKey> = "" for Administering;
+        /// The same for the status API.
+        status_ssl_cert: Vec<Certificate> = "" for Every;
+        /// The keys of the status API's certificates, in their order.
+        status_ssl_cert_key: Vec<PrivateKey> = "" for Every;
+        /// A named choice of TLS versions and ciphers: `modern` (TLS 1.3 only),
+        /// `intermediate` (1.2 and 1.3), or `custom` for what `ssl_protocols` says.
+        /// `old` and `fips` are read as `intermediate`, with a warning.
+        ssl_cipher_suite: CipherSuite = "intermediate" for Every;
+        /// TLS versions that clients may speak; counts with the `custom` suite.
+        ssl_protocols: TlsVersions = "TLSv1.2 TLSv1.3" for Every;
+        /// Whether clients may resume a session with a ticket.
+        ssl_session_tickets: OnOff = "on" for Every;
+        /// How long a session may be resumed.
+        ssl_session_timeout: NginxTime = "1d" for Every;
+        /// Whether the gateway shows a certificate of its own to upstreams that ask.
+        client_ssl: bool = "off" for Proxying;
+        /// That certificate.
+        client_ssl_cert: Option<Certificate> = "" for Proxying;
+        /// Its key.
+        client_ssl_cert_key: Option<PrivateKey> = "" for Proxying;
+        /// Authorities that are trusted when the gateway itself connects to a server:
+        /// `system` for those of the operating system, and PEM files or text.
+        lua_ssl_trusted_certificate: Vec<AuthorityBundle> = "system" for Every;
+        /// How many authorities may stand between a server's certificate and a
+        /// trusted one.
+        lua_ssl_verify_depth: u32 = "1" for Every;
+    }
+}
+
+impl Tls {
+    /// The TLS versions that listeners speak, lowest first; only 1.2 and 1.3.
+    #[must_use]
+    pub fn versions(&self) -> Vec<TlsVersion> {
+        let all = [TlsVersion::V1_2, TlsVersion::V1_3];
+        match self.ssl_cipher_suite {
+            CipherSuite::Modern => vec![TlsVersion::V1_3],
+            CipherSuite::Custom => all
+                .into_iter()
+                .filter(|version| self.ssl_protocols.0.contains(version))
+                .collect(),
+            CipherSuite::Intermediate | CipherSuite::Old | CipherSuite::Fips => all.to_vec(),
+        }
+    }
+}

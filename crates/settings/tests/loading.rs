@@ -1,0 +1,430 @@
+//! From sources to settings, through the public interface.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::PathBuf;
+
+use keelgate_settings::{
+    DatabaseKind, LoadError, Loaded, Loader, Origin, Problem, Role, Settings, Severity, Workers,
+    reference, registry,
+};
+use tempfile::TempDir;
+
+struct Node {
+    directory: TempDir,
+    loader: Loader,
+}
+
+impl Node {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let prefix = directory.path().display().to_string();
+        Self {
+            directory,
+            loader: Loader::new()
+                .environment([("XDG_STATE_HOME".to_owned(), prefix.clone())])
+                .option("prefix", prefix, "--prefix"),
+        }
+    }
+
+    fn file(mut self, text: &str) -> Self {
+        let path = self.conf();
+        fs::write(&path, text).unwrap();
+        self.loader = self.loader.file(path);
+        self
+    }
+
+    fn conf(&self) -> PathBuf {
+        self.directory.path().join("node.conf")
+    }
+
+    fn env(mut self, pairs: &[(&str, &str)]) -> Self {
+        let pairs = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        self.loader = self.loader.environment(pairs);
+        self
+    }
+
+    fn cluster_pair(&self) -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(["kong_clustering".to_owned()]).unwrap();
+        let (cert, key) = (
+            self.directory.path().join("c.crt"),
+            self.directory.path().join("c.key"),
+        );
+        fs::write(&cert, made.cert.pem()).unwrap();
+        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        (cert.display().to_string(), key.display().to_string())
+    }
+
+    fn load(&self) -> Loaded {
+        self.loader.load().unwrap()
+    }
+
+    fn settings(&self) -> Settings {
+        self.load().settings
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        match self.loader.load().unwrap_err() {
+            LoadError::Invalid { problems } => problems,
+            other => panic!("{other}"),
+        }
+    }
+}
+
+fn find<'a>(problems: &'a [Problem], key: &str) -> &'a Problem {
+    problems
+        .iter()
+        .find(|problem| problem.key == key)
+        .unwrap_or_else(|| panic!("no problem with {key}: {problems:#?}"))
+}
+
+#[test]
+fn defaults_are_those_of_kong() {
+    let settings = Node::new().settings();
+    assert_eq!(settings.node.role, Role::Traditional);
+    assert_eq!(settings.node.nginx_worker_processes, Workers::Auto);
+    assert_eq!(settings.database.database, DatabaseKind::Sqlite);
+    assert_eq!(settings.proxy.upstream_keepalive_pool_size, 512);
+    let proxy: Vec<String> = settings
+        .listen
+        .proxy_listen
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(proxy, ["0.0.0.0:8000", "0.0.0.0:8443"]);
+    assert!(!settings.listen.proxy_listen[0].ssl);
+    assert!(settings.listen.proxy_listen[1].ssl && settings.listen.proxy_listen[1].http2);
+    let headers = settings.proxy.response_headers();
+    assert!(
+        headers.via && headers.upstream_latency && headers.request_id && !headers.upstream_status
+    );
+}
+
+#[test]
+fn a_higher_source_counts_more() {
+    let node = Node::new()
+        .file(
+            "log_level = debug\nplugins = cors\nnginx_worker_processes = 3\nadmin_gui_path = /x\n",
+        )
+        .env(&[
+            ("KONG_LOG_LEVEL", "warn"),
+            ("KONG_PLUGINS", "key-auth"),
+            ("KEELGATE_PLUGINS", "jwt,acl"),
+            ("KONG_NGINX_MAIN_WORKER_PROCESSES", "5"),
+        ]);
+    let settings = node.settings();
+    assert_eq!(settings.log.log_level.as_str(), "warn");
+    assert_eq!(settings.node.plugins, ["jwt", "acl"]);
+    assert_eq!(settings.node.nginx_worker_processes.on(2), 5);
+    assert_eq!(settings.node.prefix, node.directory.path());
+    assert_eq!(
+        settings.origin("log_level"),
+        &Origin::Variable("KONG_LOG_LEVEL".to_owned())
+    );
+    let line = Origin::File {
+        path: node.conf(),
+        line: 4,
+    };
+    assert_eq!(settings.origin("admin_gui_path"), &line);
+}
+
+#[test]
+fn an_empty_variable_unsets() {
+    let node = Node::new()
+        .file("log_level = debug")
+        .env(&[("KONG_LOG_LEVEL", "")]);
+    assert_eq!(node.settings().log.log_level.as_str(), "notice");
+}
+
+#[test]
+fn all_problems_are_told_together_with_their_source() {
+    let node = Node::new()
+        .file("role = data_plane\nproxy_listen = 8000\nlog_level = loud\ndatabase = postgres\n")
+        .env(&[("KONG_UPSTREAM_KEEPALIVE_POOL_SIZE", "many")]);
+    let problems = node.problems();
+    assert_eq!(
+        find(&problems, "proxy_listen").origin,
+        Origin::File {
+            path: node.conf(),
+            line: 2
+        }
+    );
+    assert!(
+        find(&problems, "log_level")
+            .message
+            .starts_with("has an invalid value: 'loud' (debug, info,")
+    );
+    let pool = find(&problems, "upstream_keepalive_pool_size");
+    assert_eq!(
+        pool.origin,
+        Origin::Variable("KONG_UPSTREAM_KEEPALIVE_POOL_SIZE".to_owned())
+    );
+    assert_eq!(pool.value.as_deref(), Some("many"));
+}
+
+#[test]
+fn an_unknown_key_is_a_warning_with_the_nearest_name() {
+    let node = Node::new().file("proxy_lisen = 0.0.0.0:9000\n").env(&[
+        ("KONG_CLUSTER_CONTROL_PLAIN", "secret-looking"),
+        ("KONG_SERVICE_HOST", "10.0.0.1"),
+        ("KONG_PORT_8000_TCP_ADDR", "10.0.0.1"),
+    ]);
+    let loaded = node.load();
+    let warnings: Vec<&Problem> = loaded.warnings().collect();
+    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    assert!(
+        warnings
+            .iter()
+            .any(|w| w.mend == "did you mean proxy_listen?")
+    );
+    assert!(
+        warnings
+            .iter()
+            .any(|w| w.mend == "did you mean cluster_control_plane?")
+    );
+    assert!(
+        warnings
+            .iter()
+            .all(|w| !w.to_string().contains("secret-looking"))
+    );
+}
+
+#[test]
+fn hybrid_nodes_need_their_certificate_and_the_right_storage() {
+    let problems = Node::new()
+        .file("role = data_plane\ndatabase = sqlite")
+        .problems();
+    assert_eq!(
+        find(&problems, "cluster_cert").message,
+        "cluster certificate and key must be provided to use Hybrid mode"
+    );
+    assert_eq!(
+        find(&problems, "database").message,
+        "only in-memory storage can be used when role = \"data_plane\""
+    );
+
+    let problems = Node::new()
+        .file("role = control_plane\ndatabase = off\nadmin_listen = off")
+        .problems();
+    assert!(
+        find(&problems, "database")
+            .message
+            .contains("in-memory storage")
+    );
+    assert!(
+        find(&problems, "admin_listen")
+            .message
+            .contains("control_plane")
+    );
+}
+
+#[test]
+fn a_data_plane_is_complete_with_a_certificate_and_an_address() {
+    let node = Node::new();
+    let (cert, key) = node.cluster_pair();
+    let node = node.file(&format!(
+        "role = data_plane\ncluster_cert = {cert}\ncluster_cert_key = {key}\ncluster_control_plane = cp1:8005, [::1]:9005\ncluster_fallback_config_import = on\ncluster_fallback_config_storage = s3://b/p, file:///srv/backup\n"
+    ));
+    let settings = node.settings();
+    assert_eq!(settings.database.database, DatabaseKind::Off);
+    let control: Vec<String> = settings
+        .cluster
+        .cluster_control_plane
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(control, ["cp1:8005", "[::1]:9005"]);
+    assert_eq!(settings.fallback.cluster_fallback_config_storage.len(), 2);
+    assert!(
+        settings
+            .cluster
+            .cluster_cert
+            .unwrap()
+            .pem
+            .contains("BEGIN CERTIFICATE")
+    );
+}
+
+#[test]
+fn a_fallback_without_a_storage_is_an_error() {
+    let node = Node::new();
+    let (cert, key) = node.cluster_pair();
+    let conf = format!(
+        "role = data_plane\ncluster_cert = {cert}\ncluster_cert_key = {key}\ncluster_fallback_config_import = on\n"
+    );
+    let problems = node.file(&conf).problems();
+    assert!(
+        find(&problems, "cluster_fallback_config_storage")
+            .message
+            .contains("import = on")
+    );
+}
+
+#[test]
+fn a_pg_setting_chooses_postgres_as_in_kong() {
+    let problems = Node::new().env(&[("KONG_PG_HOST", "db")]).problems();
+    let problem = find(&problems, "database");
+    assert_eq!(problem.value.as_deref(), Some("postgres"));
+    assert!(problem.message.contains("not in this build yet"));
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    let node = Node::new()
+        .file("pg_user = {vault://env/db-user}\ndatabase = sqlite\ncluster_cert_key = nonsense-key-material\n")
+        .env(&[("KONG_PG_PASSWORD", "hunter2"), ("DB_USER", "admin-user")]);
+    let settings = node
+        .loader
+        .clone()
+        .option("cluster_cert_key", "", "--test")
+        .load()
+        .unwrap()
+        .settings;
+    assert_eq!(settings.postgres.pg_user, "admin-user");
+    assert_eq!(
+        settings.postgres.pg_password.as_ref().unwrap().expose(),
+        "hunter2"
+    );
+    let shown = serde_json::to_string(&settings.to_json_masked()).unwrap();
+    let debug = format!("{settings:?}");
+    for text in [&shown, &debug] {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    assert!(shown.contains("{vault://env/db-user}") && !shown.contains("admin-user"));
+    let told = node.loader.load().unwrap_err().to_string();
+    assert!(
+        told.contains("cluster_cert_key") && !told.contains("nonsense"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_reference_to_nothing_is_an_error() {
+    let problems = Node::new()
+        .file("pg_password = {vault://env/nowhere}\ndatabase = sqlite")
+        .problems();
+    let problem = find(&problems, "pg_password");
+    assert!(
+        problem
+            .message
+            .starts_with("failed to dereference '{vault://env/nowhere}'")
+    );
+    assert_eq!(problem.value.as_deref(), Some("{vault://env/nowhere}"));
+}
+
+#[test]
+fn what_has_no_effect_is_a_note_and_what_is_missed_a_warning() {
+    let node = Node::new().file("mem_cache_size = 64m\nenforce_rbac = on\nwasm = off\nnginx_http_gzip = on\ncluster_control_plane = cp:8005\n");
+    let loaded = node.load();
+    let severity = |key| find(&loaded.remarks, key).severity;
+    assert_eq!(severity("mem_cache_size"), Severity::Note);
+    assert_eq!(severity("enforce_rbac"), Severity::Warning);
+    assert_eq!(severity("wasm"), Severity::Note);
+    assert_eq!(severity("nginx_http_gzip"), Severity::Note);
+    assert_eq!(severity("cluster_control_plane"), Severity::Note);
+}
+
+#[test]
+fn values_are_shown_with_their_json_types() {
+    let shown = Node::new()
+        .env(&[("KONG_REAL_IP_RECURSIVE", "true")])
+        .settings()
+        .to_json_masked();
+    assert_eq!(shown["allow_debug_header"], false);
+    assert_eq!(shown["db_update_frequency"], 5);
+    assert_eq!(shown["real_ip_recursive"], "on");
+    assert_eq!(shown["plugins"], serde_json::json!(["bundled"]));
+    assert_eq!(shown["database"], "sqlite");
+    assert!(!shown.contains_key("pg_password"));
+}
+
+#[test]
+fn listeners_may_not_share_a_port_but_ipv6_lives_beside_ipv4() {
+    let problems = Node::new()
+        .file("status_listen = 127.0.0.1:8000")
+        .problems();
+    assert!(
+        find(&problems, "status_listen")
+            .message
+            .contains("taken by proxy_listen")
+    );
+    Node::new()
+        .file("proxy_listen = 0.0.0.0:8000, [::]:8000")
+        .load();
+}
+
+#[test]
+fn an_open_admin_api_is_warned_about() {
+    let loaded = Node::new().file("admin_listen = 0.0.0.0:8001").load();
+    assert!(
+        find(&loaded.remarks, "admin_listen")
+            .message
+            .contains("no log-in")
+    );
+}
+
+#[test]
+fn the_node_keeps_its_identity() {
+    let node = Node::new();
+    let first = node.settings().node_id().unwrap();
+    assert_eq!(node.settings().node_id().unwrap(), first);
+    let chosen = "5f6c5a26-6d3f-4f0a-9d8f-5b1b0f6f9a10";
+    let node = node.env(&[("KONG_NODE_ID", chosen)]);
+    assert_eq!(node.settings().node_id().unwrap().to_string(), chosen);
+    fs::write(node.directory.path().join("node.id"), "nonsense").unwrap();
+    assert!(
+        node.loader
+            .clone()
+            .option("node_id", "", "--test")
+            .load()
+            .unwrap()
+            .settings
+            .node_id()
+            .is_err()
+    );
+}
+
+#[test]
+fn a_file_that_is_named_must_exist() {
+    let error = Loader::new()
+        .file("/nonexistent/node.conf")
+        .load()
+        .unwrap_err();
+    assert!(error.to_string().contains("/nonexistent/node.conf"));
+}
+
+#[test]
+fn the_prefix_is_found_even_when_other_settings_are_wrong() {
+    let node = Node::new().file("log_level = loud");
+    assert_eq!(node.loader.prefix().unwrap(), node.directory.path());
+}
+
+#[test]
+fn the_documented_default_file_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../keelgate.conf.default");
+    let written = fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        written == reference(),
+        "run `cargo xtask reference` to write keelgate.conf.default anew"
+    );
+}
+
+#[test]
+fn the_documented_default_file_sets_nothing_and_uncommented_means_the_same() {
+    Node::new().file(&reference()).load();
+    let uncommented: String = registry()
+        .filter(|key| !["prefix", "database"].contains(&key.name))
+        .map(|key| format!("{} = {}\n", key.name, key.default))
+        .collect();
+    let node = Node::new().file(&uncommented);
+    let mut by_file = node.settings().to_json_masked();
+    let mut by_default = Node::new().settings().to_json_masked();
+    for json in [&mut by_file, &mut by_default] {
+        json.remove("prefix");
+    }
+    by_file.insert("database".to_owned(), by_default["database"].clone());
+    assert_eq!(by_file, by_default);
+}
