@@ -317,12 +317,12 @@ fn a_reference_to_nothing_is_an_error() {
 
 #[test]
 fn what_has_no_effect_is_a_note_and_what_is_missed_a_warning() {
-    let node = Node::new().file("mem_cache_size = 64m\nenforce_rbac = on\nwasm = off\nnginx_http_gzip = on\ncluster_control_plane = cp:8005\n");
+    let node = Node::new().file("mem_cache_size = 64m\nenforce_rbac = on\nuntrusted_lua = off\nnginx_http_gzip = on\ncluster_control_plane = cp:8005\n");
     let loaded = node.load();
     let severity = |key| find(&loaded.remarks, key).severity;
     assert_eq!(severity("mem_cache_size"), Severity::Note);
     assert_eq!(severity("enforce_rbac"), Severity::Warning);
-    assert_eq!(severity("wasm"), Severity::Note);
+    assert_eq!(severity("untrusted_lua"), Severity::Note);
     assert_eq!(severity("nginx_http_gzip"), Severity::Note);
     assert_eq!(severity("cluster_control_plane"), Severity::Note);
 }
