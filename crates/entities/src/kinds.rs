@@ -1,15 +1,22 @@
 //! One file per kind of entity.
 
+mod acl;
+mod basic_auth_credential;
 mod ca_certificate;
 mod certificate;
 mod consumer;
+mod hmac_auth_credential;
+mod jwt_secret;
+mod key;
 mod key_auth_credential;
+mod key_set;
 mod plugin;
 mod route;
 mod service;
 mod sni;
 mod target;
 mod upstream;
+mod vault;
 
 pub use ca_certificate::CaCertificate;
 pub use certificate::Certificate;
@@ -26,11 +33,40 @@ pub use upstream::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::Schema;
+use crate::schema::Field;
+use crate::{Object, Schema};
 
 /// The schemas of all kinds; those that are referred to come before those that refer.
 pub(crate) fn schemas() -> Vec<Schema> {
-    vec![]
+    vec![
+        ca_certificate::schema(),
+        certificate::schema(),
+        consumer::schema(),
+        service::schema(),
+        route::schema(),
+        key_set::schema(),
+        key::schema(),
+        plugin::schema(),
+        sni::schema(),
+        upstream::schema(),
+        target::schema(),
+        vault::schema(),
+        acl::schema(),
+        basic_auth_credential::schema(),
+        hmac_auth_credential::schema(),
+        jwt_secret::schema(),
+        key_auth_credential::schema(),
+    ]
+}
+
+/// The consumer that a credential belongs to.
+fn owner() -> Field {
+    Field::foreign("consumer", "consumers").required().cascade()
+}
+
+/// The text of a field, if it has one.
+fn text<'e>(entity: &'e Object, field: &str) -> Option<&'e str> {
+    entity.get(field)?.as_str()
 }
 
 /// An application protocol, as services and routes name it.

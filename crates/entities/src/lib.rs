@@ -14,17 +14,19 @@
 pub mod config;
 pub mod declarative;
 mod error;
+mod format;
 pub mod kinds;
 mod lua;
 pub mod reference;
 pub mod schema;
 mod schemas;
+mod secret;
 
 pub use config::Config;
 pub use error::ApiError;
 pub use reference::Reference;
 pub use schema::{Field, PluginSchema, Schema};
-pub use schemas::Schemas;
+pub use schemas::{ReferenceByKey, Schemas};
 
 /// A JSON object: an entity as the Admin API and the declarative format carry it.
 pub type Object = serde_json::Map<String, serde_json::Value>;

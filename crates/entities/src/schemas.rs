@@ -3,7 +3,13 @@
 use std::collections::HashMap;
 use std::time::SystemTime;
 
-use crate::schema::definition::Variant;
+use serde_json::Value;
+
+use crate::schema::complete::{self, Completer, Context};
+use crate::schema::definition::{Variant, Variants};
+use crate::schema::lookup::{get, is_set, is_uuid};
+use crate::schema::validate::rules::mutually_required;
+use crate::schema::validate::{Shape, Validator, entity_error};
 use crate::schema::{PluginSchema, Schema};
 use crate::{ApiError, Object, kinds};
 
@@ -19,6 +25,19 @@ pub struct Schemas {
 struct Known {
     schema: PluginSchema,
     variant: Variant,
+}
+
+/// A reference that was given by a unique field instead of the id: `{"name": "example"}`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReferenceByKey<'s> {
+    /// The field that refers.
+    pub field: &'s str,
+    /// The collection that it refers to.
+    pub kind: &'static str,
+    /// The unique field.
+    pub key: &'s str,
+    /// Its value.
+    pub value: Value,
 }
 
 impl Schemas {
@@ -57,32 +76,249 @@ impl Schemas {
     }
 
     /// A new entity: completed with defaults, id and time stamps, and validated.
-    pub fn insert(&self, kind: &str, input: Object, now: SystemTime) -> Result<Object, ApiError> {
-        let _ = (kind, now);
-        Ok(input)
+    ///
+    /// # Errors
+    /// The schema violations of the input.
+    pub fn insert(
+        &self,
+        kind: &str,
+        mut input: Object,
+        now: SystemTime,
+    ) -> Result<Object, ApiError> {
+        let schema = self.known(kind)?;
+        prepare(schema, &mut input)?;
+        self.write(schema, input, now)
     }
 
     /// A changed entity: the fields of `patch` over those of `current`, validated.
+    ///
+    /// # Errors
+    /// The schema violations of the result.
     pub fn update(
         &self,
         kind: &str,
         current: &Object,
-        patch: Object,
+        mut patch: Object,
         now: SystemTime,
     ) -> Result<Object, ApiError> {
-        let _ = (kind, now, current);
-        Ok(patch)
+        let schema = self.known(kind)?;
+        prepare(schema, &mut patch)?;
+        let mut current = current.clone();
+        let current_shape = Shape::entity(schema, self.variant(schema, &current));
+        complete::hide_old_names(current_shape, &mut current);
+
+        // The settings of a plugin or vault are understood by its name, which a patch may omit.
+        let key = schema.variants.key().filter(|key| *key == "name");
+        if let Some((key, name)) = key.and_then(|key| Some((key, current.get(key)?))) {
+            patch.entry(key).or_insert_with(|| name.clone());
+        }
+        let given = Given::of(schema, &patch);
+        let validator = self.validator().updating();
+        let shape = Shape::entity(schema, self.variant(schema, &patch));
+        Completer::new(validator, Context::Change, now)
+            .level(shape, &mut patch)
+            .map_err(ApiError::schema_violation)?;
+
+        let mut merged = complete::merge(current_shape, patch, &current);
+        let shape = Shape::entity(schema, self.variant(schema, &merged));
+        Completer::new(validator, Context::Fill, now)
+            .level(shape, &mut merged)
+            .map_err(ApiError::schema_violation)?;
+        let mut errors = validator.entity(schema, &merged, false);
+        given.check(schema, &merged, Some(&current), &mut errors);
+        if !errors.is_empty() {
+            return Err(ApiError::schema_violation(errors));
+        }
+        given.transform(schema, &mut merged);
+        complete::show_old_names(shape, &mut merged);
+        Ok(merged)
     }
 
     /// An entity put in the place of `current`, or a new one.
+    ///
+    /// # Errors
+    /// The schema violations of the input.
     pub fn upsert(
         &self,
         kind: &str,
         current: Option<&Object>,
-        input: Object,
+        mut input: Object,
         now: SystemTime,
     ) -> Result<Object, ApiError> {
-        let _ = (kind, now, current);
-        Ok(input)
+        let schema = self.known(kind)?;
+        prepare(schema, &mut input)?;
+        if let Some(current) = current {
+            for key in ["id", "created_at"] {
+                if let Some(value) = current.get(key) {
+                    input.entry(key).or_insert_with(|| value.clone());
+                }
+            }
+        }
+        self.write(schema, input, now)
+    }
+
+    /// Validates an entity without writing it (`POST /schemas/KIND/validate`).
+    ///
+    /// # Errors
+    /// The schema violations of the input.
+    pub fn validate(&self, kind: &str, input: Object, now: SystemTime) -> Result<(), ApiError> {
+        self.write(self.known(kind)?, input, now).map(drop)
+    }
+
+    /// The references of an entity that are given by a unique field instead of the id. A store
+    /// replaces each by `{"id": …}` before it writes the entity, or answers
+    /// [`ApiError::foreign_key_unresolved`].
+    pub fn references_by_key<'s>(&'s self, kind: &str, input: &Object) -> Vec<ReferenceByKey<'s>> {
+        let Some(schema) = self.kind(kind) else {
+            return Vec::new();
+        };
+        let candidates = schema.foreign_keys().filter_map(|foreign| {
+            let given = input.get(foreign.field)?.as_object()?;
+            let has_id = given.get("id").and_then(Value::as_str).is_some_and(is_uuid);
+            if has_id {
+                return None;
+            }
+            let other = self.kind(foreign.kind)?;
+            let key = other.fields.iter().find(|field| {
+                let value = given.get(field.name).filter(|value| !value.is_null());
+                field.unique && value.is_some_and(|v| self.validator().value(field, v).is_ok())
+            })?;
+            Some(ReferenceByKey {
+                field: foreign.field,
+                kind: foreign.kind,
+                key: key.name,
+                value: given.get(key.name)?.clone(),
+            })
+        });
+        candidates.collect()
+    }
+
+    pub(crate) fn validator(&self) -> Validator<'_> {
+        Validator {
+            schemas: self,
+            updating: false,
+            ignore_unknown_nulls: false,
+        }
+    }
+
+    /// The variant of an entity that is described apart: its protocols' or its plugin's.
+    pub(crate) fn variant<'s>(&'s self, schema: &'s Schema, input: &Object) -> Option<&'s Variant> {
+        let chosen = input.get(schema.variants.key()?)?;
+        match &schema.variants {
+            Variants::None => None,
+            Variants::Plugins => Some(&self.plugins.get(chosen.as_str()?)?.variant),
+            Variants::Vaults(list) => {
+                let name = chosen.as_str()?;
+                list.iter().find(|variant| variant.words.contains(&name))
+            }
+            Variants::Words { list, .. } => chosen.as_array()?.iter().find_map(|word| {
+                let word = word.as_str()?;
+                list.iter().find(|variant| variant.words.contains(&word))
+            }),
+        }
+    }
+
+    fn known(&self, kind: &str) -> Result<&Schema, ApiError> {
+        self.kind(kind)
+            .ok_or_else(|| ApiError::operation_unsupported(format!("no entity named '{kind}'")))
+    }
+
+    fn write(&self, schema: &Schema, input: Object, now: SystemTime) -> Result<Object, ApiError> {
+        let given = Given::of(schema, &input);
+        let mut entity = input;
+        let validator = self.validator();
+        let shape = self.complete(validator, schema, &mut entity, now)?;
+        let mut errors = validator.entity(schema, &entity, true);
+        given.check(schema, &entity, None, &mut errors);
+        if !errors.is_empty() {
+            return Err(ApiError::schema_violation(errors));
+        }
+        given.transform(schema, &mut entity);
+        complete::show_old_names(shape, &mut entity);
+        Ok(entity)
+    }
+
+    /// Completes a whole entity.
+    fn complete<'s>(
+        &'s self,
+        validator: Validator<'s>,
+        schema: &'s Schema,
+        entity: &mut Object,
+        now: SystemTime,
+    ) -> Result<Shape<'s>, ApiError> {
+        let variant = self.variant(schema, entity);
+        let shape = Shape::entity(schema, variant);
+        Completer::new(validator, Context::Write, now)
+            .level(shape, entity)
+            .map_err(ApiError::schema_violation)?;
+        Ok(shape)
+    }
+}
+
+fn prepare(schema: &Schema, input: &mut Object) -> Result<(), ApiError> {
+    match schema.prepare {
+        Some(prepare) => {
+            prepare(input).map_err(|(field, message)| ApiError::field_violation(field, message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What a client gave of the fields that a transformation uses.
+struct Given {
+    fields: Object,
+}
+
+impl Given {
+    fn of(schema: &Schema, input: &Object) -> Self {
+        let mut fields = Object::new();
+        if let Some(transformation) = &schema.transformation {
+            for path in transformation.input.iter().chain(transformation.needs) {
+                let head = path.split('.').next().unwrap_or(path);
+                if let Some(value) = input.get(head) {
+                    fields.insert(head.to_owned(), value.clone());
+                }
+            }
+        }
+        Self { fields }
+    }
+
+    fn check(
+        &self,
+        schema: &Schema,
+        entity: &Object,
+        current: Option<&Object>,
+        errors: &mut Object,
+    ) {
+        let Some(transformation) = &schema.transformation else {
+            return;
+        };
+        let given = |path: &&str| is_set(get(&self.fields, path));
+        let needs_changed = current.is_some_and(|current| {
+            let mut needs = transformation.needs.iter();
+            needs.any(|path| get(&self.fields, path) != get(current, path))
+        });
+        if !needs_changed && !transformation.input.iter().any(given) {
+            return;
+        }
+        let all = [transformation.input, transformation.needs].concat();
+        let whole = if needs_changed { &self.fields } else { entity };
+        let result = mutually_required(whole, &all)
+            .and_then(|()| mutually_required(&self.fields, transformation.input));
+        if let Err(message) = result {
+            entity_error(errors, message);
+        }
+    }
+
+    fn transform(&self, schema: &Schema, entity: &mut Object) {
+        if let Some(transformation) = &schema.transformation {
+            let input = transformation.input.iter();
+            let needs = transformation.needs.iter();
+            let applies = input.clone().all(|path| is_set(get(&self.fields, path)))
+                && needs.clone().all(|path| is_set(get(entity, path)));
+            if applies {
+                (transformation.write)(entity);
+            }
+        }
     }
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::schema::{CheckRule, Field, Schema, typedefs};
+
 /// A known client.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Consumer {
@@ -17,4 +19,29 @@ pub struct Consumer {
     /// Labels.
     #[serde(default)]
     pub tags: Option<Vec<String>>,
+}
+
+/// The schema of `consumers`.
+pub(crate) fn schema() -> Schema {
+    Schema::new(
+        "consumers",
+        [
+            typedefs::id(),
+            typedefs::seconds("created_at"),
+            typedefs::seconds("updated_at"),
+            Field::string("username").description(
+                "The unique username of the Consumer. You must send at least one of username or \
+                 custom_id with the request.",
+            ),
+            Field::string("custom_id").description(
+                "Stores the existing unique ID of the consumer. You must send at least one of \
+                 username or custom_id with the request.",
+            ),
+            typedefs::tags(),
+        ],
+    )
+    .endpoint_key("username")
+    .unique_key("username", &["username"])
+    .unique_key("custom_id", &["custom_id"])
+    .check(CheckRule::at_least_one_of(&["custom_id", "username"]))
 }

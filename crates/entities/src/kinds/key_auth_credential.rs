@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Reference;
+use crate::schema::{Field, Schema, typedefs};
 
 /// An API key.
 #[derive(Clone, Serialize, Deserialize)]
@@ -27,4 +28,23 @@ impl std::fmt::Debug for KeyAuthCredential {
             .field("consumer", &self.consumer)
             .finish_non_exhaustive()
     }
+}
+
+/// The schema of `keyauth_credentials`.
+pub(crate) fn schema() -> Schema {
+    Schema::new(
+        "keyauth_credentials",
+        [
+            typedefs::id(),
+            typedefs::seconds("created_at"),
+            super::owner(),
+            Field::string("key").auto(),
+            typedefs::tags(),
+        ],
+    )
+    .endpoint_key("key")
+    .admin_names("key-auths", "key-auth")
+    .cache_key(&["key"])
+    .unique_key("key", &["key"])
+    .ttl()
 }

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Protocol;
+use crate::schema::definition::Variants;
+use crate::schema::{Field, Schema, typedefs};
 use crate::{Object, Reference};
 
 /// One configuration of a plugin. Without a route, service or consumer it is global.
@@ -41,4 +43,44 @@ pub struct Plugin {
 
 fn yes() -> bool {
     true
+}
+
+/// The schema of `plugins`. What `config` holds is described by the plugin that is named.
+pub(crate) fn schema() -> Schema {
+    let scope = |field: Field| field.default(serde_json::Value::Null).cascade();
+    Schema::new(
+        "plugins",
+        [
+            typedefs::id(),
+            Field::string("name")
+                .required()
+                .description("The name of the Plugin that's going to be added."),
+            typedefs::name("instance_name"),
+            typedefs::seconds("created_at"),
+            typedefs::seconds("updated_at"),
+            scope(Field::foreign("route", "routes")).description(
+                "If set, the plugin will only activate when receiving requests via the specified \
+                 route.",
+            ),
+            scope(Field::foreign("service", "services")).description(
+                "If set, the plugin will only activate when receiving requests via one of the \
+                 routes belonging to the specified service. ",
+            ),
+            scope(Field::foreign("consumer", "consumers")).description(
+                "If set, the plugin will activate only for requests where the specified has been \
+                 authenticated.",
+            ),
+            Field::record("config", []).description("The configuration properties for the Plugin."),
+            typedefs::protocols("protocols"),
+            Field::boolean("enabled")
+                .required()
+                .default(true)
+                .description("Whether the plugin is applied."),
+            typedefs::tags(),
+        ],
+    )
+    .endpoint_key("instance_name")
+    .unique_key("instance_name", &["instance_name"])
+    .cache_key(&["name", "route", "service", "consumer"])
+    .variants(Variants::Plugins)
 }

@@ -6,7 +6,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Protocol;
+use crate::Object;
 use crate::Reference;
+use crate::format::{host, path};
+use crate::schema::definition::{Variant, Variants};
+use crate::schema::{CheckRule, Field, ITEM, Schema, typedefs};
+use serde_json::Value;
 
 /// How service path, route path and request path are joined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,4 +108,259 @@ fn yes() -> bool {
 
 fn upgrade_required() -> u16 {
     426
+}
+
+/// The schema of `routes` (router flavour `traditional_compatible`).
+pub(crate) fn schema() -> Schema {
+    Schema::new("routes", fields())
+        .endpoint_key("name")
+        .unique_key("name", &["name"])
+        .check(
+            CheckRule::conditional(
+                "protocols",
+                |f| f.elements(|e| e.not_one_of(["grpcs", "https", "tls", "tls_passthrough"])),
+                "snis",
+                |f| f.len_eq(0),
+            )
+            .err(
+                "'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or \
+                 'tls_passthrough'",
+            ),
+        )
+        .check(CheckRule::custom_always(&["headers"], header_patterns))
+        .variants(Variants::Words {
+            key: "protocols",
+            list: vec![http(), stream(), grpc()],
+        })
+}
+
+fn fields() -> Vec<Field> {
+    let switch = |name, default: bool| Field::boolean(name).required().default(default);
+    vec![
+        typedefs::id(),
+        typedefs::seconds("created_at"),
+        typedefs::seconds("updated_at"),
+        typedefs::name("name"),
+        Field::set("protocols", typedefs::protocol(ITEM))
+            .required()
+            .len_min(1)
+            .mutually_exclusive_subsets(&[
+                &["http", "https"],
+                &["tcp", "tls", "udp"],
+                &["tls_passthrough"],
+                &["grpc", "grpcs"],
+            ])
+            .default(vec!["http", "https"])
+            .description("An array of the protocols this Route should allow."),
+        Field::integer("https_redirect_status_code")
+            .required()
+            .one_of([426, 301, 302, 307, 308])
+            .default(426)
+            .description(
+                "The status code Kong responds with when all properties of a Route match except \
+                 the protocol",
+            ),
+        switch("strip_path", true).description(
+            "When matching a Route via one of the paths, strip the matching prefix from the \
+             upstream request URL.",
+        ),
+        switch("preserve_host", false).description(
+            "When matching a Route via one of the hosts domain names, use the request Host header \
+             in the upstream request headers.",
+        ),
+        switch("request_buffering", true)
+            .description("Whether to enable request body buffering or not. With HTTP 1.1."),
+        switch("response_buffering", true)
+            .description("Whether to enable response body buffering or not."),
+        typedefs::tags(),
+        Field::foreign("service", "services").description(
+            "The Service this Route is associated to. This is where the Route proxies traffic to.",
+        ),
+        Field::set("snis", typedefs::wildcard_host(ITEM))
+            .description("A list of SNIs that match this Route."),
+        typedefs::endpoints("sources"),
+        typedefs::endpoints("destinations"),
+        methods(),
+        hosts(),
+        paths(),
+        headers(),
+        Field::integer("regex_priority").default(0).description(
+            "A number used to choose which route resolves a given request when several routes \
+             match it using regexes simultaneously.",
+        ),
+        Field::string("path_handling")
+            .default("v0")
+            .one_of(["v0", "v1"])
+            .description(
+                "Controls how the Service path, Route path and requested path are combined when \
+                 sending a request to the upstream.",
+            ),
+    ]
+}
+
+fn methods() -> Field {
+    Field::set("methods", typedefs::http_method(ITEM))
+        .description("A set of strings representing HTTP methods.")
+}
+
+fn hosts() -> Field {
+    let element = Field::string(ITEM)
+        .match_all(
+            r"^[^*]*\*?[^*]*$",
+            "invalid wildcard: must have at most one wildcard",
+        )
+        .match_any(
+            &[r"^\*\.", r"\.\*$", r"^[^*]*$"],
+            "invalid wildcard: must be placed at leftmost or rightmost label",
+        )
+        .custom(host::route_host);
+    Field::array("hosts", element).description("An array of strings representing hosts.")
+}
+
+fn paths() -> Field {
+    let element = Field::string(ITEM)
+        .match_any(
+            &["^/", "^~/"],
+            "should start with: / (fixed path) or ~/ (regex path)",
+        )
+        .match_none("//", "must not have empty segments")
+        .custom(path::route_path);
+    Field::array("paths", element).description("An array of strings representing router paths.")
+}
+
+fn headers() -> Field {
+    let names = typedefs::header_name(ITEM).match_none(
+        "^[Hh][Oo][Ss][Tt]$",
+        "cannot contain 'host' header, which must be specified in the 'hosts' attribute",
+    );
+    Field::map("headers", names, Field::array(ITEM, Field::string(ITEM)))
+        .description("A map of header names to arrays of header values.")
+}
+
+/// Header values that are patterns can be compiled.
+fn header_patterns(entity: &Object) -> Result<(), String> {
+    let Some(Value::Object(headers)) = entity.get("headers") else {
+        return Ok(());
+    };
+    for values in headers.values() {
+        if let Some([Value::String(value)]) = values.as_array().map(Vec::as_slice)
+            && let Some(pattern) = value.strip_prefix("~*")
+        {
+            regex::Regex::new(pattern)
+                .map_err(|error| format!("Router Expression failed validation: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn http() -> Variant {
+    let refused = |field: Field, err| field.eq(Value::Null).err(err);
+    Variant {
+        words: &["http", "https"],
+        fields: vec![
+            refused(
+                typedefs::endpoints("sources"),
+                "cannot set 'sources' when 'protocols' is 'http' or 'https'",
+            ),
+            refused(
+                typedefs::endpoints("destinations"),
+                "cannot set 'destinations' when 'protocols' is 'http' or 'https'",
+            ),
+        ],
+        checks: vec![
+            CheckRule::conditional_at_least_one_of(
+                "protocols",
+                |f| f.contains("https"),
+                &["methods", "hosts", "headers", "paths", "snis"],
+                "must set one of %s when 'protocols' is 'https'",
+            )
+            .or_else(
+                |f| f.contains("http"),
+                &["methods", "hosts", "headers", "paths"],
+                "must set one of %s when 'protocols' is 'http'",
+            )
+            .resolve(&fields()),
+        ],
+    }
+}
+
+fn stream() -> Variant {
+    let refused = |field: Field, err| field.eq(Value::Null).err(err);
+    Variant {
+        words: &["tcp", "tls", "udp", "tls_passthrough"],
+        fields: vec![
+            refused(
+                methods(),
+                "cannot set 'methods' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'",
+            ),
+            refused(
+                hosts(),
+                "cannot set 'hosts' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'",
+            ),
+            refused(
+                paths(),
+                "cannot set 'paths' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'",
+            ),
+            refused(
+                headers(),
+                "cannot set 'headers' when 'protocols' is 'tcp', 'tls', 'tls_passthrough' or 'udp'",
+            ),
+        ],
+        checks: vec![
+            CheckRule::conditional_at_least_one_of(
+                "protocols",
+                |f| f.elements(|e| e.one_of(["tcp", "tls", "udp"])),
+                &["sources", "destinations", "snis"],
+                "must set one of %s when 'protocols' is 'tcp', 'tls' or 'udp'",
+            )
+            .resolve(&fields()),
+            CheckRule::conditional_at_least_one_of(
+                "protocols",
+                |f| f.elements(|e| e.one_of(["tls_passthrough"])),
+                &["snis"],
+                "must set snis when 'protocols' is 'tls_passthrough'",
+            )
+            .resolve(&fields()),
+        ],
+    }
+}
+
+fn grpc() -> Variant {
+    let refused = |field: Field, err| field.eq(Value::Null).err(err);
+    Variant {
+        words: &["grpc", "grpcs"],
+        fields: vec![
+            Field::boolean("strip_path")
+                .required()
+                .default(false)
+                .ne(true)
+                .err("cannot set 'strip_path' when 'protocols' is 'grpc' or 'grpcs'"),
+            refused(
+                methods(),
+                "cannot set 'methods' when 'protocols' is 'grpc' or 'grpcs'",
+            ),
+            refused(
+                typedefs::endpoints("sources"),
+                "cannot set 'sources' when 'protocols' is 'grpc' or 'grpcs'",
+            ),
+            refused(
+                typedefs::endpoints("destinations"),
+                "cannot set 'destinations' when 'protocols' is 'grpc' or 'grpcs'",
+            ),
+        ],
+        checks: vec![
+            CheckRule::conditional_at_least_one_of(
+                "protocols",
+                |f| f.contains("grpcs"),
+                &["hosts", "headers", "paths", "snis"],
+                "must set one of %s when 'protocols' is 'grpcs'",
+            )
+            .or_else(
+                |f| f.contains("grpc"),
+                &["hosts", "headers", "paths"],
+                "must set one of %s when 'protocols' is 'grpc'",
+            )
+            .resolve(&fields()),
+        ],
+    }
 }

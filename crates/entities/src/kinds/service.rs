@@ -4,7 +4,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Protocol;
+use crate::Object;
 use crate::Reference;
+use crate::format::url;
+use crate::schema::{CheckRule, Field, ITEM, Schema, Shorthand, typedefs};
+use serde_json::Value;
 
 /// An upstream application.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,4 +69,99 @@ fn five() -> u32 {
 
 fn minute() -> u64 {
     60_000
+}
+
+/// The schema of `services`.
+pub(crate) fn schema() -> Schema {
+    let only_tls = |field| {
+        CheckRule::conditional(
+            "protocol",
+            |f| f.not_one_of(["https", "tls"]),
+            field,
+            |f| f.eq(Value::Null),
+        )
+    };
+    Schema::new("services", fields())
+        .endpoint_key("name")
+        .unique_key("name", &["name"])
+        .check(CheckRule::conditional(
+            "protocol",
+            |f| f.one_of(["tcp", "tls", "udp", "grpc", "grpcs"]),
+            "path",
+            |f| f.eq(Value::Null),
+        ))
+        .check(only_tls("client_certificate"))
+        .check(only_tls("tls_verify"))
+        .check(only_tls("tls_verify_depth"))
+        .check(only_tls("ca_certificates"))
+        .shorthand(Shorthand::new(Field::string("url"), from_url))
+}
+
+fn fields() -> Vec<Field> {
+    let timeout = |name| typedefs::nonzero_timeout(name).default(60_000);
+    vec![
+        typedefs::id(),
+        typedefs::seconds("created_at"),
+        typedefs::seconds("updated_at"),
+        typedefs::name("name"),
+        Field::integer("retries")
+            .default(5)
+            .between(0.0, 32_767.0)
+            .description("The number of retries to execute upon failure to proxy."),
+        typedefs::protocol("protocol").required().default("http"),
+        typedefs::host("host").required(),
+        typedefs::port("port").required().default(80),
+        typedefs::path("path"),
+        timeout("connect_timeout"),
+        timeout("write_timeout"),
+        timeout("read_timeout"),
+        typedefs::tags(),
+        Field::foreign("client_certificate", "certificates").description(
+            "Certificate to be used as client certificate while TLS handshaking to the upstream \
+             server.",
+        ),
+        Field::boolean("tls_verify").description(
+            "Whether to enable verification of upstream server TLS certificate. If not set, the \
+             global level config `proxy_ssl_verify` will be used.",
+        ),
+        Field::integer("tls_verify_depth")
+            .default(Value::Null)
+            .between(0.0, 64.0)
+            .description(
+                "Maximum depth of chain while verifying Upstream server's TLS certificate.",
+            ),
+        Field::array("ca_certificates", Field::string(ITEM).uuid()).description(
+            "Array of CA Certificate object UUIDs that are used to build the trust store while \
+             verifying upstream server's TLS certificate.",
+        ),
+        Field::boolean("enabled")
+            .required()
+            .default(true)
+            .description("Whether the Service is active. "),
+    ]
+}
+
+/// `url` stands for protocol, host, port and path.
+fn from_url(value: &Value) -> Object {
+    let mut fields = Object::new();
+    let Some(parts) = value.as_str().map(url::parts) else {
+        return fields;
+    };
+    let number = parts.port.and_then(|port| port.parse::<u32>().ok());
+    let protocol = parts.scheme.unwrap_or(match number {
+        Some(443) => "https",
+        _ => "http",
+    });
+    let port = match (number, parts.port) {
+        (Some(number), _) => number.into(),
+        // A port that is no number is told so by the field.
+        (None, Some(text)) => text.into(),
+        (None, None) if protocol == "https" => 443.into(),
+        (None, None) => 80.into(),
+    };
+    fields.insert("protocol".to_owned(), protocol.into());
+    fields.insert("host".to_owned(), parts.host.into());
+    fields.insert("port".to_owned(), port);
+    fields.insert("path".to_owned(), parts.path.into());
+    fields
 }

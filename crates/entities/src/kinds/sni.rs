@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Reference;
+use crate::schema::{Field, Schema, typedefs};
 
 /// A server name, `*` at one end allowed, and the certificate that answers for it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -17,4 +18,25 @@ pub struct Sni {
     /// Labels.
     #[serde(default)]
     pub tags: Option<Vec<String>>,
+}
+
+/// The schema of `snis`.
+pub(crate) fn schema() -> Schema {
+    Schema::new(
+        "snis",
+        [
+            typedefs::id(),
+            typedefs::wildcard_host("name").required(),
+            typedefs::seconds("created_at"),
+            typedefs::seconds("updated_at"),
+            typedefs::tags(),
+            Field::foreign("certificate", "certificates")
+                .required()
+                .description(
+                    "The id (a UUID) of the certificate with which to associate the SNI hostname.",
+                ),
+        ],
+    )
+    .endpoint_key("name")
+    .unique_key("name", &["name"])
 }

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Object;
 use crate::Reference;
+use crate::format::host;
+use crate::schema::{Field, Schema, typedefs};
 
 /// An address behind an upstream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,4 +27,52 @@ pub struct Target {
 
 fn hundred() -> u32 {
     100
+}
+
+/// The port of a target that names none.
+const DEFAULT_PORT: u16 = 8000;
+
+/// The schema of `targets`.
+pub(crate) fn schema() -> Schema {
+    Schema::new(
+        "targets",
+        [
+            typedefs::id(),
+            typedefs::milliseconds("created_at"),
+            typedefs::milliseconds("updated_at"),
+            Field::foreign("upstream", "upstreams")
+                .required()
+                .cascade()
+                .description(
+                    "The unique identifier or the name of the upstream for which to update the \
+                     target.",
+                ),
+            Field::string("target")
+                .required()
+                .custom(host::target)
+                .description("The target address (ip or hostname) and port."),
+            Field::integer("weight")
+                .default(100)
+                .between(0.0, 65_535.0)
+                .description(
+                    "The weight this target gets within the upstream loadbalancer (0-65535).",
+                ),
+            typedefs::tags(),
+        ],
+    )
+    .endpoint_key("target")
+    .cache_key(&["upstream", "target"])
+    .prepare(full_address)
+}
+
+/// Brings the address into its one form: with a port, addresses in full.
+fn full_address(input: &mut Object) -> Result<(), (&'static str, String)> {
+    if let Some(serde_json::Value::String(target)) = input.get_mut("target") {
+        let parsed = host::parse(target).map_err(|_| {
+            let why = "Invalid target; not a valid hostname or ip address";
+            ("target", why.to_owned())
+        })?;
+        *target = parsed.with_port(DEFAULT_PORT);
+    }
+    Ok(())
 }

@@ -24,13 +24,24 @@ pub struct Schema {
     pub(crate) shorthands: Vec<Shorthand>,
     pub(crate) cache_key: &'static [&'static str],
     pub(crate) variants: Variants,
-    pub(crate) on_write: Option<OnWrite>,
+    pub(crate) transformation: Option<Transformation>,
+    pub(crate) prepare: Option<Prepare>,
     unique_keys: Vec<UniqueKey>,
 }
 
-/// Derives fields before an entity is stored. The second argument tells whether a field was given
-/// by the client in this write. The error is the message of an `@entity` violation.
-pub type OnWrite = fn(&mut Object, &dyn Fn(&str) -> bool) -> Result<(), String>;
+/// A field that is derived from others when an entity is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Transformation {
+    /// Fields that it starts from; it happens when the client gives all of them.
+    pub input: &'static [&'static str],
+    /// Fields that it needs besides.
+    pub needs: &'static [&'static str],
+    /// Changes the entity, which is valid.
+    pub write: fn(&mut Object),
+}
+
+/// Changes what a client wrote before anything else; the error is the message of a field.
+pub(crate) type Prepare = fn(&mut Object) -> Result<(), (&'static str, String)>;
 
 /// A set of fields whose values no two entities share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +81,17 @@ pub(crate) enum Variants {
     Vaults(Vec<Variant>),
 }
 
+impl Variants {
+    /// The field that chooses the variant.
+    pub(crate) fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Words { key, .. } => Some(key),
+            Self::Plugins | Self::Vaults(_) => Some("name"),
+        }
+    }
+}
+
 /// What one variant changes.
 #[derive(Clone, Debug)]
 pub(crate) struct Variant {
@@ -95,7 +117,8 @@ impl Schema {
             shorthands: Vec::new(),
             cache_key: &[],
             variants: Variants::None,
-            on_write: None,
+            transformation: None,
+            prepare: None,
             unique_keys: Vec::new(),
         }
     }
@@ -147,10 +170,16 @@ impl Schema {
         self
     }
 
-    /// Derives fields before an entity is stored.
+    /// Derives a field when an entity is written.
     #[must_use]
-    pub fn on_write(mut self, derive: OnWrite) -> Self {
-        self.on_write = Some(derive);
+    pub fn transformation(mut self, transformation: Transformation) -> Self {
+        self.transformation = Some(transformation);
+        self
+    }
+
+    /// Brings input into its one form before anything else.
+    pub(crate) fn prepare(mut self, prepare: Prepare) -> Self {
+        self.prepare = Some(prepare);
         self
     }
 

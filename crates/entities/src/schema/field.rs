@@ -87,8 +87,11 @@ pub struct Pattern {
     pub message: &'static str,
 }
 
+/// A check of one text by code. The error is the message.
+pub type TextCheck = fn(&str) -> Result<(), String>;
+
 /// A check of one value by code. The error is the message.
-pub type CustomCheck = fn(&Value) -> Result<(), String>;
+pub type ValueCheck = fn(&Value) -> Result<(), String>;
 
 /// The description of one field: its type, its limits, its default.
 ///
@@ -142,7 +145,8 @@ pub(crate) struct Rules {
     pub(crate) match_all: Vec<Pattern>,
     pub(crate) match_any: Option<(Vec<Regex>, &'static str)>,
     pub(crate) contains: Option<Value>,
-    pub(crate) custom: Option<CustomCheck>,
+    pub(crate) custom: Option<TextCheck>,
+    pub(crate) custom_value: Option<ValueCheck>,
     pub(crate) mutually_exclusive_subsets: Vec<&'static [&'static str]>,
 }
 
@@ -470,10 +474,17 @@ impl Field {
         self
     }
 
-    /// A check by code.
+    /// A check of text by code.
     #[must_use]
-    pub fn custom(mut self, check: CustomCheck) -> Self {
+    pub fn custom(mut self, check: TextCheck) -> Self {
         self.rules.custom = Some(check);
+        self
+    }
+
+    /// A check by code of a value of any type.
+    #[must_use]
+    pub fn custom_value(mut self, check: ValueCheck) -> Self {
+        self.rules.custom_value = Some(check);
         self
     }
 

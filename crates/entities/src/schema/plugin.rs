@@ -2,7 +2,7 @@
 
 use super::check::{Check, CheckRule};
 use super::definition::Variant;
-use super::field::{Field, Record, Shorthand};
+use super::field::{Field, Record, Shorthand, ValueCheck};
 
 /// The description of one plugin: its settings and the scopes that it may have.
 ///
@@ -27,7 +27,7 @@ pub struct PluginSchema {
     pub fields: Vec<Field>,
     config_checks: Vec<Check>,
     config_shorthands: Vec<Shorthand>,
-    config_check: Option<super::field::CustomCheck>,
+    config_check: Option<ValueCheck>,
     checks: Vec<CheckRule>,
     overrides: Vec<Field>,
 }
@@ -83,7 +83,7 @@ impl PluginSchema {
 
     /// A check by code of the whole `config`; its message stands in `config`.
     #[must_use]
-    pub fn custom(mut self, check: super::field::CustomCheck) -> Self {
+    pub fn custom(mut self, check: ValueCheck) -> Self {
         self.config_check = Some(check);
         self
     }
@@ -155,7 +155,7 @@ impl PluginSchema {
                 shorthands: self.config_shorthands.clone(),
             };
         }
-        config.rules.custom = self.config_check;
+        config.rules.custom_value = self.config_check;
         let mut fields = self.overrides.clone();
         fields.push(config);
         let checks = self

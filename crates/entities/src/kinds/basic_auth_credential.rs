@@ -1,0 +1,43 @@
+//! Names and passwords of consumers (the `basic-auth` plugin).
+
+use aws_lc_rs::digest;
+
+use crate::Object;
+use crate::format::pem::hexadecimal;
+use crate::schema::lookup::get;
+use crate::schema::{Field, Schema, Transformation, typedefs};
+
+/// The schema of `basicauth_credentials`.
+pub(crate) fn schema() -> Schema {
+    Schema::new(
+        "basicauth_credentials",
+        [
+            typedefs::id(),
+            typedefs::seconds("created_at"),
+            super::owner(),
+            Field::string("username").required(),
+            Field::string("password").required().encrypted(),
+            typedefs::tags(),
+        ],
+    )
+    .endpoint_key("username")
+    .admin_names("basic-auths", "basic-auth")
+    .cache_key(&["username"])
+    .unique_key("username", &["username"])
+    .transformation(Transformation {
+        input: &["password"],
+        needs: &["consumer.id"],
+        write: hash,
+    })
+}
+
+/// Replaces the password by the digest that Kong stores: SHA-1, salted with the consumer's id.
+fn hash(entity: &mut Object) {
+    let salt = get(entity, "consumer.id").and_then(serde_json::Value::as_str);
+    if let (Some(password), Some(salt)) = (super::text(entity, "password"), salt) {
+        let salted = format!("{password}{salt}");
+        let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, salted.as_bytes());
+        let digest = hexadecimal(digest.as_ref());
+        entity.insert("password".to_owned(), digest.into());
+    }
+}

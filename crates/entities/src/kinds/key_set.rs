@@ -1,0 +1,20 @@
+//! Sets of keys.
+
+use crate::schema::{Field, Schema, typedefs};
+
+/// The schema of `key_sets`.
+pub(crate) fn schema() -> Schema {
+    Schema::new(
+        "key_sets",
+        [
+            typedefs::id(),
+            Field::string("name").description("The name to associate with the given key-set."),
+            typedefs::tags(),
+            typedefs::seconds("created_at"),
+            typedefs::seconds("updated_at"),
+        ],
+    )
+    .endpoint_key("name")
+    .admin_names("key-sets", "key-sets")
+    .unique_key("name", &["name"])
+}
