@@ -6,19 +6,31 @@
 //! | `location` | `s3://…`, `file:///…`, and lists of them |
 //! | `storage` | one trait of conditional reads and writes; S3 and directory |
 //! | `layout` | the keys of one version of the software |
+//! | `publish` | when and what to write, forward only; a pure machine and its driver |
+//! | `election` | who writes; a pure machine and its driver |
+//! | `fetch` | what to read, and why something is refused |
 //!
 //! The protocol is written down in `docs/rfcs/0001-fallback-storage.md`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod backoff;
+mod election;
+mod fetch;
 mod layout;
 mod location;
+mod publish;
 mod storage;
 
 pub use backoff::Backoff;
+pub use election::{Lease, Registration};
+pub use fetch::{Candidate, Fetched, Fetcher, Refusal, RefusalReason, Verify};
 pub use layout::{HistoryName, Layout};
 pub use location::{Location, LocationError};
+pub use publish::{
+    Blocked, Check, PublishSettings, Publisher, PublisherSettings, PublisherState, PublisherStatus,
+    Success, Trouble,
+};
 pub use storage::{
     Answer, ErrorKind, LIST_LIMIT, Object, Operation, S3Settings, Storage, StorageError,
     StorageSettings, TimeOuts, Version, open,

@@ -4,12 +4,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod s3_server;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use keelgate_fallback::{
-    ErrorKind, Location, Operation, S3Settings, Storage, StorageSettings, TimeOuts, Version, open,
+    ErrorKind, Location, Operation, Storage, StorageSettings, TimeOuts, Version, open,
 };
 
 const LIMIT: u64 = 64 << 20;
@@ -32,50 +34,17 @@ impl Bed {
         }
     }
 
-    /// A fresh prefix on the test's S3 server; nothing when there is no server.
     fn s3() -> Option<Self> {
-        let Ok(endpoint) = std::env::var("KEELGATE_TEST_S3_ENDPOINT") else {
-            assert!(
-                std::env::var("CI").is_err(),
-                "KEELGATE_TEST_S3_ENDPOINT must be set under CI: run `cargo xtask test`"
-            );
-            eprintln!("NOT RUN: S3 conformance; run `cargo xtask test`, which starts a server");
-            return None;
-        };
-        let setting = |name: &str, default: &str| {
-            std::env::var(format!("KEELGATE_TEST_S3_{name}")).unwrap_or_else(|_| default.into())
-        };
+        let (location, settings) = s3_server::fresh()?;
         Some(Self {
-            location: Location::S3 {
-                bucket: setting("BUCKET", "keelgate"),
-                prefix: format!("conformance/{}", uuid::Uuid::new_v4()),
-            },
-            settings: s3_settings(
-                &endpoint,
-                &setting("ACCESS_KEY_ID", "minioadmin"),
-                &setting("SECRET_ACCESS_KEY", "minioadmin"),
-            ),
+            location,
+            settings,
             _directory: None,
         })
     }
 
     fn open(&self) -> Arc<dyn Storage> {
         open(&self.location, &self.settings).unwrap()
-    }
-}
-
-fn s3_settings(endpoint: &str, key: &str, secret: &str) -> StorageSettings {
-    StorageSettings {
-        s3: S3Settings::from_environment(
-            [
-                ("AWS_CONFIG_STORAGE_ENDPOINT", endpoint),
-                ("AWS_ACCESS_KEY_ID", key),
-                ("AWS_SECRET_ACCESS_KEY", secret),
-                ("AWS_REGION", "us-east-1"),
-            ]
-            .map(|(name, value)| (name.to_owned(), value.to_owned())),
-        ),
-        ..StorageSettings::default()
     }
 }
 
@@ -355,8 +324,8 @@ async fn a_deleted_object_is_gone_and_may_be_deleted_again(bed: &Bed) {
 #[tokio::test]
 async fn wrong_s3_credentials_are_told_without_the_secret() {
     let Some(bed) = Bed::s3() else { return };
-    let endpoint = std::env::var("KEELGATE_TEST_S3_ENDPOINT").unwrap();
-    let settings = s3_settings(&endpoint, "nobody-key", "hunter2-secret");
+    let endpoint = s3_server::endpoint().unwrap();
+    let settings = s3_server::settings(&endpoint, "nobody-key", "hunter2-secret");
     let storage = open(&bed.location, &settings).unwrap();
     let error = storage
         .put_if_absent("v/config.json", "x".into())
@@ -404,7 +373,7 @@ async fn server(answer: &'static str) -> String {
 }
 
 async fn failure_of(endpoint: &str) -> keelgate_fallback::StorageError {
-    let mut settings = s3_settings(endpoint, "key", "secret");
+    let mut settings = s3_server::settings(endpoint, "key", "secret");
     settings.time_outs = TimeOuts {
         connect: Duration::from_millis(500),
         operation: Duration::from_millis(500),
@@ -464,7 +433,7 @@ fn an_endpoint_that_is_no_url_or_holds_credentials_is_refused() {
         "ftp://minio/",
         "http://me:hunter2@minio:9000/",
     ] {
-        let settings = s3_settings(endpoint, "key", "secret");
+        let settings = s3_server::settings(endpoint, "key", "secret");
         let error = open(&"s3://bucket/prefix".parse().unwrap(), &settings).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Invalid);
         let text = error.to_string();

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest;
 use bytes::Bytes;
+use keelgate_snapshot::Digest;
 
 use super::{Answer, ErrorKind, LIST_LIMIT, Object, Operation, Storage, StorageError, Version};
 
@@ -255,13 +255,7 @@ impl Inner {
 }
 
 fn version_of(bytes: &[u8]) -> Version {
-    let hash = digest::digest(&digest::SHA256, bytes);
-    let text = hash.as_ref().iter().fold(String::new(), |mut text, byte| {
-        use std::fmt::Write as _;
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    Version(text)
+    Version(Digest::of(bytes).to_string())
 }
 
 /// A failure before the storage, operation and key are added to it.

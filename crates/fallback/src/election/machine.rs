@@ -1,0 +1,396 @@
+//! The decisions of a candidate, without I/O and without a clock.
+
+use std::time::Duration;
+
+use uuid::{Builder, Uuid};
+
+use super::Lease;
+use crate::Backoff;
+
+/// What the driver is to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action<V> {
+    /// Read the lease.
+    Read,
+    /// Create the lease.
+    Create(Lease),
+    /// Replace the lease, if it is still this version.
+    Replace(Lease, V),
+    /// Nothing to do before this time; nothing at all after a resignation.
+    Wait(Option<Duration>),
+}
+
+/// The lease as it was last seen.
+#[derive(Clone, Debug)]
+struct Seen<V> {
+    lease: Option<(Lease, V)>,
+    /// When this very state was seen first: it can only be older.
+    since: Duration,
+}
+
+/// The lease while this node holds it.
+#[derive(Clone, Debug)]
+struct Held<V> {
+    lease: Lease,
+    version: V,
+    /// When it runs out: a period after the write of it *began*. Others count from when they saw
+    /// it, which is later, so they wait for longer.
+    until: Duration,
+    renew_at: Duration,
+}
+
+/// A write whose outcome is not known yet.
+#[derive(Clone, Debug)]
+struct Attempt {
+    lease: Lease,
+    began: Duration,
+}
+
+/// A candidate. `V` is the storage's version of an object.
+#[derive(Debug)]
+pub(crate) struct Machine<V> {
+    me: Uuid,
+    period: Duration,
+    random: fastrand::Rng,
+    backoff: Backoff,
+    term: u64,
+    seen: Option<Seen<V>>,
+    held: Option<Held<V>>,
+    attempt: Option<Attempt>,
+    next_at: Duration,
+    /// When to reach for a lease that nobody keeps; spread, so that not all do at once.
+    claim_at: Option<Duration>,
+    resigning: bool,
+    resigned: bool,
+}
+
+impl<V: Clone + PartialEq> Machine<V> {
+    /// `seed` feeds jitter and nonces; it must differ between nodes.
+    pub(crate) fn new(me: Uuid, period: Duration, seed: u64) -> Self {
+        Self {
+            me,
+            period,
+            random: fastrand::Rng::with_seed(seed),
+            backoff: Backoff::new(period / 12, period / 3),
+            term: 0,
+            seen: None,
+            held: None,
+            attempt: None,
+            next_at: Duration::ZERO,
+            claim_at: None,
+            resigning: false,
+            resigned: false,
+        }
+    }
+
+    /// Whether this node leads at this moment.
+    pub(crate) fn leads(&self, now: Duration) -> bool {
+        !self.resigning && self.held.as_ref().is_some_and(|held| now < held.until)
+    }
+
+    /// Until when it leads if nothing happens.
+    pub(crate) fn leads_until(&self) -> Option<Duration> {
+        self.held.as_ref().map(|held| held.until)
+    }
+
+    /// The leader as far as this node knows, and its term.
+    pub(crate) fn leader(&self) -> Option<(Uuid, u64)> {
+        if let Some(held) = &self.held {
+            return Some((self.me, held.lease.term));
+        }
+        let (lease, _) = self.seen.as_ref()?.lease.as_ref()?;
+        Some((lease.holder?, lease.term))
+    }
+
+    /// Gives the lease back at the next poll, so that another node takes over at once.
+    pub(crate) fn resign(&mut self) {
+        self.resigning = true;
+        self.next_at = Duration::ZERO;
+    }
+
+    /// The next operation; the driver reports its result before it asks again.
+    pub(crate) fn poll(&mut self, now: Duration) -> Action<V> {
+        if self.resigned {
+            return Action::Wait(None);
+        }
+        if self.held.as_ref().is_some_and(|held| now >= held.until) {
+            self.held = None;
+            self.seen = None;
+        }
+        if self.resigning {
+            self.resigned = true;
+            return match self.held.take() {
+                Some(held) => self.write(now, None, held.lease.term, Some(held.version)),
+                None => Action::Wait(None),
+            };
+        }
+        if now < self.next_at {
+            return Action::Wait(Some(self.next_at));
+        }
+        // The outcome of a write is looked up before anything else is tried.
+        if self.attempt.is_some() {
+            return Action::Read;
+        }
+        if let Some(held) = &self.held {
+            if now < held.renew_at {
+                return Action::Wait(Some(held.renew_at));
+            }
+            let (term, version) = (held.lease.term, held.version.clone());
+            return self.write(now, Some(self.me), term, Some(version));
+        }
+        match (self.claim_at, &self.seen) {
+            (Some(at), _) if now < at => Action::Wait(Some(at)),
+            (Some(_), Some(seen)) => {
+                self.claim_at = None;
+                let expected = seen.lease.as_ref().map(|(_, version)| version.clone());
+                self.write(now, Some(self.me), self.term + 1, expected)
+            }
+            _ => Action::Read,
+        }
+    }
+
+    fn write(
+        &mut self,
+        now: Duration,
+        holder: Option<Uuid>,
+        term: u64,
+        expected: Option<V>,
+    ) -> Action<V> {
+        let nonce = Builder::from_random_bytes(self.random.u128(..).to_be_bytes()).into_uuid();
+        let lease = Lease {
+            holder,
+            term,
+            nonce,
+        };
+        self.attempt = Some(Attempt {
+            lease: lease.clone(),
+            began: now,
+        });
+        match expected {
+            Some(version) => Action::Replace(lease, version),
+            None => Action::Create(lease),
+        }
+    }
+
+    /// The lease was written.
+    pub(crate) fn written(&mut self, version: V) {
+        if let Some(attempt) = self.attempt.take() {
+            self.hold(attempt, version);
+        }
+    }
+
+    fn hold(&mut self, attempt: Attempt, version: V) {
+        self.backoff.reset();
+        self.claim_at = None;
+        self.term = attempt.lease.term;
+        self.held = Some(Held {
+            version,
+            until: attempt.began + self.period,
+            renew_at: attempt.began + self.period / 3,
+            lease: attempt.lease,
+        });
+        self.next_at = Duration::ZERO;
+    }
+
+    /// The lease was read.
+    pub(crate) fn read(&mut self, now: Duration, lease: Option<(Lease, V)>) {
+        self.backoff.reset();
+        if let Some((found, _)) = &lease {
+            self.term = self.term.max(found.term);
+        }
+        let attempt = self.attempt.take();
+        if let (Some(attempt), Some((found, version))) = (attempt, &lease)
+            && attempt.lease.nonce == found.nonce
+            && now < attempt.began + self.period
+        {
+            let version = version.clone();
+            self.hold(attempt, version);
+            return;
+        }
+        if let (Some(held), Some((found, _))) = (&mut self.held, &lease)
+            && held.lease.nonce == found.nonce
+        {
+            // A renewal did not arrive, the lease is still this node's: try again.
+            held.renew_at = now;
+            self.next_at = Duration::ZERO;
+            return;
+        }
+        self.held = None;
+        self.look(now, lease);
+    }
+
+    /// Follows what somebody else has written, or what is missing.
+    fn look(&mut self, now: Duration, lease: Option<(Lease, V)>) {
+        let version =
+            |lease: &Option<(Lease, V)>| lease.as_ref().map(|(_, version)| version.clone());
+        let since = match &self.seen {
+            Some(seen) if version(&seen.lease) == version(&lease) => seen.since,
+            _ => now,
+        };
+        let free = match &lease {
+            None => true,
+            Some((lease, _)) => {
+                lease.holder.is_none()
+                    // A former life of this node: nobody else writes its name.
+                    || lease.holder == Some(self.me)
+                    || now >= since + self.period
+            }
+        };
+        self.seen = Some(Seen { lease, since });
+        self.next_at = now;
+        if free {
+            let wait = (self.period / 4).mul_f64(self.random.f64());
+            self.claim_at = Some(now + wait);
+        } else {
+            self.claim_at = None;
+            let pause = (self.period / 3).mul_f64(0.7 + 0.3 * self.random.f64());
+            self.next_at = (now + pause).min(since + self.period);
+        }
+    }
+
+    /// The last operation failed, or its outcome is not known.
+    pub(crate) fn failed(&mut self, now: Duration) {
+        self.claim_at = None;
+        self.next_at = now + self.backoff.next(&mut self.random);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PERIOD: Duration = Duration::from_secs(12);
+    const OTHER: Uuid = Uuid::from_u128(2);
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    fn candidate() -> Machine<u32> {
+        Machine::new(Uuid::from_u128(1), PERIOD, 3)
+    }
+
+    fn lease_of(holder: Option<Uuid>, nonce: u128) -> Lease {
+        Lease {
+            holder,
+            term: 4,
+            nonce: Uuid::from_u128(nonce),
+        }
+    }
+
+    /// The next operation, after the delay before it.
+    fn next(machine: &mut Machine<u32>, now: &mut Duration) -> Action<u32> {
+        loop {
+            match machine.poll(*now) {
+                Action::Wait(Some(until)) => *now = until,
+                action => return action,
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_lease_is_created_and_renewed() {
+        let (mut machine, mut now) = (candidate(), seconds(0));
+        assert_eq!(next(&mut machine, &mut now), Action::Read);
+        machine.read(now, None);
+        assert!(matches!(next(&mut machine, &mut now), Action::Create(_)));
+        assert!(!machine.leads(now));
+        machine.written(1);
+        assert!(machine.leads(now));
+        let began = now;
+        assert!(
+            matches!(next(&mut machine, &mut now), Action::Replace(lease, 1) if lease.term == 1)
+        );
+        assert_eq!(now, began + PERIOD / 3);
+        machine.written(2);
+        assert!(machine.leads(began + PERIOD + seconds(1)));
+    }
+
+    #[test]
+    fn a_kept_lease_is_left_alone_and_an_abandoned_one_is_taken_over() {
+        let (mut machine, mut now) = (candidate(), seconds(0));
+        for version in 1..9 {
+            assert_eq!(next(&mut machine, &mut now), Action::Read);
+            machine.read(
+                now,
+                Some((lease_of(Some(OTHER), u128::from(version)), version)),
+            );
+        }
+        let abandoned = now;
+        let taken = loop {
+            match next(&mut machine, &mut now) {
+                Action::Read => machine.read(now, Some((lease_of(Some(OTHER), 8), 8))),
+                action => break action,
+            }
+        };
+        assert!(matches!(taken, Action::Replace(lease, 8) if lease.term == 5));
+        assert!(now >= abandoned + PERIOD, "{:?}", now - abandoned);
+        assert!(now <= abandoned + PERIOD * 2, "{:?}", now - abandoned);
+    }
+
+    #[test]
+    fn a_leader_that_cannot_renew_stops_leading_in_time() {
+        let (mut machine, mut now) = (candidate(), seconds(0));
+        next(&mut machine, &mut now);
+        machine.read(now, None);
+        next(&mut machine, &mut now);
+        machine.written(1);
+        let until = machine.leads_until().unwrap();
+        while now < until {
+            assert!(machine.leads(now));
+            let before = now;
+            next(&mut machine, &mut now);
+            machine.failed(now);
+            if now == before {
+                now += Duration::from_millis(1);
+            }
+        }
+        assert!(!machine.leads(until));
+    }
+
+    #[test]
+    fn a_write_whose_answer_was_lost_is_recognised() {
+        let (mut machine, mut now) = (candidate(), seconds(0));
+        next(&mut machine, &mut now);
+        machine.read(now, None);
+        let Action::Create(lease) = next(&mut machine, &mut now) else {
+            panic!("a missing lease is created");
+        };
+        machine.failed(now);
+        assert_eq!(next(&mut machine, &mut now), Action::Read);
+        machine.read(now, Some((lease, 1)));
+        assert!(machine.leads(now));
+    }
+
+    #[test]
+    fn a_resigned_lease_is_free_at_once() {
+        let (mut machine, mut now) = (candidate(), seconds(0));
+        next(&mut machine, &mut now);
+        machine.read(now, Some((lease_of(None, 1), 1)));
+        assert!(matches!(
+            next(&mut machine, &mut now),
+            Action::Replace(_, 1)
+        ));
+        assert!(now <= PERIOD / 4);
+        machine.written(2);
+        machine.resign();
+        assert!(!machine.leads(now));
+        assert!(matches!(machine.poll(now), Action::Replace(lease, 2) if lease.holder.is_none()));
+        assert_eq!(machine.poll(now), Action::Wait(None));
+    }
+
+    #[test]
+    fn a_leader_that_was_overtaken_follows() {
+        let (mut machine, mut now) = (candidate(), seconds(0));
+        next(&mut machine, &mut now);
+        machine.read(now, None);
+        next(&mut machine, &mut now);
+        machine.written(1);
+        assert!(matches!(next(&mut machine, &mut now), Action::Replace(..)));
+        machine.failed(now);
+        assert_eq!(next(&mut machine, &mut now), Action::Read);
+        machine.read(now, Some((lease_of(Some(OTHER), 7), 9)));
+        assert!(!machine.leads(now));
+        assert_eq!(machine.leader(), Some((OTHER, 4)));
+    }
+}

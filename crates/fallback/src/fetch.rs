@@ -1,0 +1,312 @@
+//! Fetching: the newest good snapshot of one storage, and why others were refused.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use keelgate_snapshot::{MAX_DOCUMENT_BYTES, Snapshot, VerifyError};
+use serde::{Serialize, Serializer};
+use tokio::task::spawn_blocking;
+
+use crate::layout::major;
+use crate::{ErrorKind, HistoryName, Layout, Storage, StorageError, Version};
+
+/// Verifies a document: the signature where the cluster has one, the digest always.
+pub type Verify = Arc<dyn Fn(Bytes) -> Result<Snapshot, VerifyError> + Send + Sync>;
+
+/// How many history objects are tried when `config.json` is refused.
+const HISTORY_LOOK: usize = 5;
+
+/// A good snapshot of a storage.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The verified snapshot.
+    pub snapshot: Snapshot,
+    /// Location of the storage.
+    pub storage: String,
+    /// Key of the object, which begins with the version of the software that wrote it.
+    pub key: String,
+}
+
+impl Candidate {
+    /// How long ago the snapshot was made, by the clocks of its maker and of this node.
+    pub fn age(&self, now: SystemTime) -> Duration {
+        now.duration_since(self.snapshot.created_at())
+            .unwrap_or_default()
+    }
+}
+
+/// Why an object was not used.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Location of the storage.
+    pub storage: String,
+    /// Key of the object.
+    pub key: String,
+    /// What is wrong with it.
+    pub reason: RefusalReason,
+}
+
+/// What is wrong with an object.
+#[derive(Clone, Debug)]
+pub enum RefusalReason {
+    /// It could not be read.
+    Storage(StorageError),
+    /// It is damaged, not signed, signed with another key, or not for this build.
+    Verify(Arc<VerifyError>),
+    /// The check was stopped.
+    Stopped,
+}
+
+impl Refusal {
+    /// A short word for metrics.
+    pub fn kind(&self) -> &'static str {
+        match &self.reason {
+            RefusalReason::Storage(error) => error.kind.as_str(),
+            RefusalReason::Verify(error) => match **error {
+                VerifyError::TooLarge { .. } => "too_large",
+                VerifyError::Unsigned => "unsigned",
+                VerifyError::Statement(_) => "bad_signature",
+                VerifyError::Tampered { .. } | VerifyError::DigestMismatch { .. } => "tampered",
+                VerifyError::SchemaTooOld { .. } | VerifyError::SchemaTooNew { .. } => "schema",
+                VerifyError::Truncated { .. } => "truncated",
+                _ => "malformed",
+            },
+            RefusalReason::Stopped => "stopped",
+        }
+    }
+
+    /// Whether nothing was found, as opposed to something wrong.
+    pub fn is_absence(&self) -> bool {
+        matches!(&self.reason, RefusalReason::Storage(error) if error.kind == ErrorKind::NotFound)
+    }
+
+    /// Whether another attempt may go better although nobody mends anything.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            &self.reason,
+            RefusalReason::Storage(error) if matches!(
+                error.kind,
+                ErrorKind::Unreachable
+                    | ErrorKind::TimedOut
+                    | ErrorKind::Throttled
+                    | ErrorKind::Unavailable
+            )
+        )
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.reason {
+            RefusalReason::Storage(error) => error.fmt(f),
+            RefusalReason::Verify(error) => {
+                write!(f, "{}: {} is refused: {error}", self.storage, self.key)
+            }
+            RefusalReason::Stopped => {
+                write!(f, "{}: the check of {} was stopped", self.storage, self.key)
+            }
+        }
+    }
+}
+
+impl Serialize for Refusal {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut refusal = serializer.serialize_struct("Refusal", 4)?;
+        refusal.serialize_field("storage", &self.storage)?;
+        refusal.serialize_field("key", &self.key)?;
+        refusal.serialize_field("kind", self.kind())?;
+        refusal.serialize_field("message", &self.to_string())?;
+        refusal.end()
+    }
+}
+
+/// What one pass over a storage found.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The newest good snapshot, if there is one.
+    pub candidate: Option<Candidate>,
+    /// Whether it is the same object as in the pass before.
+    pub unchanged: bool,
+    /// What was looked at and not used, in order.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Reads one storage; remembers what it read, so that an unchanged object is not sent again.
+pub struct Fetcher {
+    storage: Arc<dyn Storage>,
+    layout: Layout,
+    verify: Verify,
+    last: Option<(Version, Candidate)>,
+}
+
+impl Fetcher {
+    /// A reader of `storage` for a build of `version`.
+    pub fn new(storage: Arc<dyn Storage>, version: &str, verify: Verify) -> Self {
+        Self {
+            storage,
+            layout: Layout::new(version),
+            verify,
+            last: None,
+        }
+    }
+
+    /// The location that it reads.
+    pub fn location(&self) -> &str {
+        self.storage.location()
+    }
+
+    /// Makes one pass: `config.json` of the own version; if that is refused, the newest good
+    /// history object; then other versions of the same major. Nothing is retried here.
+    pub async fn fetch(&mut self) -> Fetched {
+        let mut refusals = Vec::new();
+        let own = self.layout.clone();
+        let known = self.last.as_ref().map(|(version, _)| version.clone());
+        let key = own.config();
+        match self.get(&key, known.as_ref()).await {
+            Ok((version, candidate)) => {
+                self.last = Some((version, candidate.clone()));
+                return Fetched {
+                    candidate: Some(candidate),
+                    unchanged: false,
+                    refusals,
+                };
+            }
+            Err(refusal) => {
+                if matches!(&refusal.reason, RefusalReason::Storage(error) if error.kind == ErrorKind::NotModified)
+                {
+                    return Fetched {
+                        candidate: self.last.as_ref().map(|(_, candidate)| candidate.clone()),
+                        unchanged: true,
+                        refusals,
+                    };
+                }
+                let silent = refusal.is_passing();
+                refusals.push(refusal);
+                if silent {
+                    // The storage itself is away: its other objects are too.
+                    return Fetched {
+                        candidate: None,
+                        unchanged: false,
+                        refusals,
+                    };
+                }
+            }
+        }
+        self.last = None;
+        let mut candidate = self.newest_in_history(&own, &mut refusals).await;
+        if candidate.is_none() {
+            candidate = self.other_versions(&mut refusals).await;
+        }
+        Fetched {
+            candidate,
+            unchanged: false,
+            refusals,
+        }
+    }
+
+    async fn get(
+        &self,
+        key: &str,
+        known: Option<&Version>,
+    ) -> Result<(Version, Candidate), Refusal> {
+        let refuse = |reason| Refusal {
+            storage: self.location().to_owned(),
+            key: key.to_owned(),
+            reason,
+        };
+        let object = self
+            .storage
+            .get(key, known, MAX_DOCUMENT_BYTES as u64)
+            .await
+            .map_err(|error| refuse(RefusalReason::Storage(error)))?;
+        let verify = Arc::clone(&self.verify);
+        // Hashing a large document would hold up the other tasks of the thread.
+        let snapshot = spawn_blocking(move || verify(object.bytes))
+            .await
+            .map_err(|_| refuse(RefusalReason::Stopped))?
+            .map_err(|error| refuse(RefusalReason::Verify(Arc::new(error))))?;
+        let candidate = Candidate {
+            snapshot,
+            storage: self.location().to_owned(),
+            key: key.to_owned(),
+        };
+        Ok((object.version, candidate))
+    }
+
+    async fn newest_in_history(
+        &self,
+        layout: &Layout,
+        refusals: &mut Vec<Refusal>,
+    ) -> Option<Candidate> {
+        let folder = layout.history_folder();
+        let names = match self.storage.list(&folder).await {
+            Ok(names) => names,
+            Err(error) => {
+                refusals.push(Refusal {
+                    storage: self.location().to_owned(),
+                    key: folder,
+                    reason: RefusalReason::Storage(error),
+                });
+                return None;
+            }
+        };
+        let mut names: Vec<_> = names
+            .iter()
+            .filter_map(|name| HistoryName::parse(name))
+            .collect();
+        names.sort_unstable_by(|a, b| b.cmp(a));
+        for name in names.iter().take(HISTORY_LOOK) {
+            match self.get(&layout.history_named(name), None).await {
+                Ok((_, candidate)) => return Some(candidate),
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        None
+    }
+
+    /// The newest good `config.json` of the other versions with the same major number.
+    async fn other_versions(&self, refusals: &mut Vec<Refusal>) -> Option<Candidate> {
+        let folders = match self.storage.folders().await {
+            Ok(folders) => folders,
+            Err(error) => {
+                refusals.push(Refusal {
+                    storage: self.location().to_owned(),
+                    key: String::new(),
+                    reason: RefusalReason::Storage(error),
+                });
+                return None;
+            }
+        };
+        let mut newest: Option<Candidate> = None;
+        for folder in folders {
+            let layout = Layout::new(folder);
+            if layout == self.layout || major(layout.version()) != self.layout.major() {
+                continue;
+            }
+            match self.get(&layout.config(), None).await {
+                Ok((_, candidate)) => {
+                    let position = |candidate: &Candidate| candidate.snapshot.identity().position();
+                    if newest
+                        .as_ref()
+                        .is_none_or(|newest| position(newest) < position(&candidate))
+                    {
+                        newest = Some(candidate);
+                    }
+                }
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        newest
+    }
+}
+
+impl std::fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fetcher")
+            .field("location", &self.location())
+            .field("version", &self.layout.version())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,454 @@
+//! Publishers and fetchers against real storages: a directory, and S3 where there is a server.
+
+#![allow(clippy::unwrap_used)]
+
+mod s3_server;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use keelgate_fallback::{
+    Fetcher, Layout, Location, PublishSettings, Publisher, PublisherSettings, PublisherState,
+    PublisherStatus, Storage, StorageSettings, Verify, open,
+};
+use keelgate_snapshot::{Position, Signer, Snapshot, Verifier, build};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+const VERSION: &str = "0.1.0";
+const LIMIT: u64 = 1 << 20;
+
+/// A cluster's key.
+struct Cluster {
+    signer: Signer,
+    verify: Verify,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(vec!["kong_clustering".into()])
+            .unwrap()
+            .self_signed(&key)
+            .unwrap();
+        let verifier = Verifier::shared(&certificate.pem()).unwrap();
+        Self {
+            signer: Signer::from_pem(&certificate.pem(), &key.serialize_pem()).unwrap(),
+            verify: Arc::new(move |document| verifier.verify(document)),
+        }
+    }
+
+    fn snapshot(&self, revision: u64) -> Snapshot {
+        self.snapshot_of(Uuid::from_u128(1), revision)
+    }
+
+    fn snapshot_of(&self, cluster_id: Uuid, revision: u64) -> Snapshot {
+        let config = serde_json::json!({
+            "_format_version": "3.0",
+            "services": [{"id": Uuid::from_u128(u128::from(revision)), "host": "upstream.example"}],
+        });
+        let position = Position {
+            cluster_id,
+            epoch: 1,
+            revision,
+        };
+        build(
+            &config,
+            position,
+            VERSION,
+            SystemTime::now(),
+            Some(&self.signer),
+        )
+        .unwrap()
+    }
+
+    fn publisher(
+        &self,
+        storage: &Arc<dyn Storage>,
+        snapshots: &watch::Receiver<Option<Snapshot>>,
+    ) -> Publisher {
+        let settings = PublisherSettings {
+            node_id: Uuid::new_v4(),
+            hostname: "host".into(),
+            version: VERSION.into(),
+            history: 3,
+            lease: Duration::from_secs(2),
+            pace: PublishSettings {
+                delay: Duration::from_millis(20),
+                check: Duration::from_millis(200),
+                retry_base: Duration::from_millis(20),
+                retry_cap: Duration::from_millis(200),
+            },
+        };
+        Publisher::start(
+            &[Arc::clone(storage)],
+            &settings,
+            &self.verify,
+            None,
+            snapshots,
+        )
+    }
+
+    fn fetcher(&self, storage: &Arc<dyn Storage>) -> Fetcher {
+        Fetcher::new(Arc::clone(storage), VERSION, Arc::clone(&self.verify))
+    }
+}
+
+fn directory(path: &Path) -> Arc<dyn Storage> {
+    let location = Location::Directory { path: path.into() };
+    open(&location, &StorageSettings::default()).unwrap()
+}
+
+fn s3() -> Option<Arc<dyn Storage>> {
+    let (location, settings) = s3_server::fresh()?;
+    Some(open(&location, &settings).unwrap())
+}
+
+/// Waits until a status fulfils a condition.
+async fn until(
+    status: &watch::Receiver<PublisherStatus>,
+    condition: impl Fn(&PublisherStatus) -> bool,
+) -> PublisherStatus {
+    let mut watched = status.clone();
+    let waited = timeout(
+        Duration::from_secs(20),
+        watched.wait_for(|status| condition(status)),
+    )
+    .await;
+    match waited {
+        Ok(reached) => reached.unwrap().clone(),
+        Err(_) => panic!("never reached; the status is {:?}", status.borrow()),
+    }
+}
+
+fn stored(revision: u64) -> impl Fn(&PublisherStatus) -> bool {
+    move |status| {
+        status.state == PublisherState::Stored
+            && status
+                .stored
+                .is_some_and(|identity| identity.revision == revision)
+    }
+}
+
+/// Puts bytes in the place of an object.
+async fn overwrite(storage: &Arc<dyn Storage>, key: &str, bytes: impl Into<bytes::Bytes>) {
+    let object = storage.get(key, None, LIMIT).await.unwrap();
+    storage
+        .put_if_match(key, bytes.into(), &object.version)
+        .await
+        .unwrap();
+}
+
+async fn what_is_published_is_fetched(storage: Arc<dyn Storage>) {
+    let cluster = Cluster::new();
+    let (sender, snapshots) = watch::channel(None);
+    let publisher = cluster.publisher(&storage, &snapshots);
+    let status = publisher.statuses()[0].clone();
+    let mut fetcher = cluster.fetcher(&storage);
+    for revision in 1..=6 {
+        sender.send_replace(Some(cluster.snapshot(revision)));
+        let status = until(&status, stored(revision)).await;
+        assert_eq!(status.last_success.unwrap().identity.revision, revision);
+        let fetched = fetcher.fetch().await;
+        assert!(!fetched.unchanged);
+        let candidate = fetched.candidate.unwrap();
+        assert_eq!(candidate.snapshot.identity().revision, revision);
+        assert_eq!(candidate.key, "0.1.0/config.json");
+        assert!(fetched.refusals.is_empty());
+    }
+    let again = fetcher.fetch().await;
+    assert!(again.unchanged && again.candidate.is_some());
+    publisher.stop().await;
+    let names = storage.list("0.1.0/history").await.unwrap();
+    assert!(names.len() <= 4, "history is pruned: {names:?}");
+    assert!(
+        names.iter().any(|name| name.starts_with("1-6-")),
+        "{names:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_published_to_a_directory_is_fetched() {
+    let folder = tempfile::tempdir().unwrap();
+    what_is_published_is_fetched(directory(folder.path())).await;
+}
+
+#[tokio::test]
+async fn what_is_published_to_s3_is_fetched() {
+    if let Some(storage) = s3() {
+        what_is_published_is_fetched(storage).await;
+    }
+}
+
+#[tokio::test]
+async fn of_several_nodes_one_publishes_and_another_takes_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = directory(folder.path());
+    let cluster = Cluster::new();
+    let (sender, snapshots) = watch::channel(Some(cluster.snapshot(1)));
+    let mut publishers: Vec<_> = (0..3)
+        .map(|_| cluster.publisher(&storage, &snapshots))
+        .collect();
+    let statuses: Vec<_> = publishers.iter().map(|p| p.statuses()[0].clone()).collect();
+    let waits = statuses.iter().map(|status| {
+        Box::pin(async move {
+            until(status, |status| {
+                status.leader.is_some() && status.state != PublisherState::Empty
+            })
+            .await
+        })
+    });
+    let seen = futures_util::future::join_all(waits).await;
+    let leader = seen[0].leader.unwrap();
+    let index = seen.iter().position(|status| status.leading).unwrap();
+    assert!(seen.iter().all(|status| status.leader == Some(leader)));
+    until(&statuses[index], stored(1)).await;
+    assert_eq!(
+        storage.list("0.1.0/election").await.unwrap().len(),
+        4,
+        "three nodes and the lease"
+    );
+
+    publishers.remove(index).stop().await;
+    sender.send_replace(Some(cluster.snapshot(2)));
+    let mut rest: Vec<_> = statuses
+        .iter()
+        .enumerate()
+        .filter(|(n, _)| *n != index)
+        .collect();
+    let took_over = futures_util::future::select_all(
+        rest.drain(..)
+            .map(|(_, status)| Box::pin(until(status, stored(2)))),
+    )
+    .await;
+    assert!(took_over.0.leading);
+    for publisher in publishers {
+        publisher.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_behind_reports_it_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = directory(folder.path());
+    let cluster = Cluster::new();
+    let newer = cluster.snapshot(9);
+    storage
+        .put_if_absent("0.1.0/config.json", newer.document().clone())
+        .await
+        .unwrap();
+    let (_sender, snapshots) = watch::channel(Some(cluster.snapshot(3)));
+    let publisher = cluster.publisher(&storage, &snapshots);
+    let status = until(&publisher.statuses()[0], |s| {
+        s.state == PublisherState::Blocked && s.last_error.is_some()
+    })
+    .await;
+    let message = status.last_error.unwrap().message;
+    assert!(
+        message.contains("behind") && message.contains("1-9-"),
+        "{message}"
+    );
+    publisher.stop().await;
+    let object = storage.get("0.1.0/config.json", None, LIMIT).await.unwrap();
+    assert_eq!(&object.bytes, newer.document());
+}
+
+#[tokio::test]
+async fn another_cluster_is_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = directory(folder.path());
+    let (ours, theirs) = (Cluster::new(), Cluster::new());
+    let foreign = theirs.snapshot_of(Uuid::from_u128(2), 1);
+    storage
+        .put_if_absent("0.1.0/config.json", foreign.document().clone())
+        .await
+        .unwrap();
+    let (_sender, snapshots) = watch::channel(Some(ours.snapshot(5)));
+    let publisher = ours.publisher(&storage, &snapshots);
+    let status = until(&publisher.statuses()[0], |s| {
+        s.state == PublisherState::Blocked && s.last_error.is_some()
+    })
+    .await;
+    assert!(
+        status
+            .last_error
+            .unwrap()
+            .message
+            .contains("prefix of its own")
+    );
+    publisher.stop().await;
+    let object = storage.get("0.1.0/config.json", None, LIMIT).await.unwrap();
+    assert_eq!(&object.bytes, foreign.document());
+}
+
+#[tokio::test]
+async fn a_damaged_or_deleted_document_is_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = directory(folder.path());
+    let cluster = Cluster::new();
+    let (_sender, snapshots) = watch::channel(Some(cluster.snapshot(1)));
+    let publisher = cluster.publisher(&storage, &snapshots);
+    let mut status = publisher.statuses()[0].clone();
+    until(&status, stored(1)).await;
+    let config = folder.path().join("0.1.0/config.json");
+    for damage in ["{\"type\":", ""] {
+        if damage.is_empty() {
+            std::fs::remove_file(&config).unwrap();
+        } else {
+            std::fs::write(&config, damage).unwrap();
+        }
+        status
+            .wait_for(|status| status.state == PublisherState::Publishing)
+            .await
+            .unwrap();
+        until(&status, stored(1)).await;
+        let fetched = cluster.fetcher(&storage).fetch().await;
+        assert_eq!(fetched.candidate.unwrap().key, "0.1.0/config.json");
+    }
+    publisher.stop().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_fails_the_check_is_not_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = directory(folder.path());
+    let cluster = Cluster::new();
+    let (sender, snapshots) = watch::channel(Some(cluster.snapshot(1)));
+    let settings = PublisherSettings {
+        node_id: Uuid::new_v4(),
+        hostname: "host".into(),
+        version: VERSION.into(),
+        history: 3,
+        lease: Duration::from_secs(2),
+        pace: PublishSettings {
+            delay: Duration::ZERO,
+            ..PublishSettings::default()
+        },
+    };
+    let check: keelgate_fallback::Check = Arc::new(|snapshot| {
+        if snapshot.identity().revision == 2 {
+            return Err("route r has an invalid pattern".into());
+        }
+        Ok(())
+    });
+    let publisher = Publisher::start(
+        &[Arc::clone(&storage)],
+        &settings,
+        &cluster.verify,
+        Some(&check),
+        &snapshots,
+    );
+    let status = &publisher.statuses()[0];
+    until(status, stored(1)).await;
+    sender.send_replace(Some(cluster.snapshot(2)));
+    let seen = until(status, |status| status.failures.contains_key("unfit")).await;
+    assert!(seen.last_error.unwrap().message.contains("invalid pattern"));
+    sender.send_replace(Some(cluster.snapshot(3)));
+    until(status, stored(3)).await;
+    publisher.stop().await;
+    let names = storage.list("0.1.0/history").await.unwrap();
+    assert!(
+        !names.iter().any(|name| name.starts_with("1-2-")),
+        "{names:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_refused_is_told_and_the_newest_good_history_object_serves() {
+    let cluster = Cluster::new();
+    let foreigner = Cluster::new();
+    let good = cluster.snapshot(4);
+    let text = std::str::from_utf8(cluster.snapshot(5).document())
+        .unwrap()
+        .to_owned();
+    let unsigned = {
+        let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        document["keelgate"]
+            .as_object_mut()
+            .unwrap()
+            .remove("statement");
+        document.to_string()
+    };
+    for (kind, document) in [
+        ("truncated", text[..text.len() / 2].to_owned()),
+        ("malformed", "<html>captive portal</html>".to_owned()),
+        (
+            "tampered",
+            text.replace("upstream.example", "attacker.example"),
+        ),
+        ("unsigned", unsigned),
+        (
+            "bad_signature",
+            String::from_utf8(foreigner.snapshot(5).document().to_vec()).unwrap(),
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = directory(folder.path());
+        let layout = Layout::new(VERSION);
+        for revision in 1..=3 {
+            let old = cluster.snapshot(revision);
+            storage
+                .put_if_absent(&layout.history(old.identity()), old.document().clone())
+                .await
+                .unwrap();
+        }
+        storage
+            .put_if_absent(&layout.history(good.identity()), good.document().clone())
+            .await
+            .unwrap();
+        storage
+            .put_if_absent(&layout.config(), document.into())
+            .await
+            .unwrap();
+        let fetched = cluster.fetcher(&storage).fetch().await;
+        let candidate = fetched.candidate.unwrap();
+        assert_eq!(candidate.snapshot.identity(), good.identity(), "{kind}");
+        assert_eq!(fetched.refusals.len(), 1, "{kind}");
+        assert_eq!(fetched.refusals[0].kind(), kind, "{}", fetched.refusals[0]);
+        assert!(
+            fetched.refusals[0]
+                .to_string()
+                .contains("0.1.0/config.json")
+        );
+    }
+}
+
+#[tokio::test]
+async fn another_version_of_the_same_major_serves_when_the_own_has_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = directory(folder.path());
+    let cluster = Cluster::new();
+    for (version, revision) in [("0.0.9", 7), ("0.2.0", 8), ("1.0.0", 9), ("notes", 10)] {
+        let document = cluster.snapshot(revision).document().clone();
+        storage
+            .put_if_absent(&Layout::new(version).config(), document)
+            .await
+            .unwrap();
+    }
+    let fetched = cluster.fetcher(&storage).fetch().await;
+    assert_eq!(fetched.candidate.unwrap().key, "0.2.0/config.json");
+    assert!(fetched.refusals[0].is_absence());
+}
+
+#[tokio::test]
+async fn a_fetch_after_damage_recovers_when_the_object_is_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = directory(folder.path());
+    let cluster = Cluster::new();
+    let key = Layout::new(VERSION).config();
+    storage
+        .put_if_absent(&key, cluster.snapshot(1).document().clone())
+        .await
+        .unwrap();
+    let mut fetcher = cluster.fetcher(&storage);
+    assert!(fetcher.fetch().await.candidate.is_some());
+    overwrite(&storage, &key, "damaged").await;
+    let fetched = fetcher.fetch().await;
+    assert!(fetched.candidate.is_none());
+    assert!(!fetched.refusals.is_empty());
+    overwrite(&storage, &key, cluster.snapshot(2).document().clone()).await;
+    let candidate = fetcher.fetch().await.candidate.unwrap();
+    assert_eq!(candidate.snapshot.identity().revision, 2);
+}
