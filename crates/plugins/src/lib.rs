@@ -3,13 +3,54 @@
 //! A plugin is compiled once per configuration ([`Plugin`]) and then walks with many requests at
 //! once. Phases run in Kong's order: `certificate`, `rewrite`, `access`, `header_filter`,
 //! `body_filter`, `log`; within a phase, plugins with a higher priority run first.
+//!
+//! # Adding a plugin
+//!
+//! 1. Make a directory with its name (`my-plugin` lives in `my_plugin/`) and these files:
+//!    - `config.rs`: `NAME`; `schema()`, the description of the settings with their defaults and
+//!      the plugin's priority; `Config`, the settings in typed form. `Config` reads what a schema
+//!      has completed as well as what leaves defaults out, and `null` as unset.
+//!    - `handler.rs`: `compile()`, which turns settings into a value that implements [`Plugin`].
+//!      Everything that does not depend on the request happens here: header names and values,
+//!      regular expressions, templates. A setting that cannot be used is an error here, never a
+//!      surprise later.
+//!    - `tests.rs`: drives the compiled plugin over hand-built exchanges.
+//! 2. Add it to the table in `registry.rs`.
+//!
+//! A plugin takes part only in the phases that it names in [`Plugin::phases`]; it asks for the
+//! request body there, too. What it tells later plugins stands in the [`Exchange`]; what it keeps
+//! for its own later phases goes into [`Exchange::kept`]. What outlives a configuration belongs to
+//! the node (`registry::Node`), without locks and with bounded memory. Time and addresses are read
+//! from the exchange, never from the machine.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod arguments;
+mod authentication;
+mod body;
 pub mod directory;
+pub mod error;
 pub mod exchange;
+mod multipart;
 pub mod plugin;
+pub mod registry;
 pub mod response;
+mod setting;
+
+mod correlation_id;
+mod cors;
+mod key_auth;
+mod rate_limiting;
+mod request_termination;
+mod request_transformer;
+mod response_transformer;
+
+#[cfg(test)]
+mod testing;
 
 pub use directory::Directory;
+pub use error::PluginError;
 pub use exchange::Exchange;
 pub use plugin::{Access, Flow, Phases, Plugin};
+pub use registry::Registry;
 pub use response::Response;

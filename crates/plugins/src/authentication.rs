@@ -1,0 +1,80 @@
+//! What all authentication plugins do once they know who calls.
+
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use keelgate_entities::kinds::Consumer;
+
+use crate::exchange::Credential;
+use crate::{Directory, Exchange, Flow, Response};
+
+const CONSUMER_ID: HeaderName = HeaderName::from_static("x-consumer-id");
+const CONSUMER_CUSTOM_ID: HeaderName = HeaderName::from_static("x-consumer-custom-id");
+const CONSUMER_USERNAME: HeaderName = HeaderName::from_static("x-consumer-username");
+const CREDENTIAL_IDENTIFIER: HeaderName = HeaderName::from_static("x-credential-identifier");
+const ANONYMOUS: HeaderName = HeaderName::from_static("x-anonymous-consumer");
+
+/// Lets the request through as this consumer and tells the upstream so. Whatever the client sent in
+/// the same headers is overwritten or removed.
+pub(crate) fn admit<'r>(
+    exchange: &mut Exchange<'r>,
+    directory: &Directory,
+    consumer: &'r Consumer,
+    credential: Option<(Credential<'r>, HeaderValue)>,
+) {
+    let headers = &mut exchange.headers;
+    let identity = directory.identity(consumer);
+    set(headers, CONSUMER_ID, identity.map(|i| i.id.clone()));
+    set(
+        headers,
+        CONSUMER_CUSTOM_ID,
+        identity.and_then(|i| i.custom_id.clone()),
+    );
+    set(
+        headers,
+        CONSUMER_USERNAME,
+        identity.and_then(|i| i.username.clone()),
+    );
+    let anonymous = credential
+        .is_none()
+        .then_some(HeaderValue::from_static("true"));
+    set(headers, ANONYMOUS, anonymous);
+    let (credential, identifier) = credential.unzip();
+    set(headers, CREDENTIAL_IDENTIFIER, identifier);
+    exchange.consumer = Some(consumer);
+    exchange.credential = credential;
+}
+
+/// Lets the request through as `config.anonymous`.
+///
+/// An unknown anonymous consumer is an error of the gateway's configuration: 500, and only when it
+/// is needed.
+pub(crate) fn admit_anonymous<'r>(
+    exchange: &mut Exchange<'r>,
+    directory: &'r Directory,
+    anonymous: &str,
+) -> Flow {
+    match directory.consumer(anonymous) {
+        Some(consumer) => {
+            admit(exchange, directory, consumer, None);
+            Flow::Continue
+        }
+        None => {
+            tracing::error!(anonymous, "the anonymous consumer of a plugin is unknown");
+            Flow::Respond(Box::new(Response::error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "An unexpected error occurred",
+            )))
+        }
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    match value {
+        Some(value) => {
+            headers.insert(name, value);
+        }
+        None => {
+            headers.remove(name);
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! `rate-limiting`: at most so many requests per second, minute, hour, day, month and year.
+
+pub(crate) mod config;
+pub(crate) mod counters;
+pub(crate) mod handler;
+pub(crate) mod period;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! Settings of `rate-limiting`.
+
+use keelgate_entities::schema::{CheckRule, Field, PluginSchema, Shorthand, typedefs};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::period::Period;
+use crate::registry::VERSION;
+use crate::setting;
+
+/// Name of the plugin.
+pub(crate) const NAME: &str = "rate-limiting";
+
+/// Description of the settings.
+pub(crate) fn schema() -> PluginSchema {
+    let schema = PluginSchema::new(NAME, 910, VERSION)
+        .http_only()
+        .fields(Period::ALL.map(|period| {
+            Field::number(period.setting())
+                .gt(0.0)
+                .description("Requests that are let through within one calendar window of this length, in UTC.")
+        }))
+        .fields([
+            Field::string("limit_by")
+                .default("consumer")
+                .one_of(["consumer", "credential", "ip", "service", "header", "path"])
+                .description("What tells callers apart; where it is absent, their address does."),
+            typedefs::header_name("header_name").description("The header for `limit_by: header`."),
+            typedefs::path("path").description("The path for `limit_by: path`."),
+            Field::string("policy")
+                .default("local")
+                .len_min(0)
+                .one_of(["local", "cluster", "redis"])
+                .description("Where requests are counted: on each node by itself, in the database, or in Redis."),
+            Field::boolean("fault_tolerant")
+                .required()
+                .default(true)
+                .description("Whether requests are let through when they cannot be counted."),
+            redis(),
+            Field::boolean("hide_client_headers")
+                .required()
+                .default(false)
+                .description("Whether responses leave out what remains of the limits."),
+            Field::number("error_code")
+                .default(429)
+                .gt(0.0)
+                .description("Status of refusals."),
+            Field::string("error_message")
+                .default("API rate limit exceeded")
+                .description("Message of refusals."),
+            Field::number("sync_rate")
+                .required()
+                .default(-1)
+                .description("Seconds between two synchronisations with Redis; -1 for every request."),
+        ])
+        .custom(check_limits)
+        .check(CheckRule::at_least_one_of(&[
+            "config.second",
+            "config.minute",
+            "config.hour",
+            "config.day",
+            "config.month",
+            "config.year",
+        ]))
+        .check(CheckRule::conditional(
+            "config.policy",
+            |field| field.eq("redis"),
+            "config.redis.host",
+            Field::required,
+        ))
+        .check(CheckRule::conditional(
+            "config.policy",
+            |field| field.eq("redis"),
+            "config.redis.port",
+            Field::required,
+        ))
+        .check(CheckRule::conditional(
+            "config.policy",
+            |field| field.eq("redis"),
+            "config.redis.timeout",
+            Field::required,
+        ))
+        .check(CheckRule::conditional(
+            "config.limit_by",
+            |field| field.eq("header"),
+            "config.header_name",
+            Field::required,
+        ))
+        .check(CheckRule::conditional(
+            "config.limit_by",
+            |field| field.eq("path"),
+            "config.path",
+            Field::required,
+        ));
+    old_redis_settings()
+        .into_iter()
+        .fold(schema, PluginSchema::shorthand)
+}
+
+fn redis() -> Field {
+    Field::record(
+        "redis",
+        [
+            typedefs::host("host").description("Host of the Redis server."),
+            typedefs::port("port").default(6379),
+            typedefs::timeout("timeout").default(2000),
+            Field::string("username").referenceable(),
+            Field::string("password")
+                .encrypted()
+                .referenceable()
+                .len_min(0),
+            Field::integer("database").default(0),
+            Field::boolean("ssl").default(false),
+            Field::boolean("ssl_verify").default(false),
+            typedefs::sni("server_name"),
+        ],
+    )
+    .description("Where Redis is, for `policy: redis`.")
+}
+
+/// The names that the settings of Redis had before they became a record.
+fn old_redis_settings() -> [Shorthand; 9] {
+    [
+        Shorthand::new(Field::string("redis_host"), |v| redis_setting("host", v))
+            .replaced_with(&["redis", "host"]),
+        Shorthand::new(Field::integer("redis_port"), |v| redis_setting("port", v))
+            .replaced_with(&["redis", "port"]),
+        Shorthand::new(Field::string("redis_password").len_min(0), |v| {
+            redis_setting("password", v)
+        })
+        .replaced_with(&["redis", "password"]),
+        Shorthand::new(Field::string("redis_username"), |v| {
+            redis_setting("username", v)
+        })
+        .replaced_with(&["redis", "username"]),
+        Shorthand::new(Field::boolean("redis_ssl"), |v| redis_setting("ssl", v))
+            .replaced_with(&["redis", "ssl"]),
+        Shorthand::new(Field::boolean("redis_ssl_verify"), |v| {
+            redis_setting("ssl_verify", v)
+        })
+        .replaced_with(&["redis", "ssl_verify"]),
+        Shorthand::new(Field::string("redis_server_name"), |v| {
+            redis_setting("server_name", v)
+        })
+        .replaced_with(&["redis", "server_name"]),
+        Shorthand::new(Field::integer("redis_timeout"), |v| {
+            redis_setting("timeout", v)
+        })
+        .replaced_with(&["redis", "timeout"]),
+        Shorthand::new(Field::integer("redis_database"), |v| {
+            redis_setting("database", v)
+        })
+        .replaced_with(&["redis", "database"]),
+    ]
+}
+
+fn redis_setting(name: &str, value: &Value) -> keelgate_entities::Object {
+    let mut fields = keelgate_entities::Object::new();
+    fields.insert("redis".to_owned(), json!({ name: value }));
+    fields
+}
+
+/// A longer window cannot have a lower limit, and only Redis is synchronised with.
+fn check_limits(config: &Value) -> Result<(), String> {
+    let limit = |period: &Period| {
+        let requests = config.get(period.setting())?.as_f64()?;
+        Some((period.setting(), requests))
+    };
+    let limits: Vec<_> = Period::ALL.iter().filter_map(limit).collect();
+    for (at, (short, lower)) in limits.iter().enumerate() {
+        for (long, upper) in &limits[at + 1..] {
+            if upper < lower {
+                return Err(format!(
+                    "The limit for {long}({upper:.1}) cannot be lower than the limit for \
+                     {short}({lower:.1})"
+                ));
+            }
+        }
+    }
+    let redis = config.get("policy").and_then(Value::as_str) == Some("redis");
+    let sync_rate = config.get("sync_rate").and_then(Value::as_f64);
+    match sync_rate {
+        Some(rate) if rate != -1.0 && !redis => {
+            Err("sync_rate can only be used with the redis policy".to_owned())
+        }
+        Some(rate) if rate != -1.0 && rate < 0.02 => {
+            Err("sync_rate must be greater than 0.02, or -1 to disable".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The settings that this build uses.
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(crate) struct Config {
+    pub(crate) second: Option<f64>,
+    pub(crate) minute: Option<f64>,
+    pub(crate) hour: Option<f64>,
+    pub(crate) day: Option<f64>,
+    pub(crate) month: Option<f64>,
+    pub(crate) year: Option<f64>,
+    #[serde(deserialize_with = "setting::null_as_default")]
+    pub(crate) limit_by: LimitBy,
+    pub(crate) header_name: Option<String>,
+    pub(crate) path: Option<String>,
+    #[serde(deserialize_with = "setting::null_as_default")]
+    pub(crate) policy: Policy,
+    pub(crate) hide_client_headers: bool,
+    pub(crate) error_code: Option<f64>,
+    pub(crate) error_message: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            second: None,
+            minute: None,
+            hour: None,
+            day: None,
+            month: None,
+            year: None,
+            limit_by: LimitBy::default(),
+            header_name: None,
+            path: None,
+            policy: Policy::default(),
+            hide_client_headers: false,
+            error_code: Some(429.0),
+            error_message: Some("API rate limit exceeded".to_owned()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LimitBy {
+    #[default]
+    Consumer,
+    Credential,
+    Ip,
+    Service,
+    Header,
+    Path,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Policy {
+    #[default]
+    Local,
+    Cluster,
+    Redis,
+}

@@ -1,0 +1,253 @@
+//! How `rate-limiting` judges a request.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+use keelgate_entities::kinds;
+use smallvec::SmallVec;
+use uuid::Uuid;
+
+use super::config::{Config, LimitBy, NAME, Policy};
+use super::counters::{Counters, Limit, Usage};
+use super::period::{Period, seconds_of};
+use crate::error::Reason;
+use crate::registry::Node;
+use crate::{Access, Directory, Exchange, Flow, Phases, Plugin, Response, setting};
+
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+
+/// A compiled `rate-limiting`.
+pub(crate) struct RateLimiting {
+    plugin: Uuid,
+    limits: Vec<Limit>,
+    caller: Caller,
+    hide_headers: bool,
+    error_code: StatusCode,
+    error_message: String,
+    counters: Arc<Counters>,
+}
+
+/// What tells callers apart; their address where it is absent.
+enum Caller {
+    Consumer,
+    Credential,
+    Ip,
+    Service,
+    Header(HeaderName),
+    Path(String),
+}
+
+/// Headers for the response, made in `access`.
+type Kept = SmallVec<[(HeaderName, HeaderValue); 5]>;
+
+/// Compiles a configuration.
+pub(crate) fn compile(
+    node: &Node,
+    plugin: &kinds::Plugin,
+    _directory: &Arc<Directory>,
+) -> Result<Arc<dyn Plugin>, Reason> {
+    let config: Config = setting::decode(&plugin.config)?;
+    check_policy(config.policy)?;
+    let limits: Vec<Limit> = [
+        config.second,
+        config.minute,
+        config.hour,
+        config.day,
+        config.month,
+        config.year,
+    ]
+    .into_iter()
+    .zip(Period::ALL)
+    .filter_map(|(requests, period)| {
+        let requests = requests?;
+        Some(Limit { period, requests })
+    })
+    .collect();
+    if limits.is_empty() {
+        let problem = "no limit is set; set one of second, minute, hour, day, month and year";
+        return Err(Reason::setting("second", problem));
+    }
+    Ok(Arc::new(RateLimiting {
+        plugin: plugin.id,
+        limits,
+        caller: Caller::new(&config)?,
+        hide_headers: config.hide_client_headers,
+        error_code: status(config.error_code.unwrap_or(429.0))?,
+        error_message: config.error_message.unwrap_or_default(),
+        counters: Arc::clone(&node.rate_limits),
+    }))
+}
+
+fn check_policy(policy: Policy) -> Result<(), Reason> {
+    let name = match policy {
+        Policy::Local => return Ok(()),
+        Policy::Cluster => "cluster",
+        Policy::Redis => "redis",
+    };
+    Err(Reason::setting(
+        "policy",
+        format!("this build cannot count by the policy '{name}'; use 'local'"),
+    ))
+}
+
+fn status(code: f64) -> Result<StatusCode, Reason> {
+    // A fraction is cut off, as a status line would.
+    StatusCode::from_u16(code as u16).map_err(|_| {
+        let problem = "not a status; use a number from 100 to 999";
+        Reason::setting("error_code", problem)
+    })
+}
+
+impl Caller {
+    fn new(config: &Config) -> Result<Self, Reason> {
+        let needed = |field: &str| Reason::setting(field, "required for this limit_by");
+        Ok(match config.limit_by {
+            LimitBy::Consumer => Self::Consumer,
+            LimitBy::Credential => Self::Credential,
+            LimitBy::Ip => Self::Ip,
+            LimitBy::Service => Self::Service,
+            LimitBy::Header => {
+                let name = config.header_name.as_deref();
+                let name = name.ok_or_else(|| needed("header_name"))?;
+                Self::Header(setting::header_name("header_name", name)?)
+            }
+            LimitBy::Path => {
+                let path = config.path.clone();
+                Self::Path(path.ok_or_else(|| needed("path"))?)
+            }
+        })
+    }
+
+    /// Calls `count` with what identifies the caller.
+    fn identify<T>(&self, exchange: &Exchange<'_>, count: impl FnOnce(&[u8]) -> T) -> T {
+        let credential = || exchange.credential.map(|credential| credential.id);
+        let id = match self {
+            Self::Consumer => exchange
+                .consumer
+                .map(|consumer| consumer.id)
+                .or_else(credential),
+            Self::Credential => credential(),
+            Self::Service => exchange.service.map(|service| service.id),
+            Self::Header(name) => match exchange.headers.get(name) {
+                Some(value) => return count(value.as_bytes()),
+                None => None,
+            },
+            Self::Path(path) if exchange.raw_path == *path => return count(path.as_bytes()),
+            Self::Path(_) | Self::Ip => None,
+        };
+        match (id, exchange.client.ip) {
+            (Some(id), _) => count(id.as_bytes()),
+            (None, IpAddr::V4(ip)) => count(&ip.octets()),
+            (None, IpAddr::V6(ip)) => count(&ip.octets()),
+        }
+    }
+}
+
+impl RateLimiting {
+    /// The headers that tell the client where it stands; the last is `RateLimit-Reset`.
+    fn headers(&self, usage: &Usage, now: u32) -> Kept {
+        let mut headers = Kept::new();
+        let mut tightest: Option<(f64, usize)> = None;
+        for (at, (limit, used)) in self.limits.iter().zip(&usage.used).enumerate() {
+            let taken = f64::from(*used) + f64::from(u8::from(usage.counted));
+            let remaining = (limit.requests - taken).max(0.0);
+            // Of equally tight limits, the longer one tells when to come back.
+            if tightest.is_none_or(|(least, _)| remaining <= least) {
+                tightest = Some((remaining, at));
+            }
+            let (limit_name, remaining_name) = header_names(limit.period);
+            headers.push((limit_name, number(limit.requests)));
+            headers.push((remaining_name, number(remaining)));
+        }
+        if let Some((remaining, at)) = tightest {
+            let Limit { period, requests } = self.limits[at];
+            let elapsed = now - period.start(now);
+            let reset = period.seconds().saturating_sub(elapsed).max(1);
+            headers.push((LIMIT, number(requests)));
+            headers.push((REMAINING, number(remaining)));
+            headers.push((RESET, HeaderValue::from(reset)));
+        }
+        headers
+    }
+
+    fn refuse(&self, headers: Kept) -> Flow {
+        let mut response = Response::error(self.error_code, self.error_message.as_str());
+        if let Some((_, reset)) = headers.last() {
+            response.headers.insert(RETRY_AFTER, reset.clone());
+        }
+        insert(&mut response.headers, headers);
+        Flow::Respond(Box::new(response))
+    }
+}
+
+impl Plugin for RateLimiting {
+    fn phases(&self) -> Phases {
+        Phases {
+            access: true,
+            header_filter: !self.hide_headers,
+            ..Phases::default()
+        }
+    }
+
+    fn access<'a, 'r: 'a>(&'r self, exchange: &'a mut Exchange<'r>) -> Access<'a> {
+        let now = seconds_of(exchange.times.received_at);
+        let usage = self.caller.identify(exchange, |caller| {
+            self.counters.count(self.plugin, caller, &self.limits, now)
+        });
+        let headers = if self.hide_headers {
+            Kept::new()
+        } else {
+            self.headers(&usage, now)
+        };
+        if !usage.counted {
+            return Access::Ready(self.refuse(headers));
+        }
+        if !self.hide_headers {
+            exchange.kept.push((NAME, Box::new(headers)));
+        }
+        Access::Ready(Flow::Continue)
+    }
+
+    fn header_filter<'r>(&'r self, exchange: &mut Exchange<'r>) {
+        let kept = exchange.kept.iter_mut().find(|(name, _)| *name == NAME);
+        if let Some((_, kept)) = kept
+            && let Some(headers) = kept.downcast_mut::<Kept>()
+        {
+            insert(&mut exchange.response.headers, std::mem::take(headers));
+        }
+    }
+}
+
+/// Names of the headers of one limit: what it is, and what remains of it.
+fn header_names(period: Period) -> (HeaderName, HeaderName) {
+    let (limit, remaining) = match period {
+        Period::Second => ("x-ratelimit-limit-second", "x-ratelimit-remaining-second"),
+        Period::Minute => ("x-ratelimit-limit-minute", "x-ratelimit-remaining-minute"),
+        Period::Hour => ("x-ratelimit-limit-hour", "x-ratelimit-remaining-hour"),
+        Period::Day => ("x-ratelimit-limit-day", "x-ratelimit-remaining-day"),
+        Period::Month => ("x-ratelimit-limit-month", "x-ratelimit-remaining-month"),
+        Period::Year => ("x-ratelimit-limit-year", "x-ratelimit-remaining-year"),
+    };
+    (
+        HeaderName::from_static(limit),
+        HeaderName::from_static(remaining),
+    )
+}
+
+fn insert(headers: &mut HeaderMap, added: Kept) {
+    for (name, value) in added {
+        headers.insert(name, value);
+    }
+}
+
+/// A number as a header value; whole ones are written without an allocation for text.
+fn number(value: f64) -> HeaderValue {
+    if value.fract() == 0.0 && (0.0..1e15).contains(&value) {
+        return HeaderValue::from(value as u64);
+    }
+    HeaderValue::try_from(setting::number(value)).expect("numbers are written in ASCII")
+}

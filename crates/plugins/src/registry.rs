@@ -1,0 +1,182 @@
+//! Which plugins this build has, and the state that they keep across configurations.
+
+use std::sync::Arc;
+
+use keelgate_entities::kinds;
+use keelgate_entities::schema::PluginSchema;
+use uuid::Uuid;
+
+use crate::error::{PluginError, Reason};
+use crate::rate_limiting::counters::Counters;
+use crate::{
+    Directory, Plugin, correlation_id, cors, key_auth, rate_limiting, request_termination,
+    request_transformer, response_transformer,
+};
+
+/// What plugins report as their version: that of the interfaces they are compatible with.
+pub(crate) const VERSION: &str = keelgate_entities::KONG_API_VERSION;
+
+/// One plugin of this build.
+struct Entry {
+    name: &'static str,
+    schema: fn() -> PluginSchema,
+    compile: Compile,
+}
+
+type Compile = fn(&Node, &kinds::Plugin, &Arc<Directory>) -> Result<Arc<dyn Plugin>, Reason>;
+
+/// Every plugin of this build.
+const PLUGINS: &[Entry] = &[
+    Entry {
+        name: correlation_id::config::NAME,
+        schema: correlation_id::config::schema,
+        compile: correlation_id::handler::compile,
+    },
+    Entry {
+        name: cors::config::NAME,
+        schema: cors::config::schema,
+        compile: cors::handler::compile,
+    },
+    Entry {
+        name: key_auth::config::NAME,
+        schema: key_auth::config::schema,
+        compile: key_auth::handler::compile,
+    },
+    Entry {
+        name: rate_limiting::config::NAME,
+        schema: rate_limiting::config::schema,
+        compile: rate_limiting::handler::compile,
+    },
+    Entry {
+        name: request_termination::config::NAME,
+        schema: request_termination::config::schema,
+        compile: request_termination::handler::compile,
+    },
+    Entry {
+        name: request_transformer::config::NAME,
+        schema: request_transformer::config::schema,
+        compile: request_transformer::handler::compile,
+    },
+    Entry {
+        name: response_transformer::config::NAME,
+        schema: response_transformer::config::schema,
+        compile: response_transformer::handler::compile,
+    },
+];
+
+/// What plugins know of the node, and keep on it beyond the life of a configuration.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Identity of the node.
+    pub(crate) id: Uuid,
+    /// Name of the machine.
+    pub(crate) hostname: String,
+    /// Counts of `rate-limiting`.
+    pub(crate) rate_limits: Arc<Counters>,
+}
+
+/// The plugins of this build and their node-wide state. One per node; configurations come and go.
+#[derive(Debug)]
+pub struct Registry {
+    node: Node,
+    /// Name and priority of every plugin.
+    priorities: Vec<(&'static str, i32)>,
+}
+
+impl Registry {
+    /// For the node with this id and host name.
+    pub fn new(node_id: Uuid, hostname: impl Into<String>) -> Self {
+        let priority = |entry: &Entry| (entry.name, (entry.schema)().priority);
+        Self {
+            node: Node {
+                id: node_id,
+                hostname: hostname.into(),
+                rate_limits: Arc::new(Counters::new()),
+            },
+            priorities: PLUGINS.iter().map(priority).collect(),
+        }
+    }
+
+    /// Descriptions of all plugins' settings.
+    pub fn schemas() -> Vec<PluginSchema> {
+        PLUGINS.iter().map(|entry| (entry.schema)()).collect()
+    }
+
+    /// The priority of a plugin: within a phase, a higher one runs first. `None` for a plugin that
+    /// this build does not have.
+    pub fn priority(&self, name: &str) -> Option<i32> {
+        let (_, priority) = self.priorities.iter().find(|(other, _)| *other == name)?;
+        Some(*priority)
+    }
+
+    /// Compiles one configuration of a plugin. What it finds out about callers comes from the
+    /// directory of the same snapshot.
+    ///
+    /// # Errors
+    /// When this build does not have the plugin, or cannot run it with these settings.
+    pub fn compile(
+        &self,
+        plugin: &kinds::Plugin,
+        directory: &Arc<Directory>,
+    ) -> Result<Arc<dyn Plugin>, PluginError> {
+        let entry = PLUGINS.iter().find(|entry| entry.name == plugin.name);
+        entry
+            .ok_or(Reason::Unknown)
+            .and_then(|entry| (entry.compile)(&self.node, plugin, directory))
+            .map_err(|reason| PluginError {
+                name: plugin.name.clone(),
+                id: plugin.id,
+                reason,
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keelgate_entities::Object;
+
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn every_plugin_is_found_by_its_name() {
+        let registry = testing::registry();
+        for schema in Registry::schemas() {
+            assert_eq!(registry.priority(schema.name), Some(schema.priority));
+        }
+        assert_eq!(registry.priority("nope"), None);
+    }
+
+    #[test]
+    fn plugins_run_in_the_known_order() {
+        let mut schemas = Registry::schemas();
+        schemas.sort_by_key(|schema| -schema.priority);
+        let names: Vec<_> = schemas.iter().map(|schema| schema.name).collect();
+        assert_eq!(
+            names,
+            [
+                "correlation-id",
+                "cors",
+                "key-auth",
+                "rate-limiting",
+                "request-transformer",
+                "response-transformer",
+                "request-termination",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unknown_plugin_is_named_in_the_error() {
+        let plugin = testing::plugin("nope", Object::new());
+        let error = testing::registry()
+            .compile(&plugin, &Arc::default())
+            .err()
+            .unwrap();
+        let message = error.to_string();
+        assert!(
+            message.contains("'nope'") && message.contains("no such plugin"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! Hand-built exchanges and plugins for the tests of this crate.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use keelgate_entities::kinds::{self, Consumer, KeyAuthCredential, Protocol};
+use keelgate_entities::{Object, Reference};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::exchange::{Client, MadeBy, ResponseHead, Times, Upstream};
+use crate::{Access, Directory, Exchange, Flow, Plugin, Registry, Response};
+
+pub(crate) const ALICE: Uuid = Uuid::from_u128(0xa11ce);
+pub(crate) const BOB: Uuid = Uuid::from_u128(0xb0b);
+pub(crate) const KEY: Uuid = Uuid::from_u128(0x4e1);
+
+/// 2024-02-29T12:34:56Z.
+pub(crate) const NOW: u64 = 1_709_210_096;
+
+/// A request for a path, with a query if there is a question mark, and the response of an upstream.
+pub(crate) fn exchange<'r>(method: &str, target: &str) -> Exchange<'r> {
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query.to_owned())),
+        None => (target, None),
+    };
+    let peer = SocketAddr::from(([192, 0, 2, 7], 40_000));
+    Exchange {
+        request_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        client: Client {
+            peer,
+            ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+            local: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            sni: None,
+            tls: false,
+        },
+        method: Method::from_bytes(method.as_bytes()).unwrap(),
+        version: Version::HTTP_11,
+        protocol: Protocol::Http,
+        host: "example.test".to_owned(),
+        port: 8000,
+        raw_path: path.to_owned(),
+        query,
+        headers: headers(&[("host", "example.test")]),
+        request_body: None,
+        upstream: Upstream {
+            protocol: Protocol::Http,
+            host: "upstream.test".to_owned(),
+            port: 80,
+            path: path.to_owned(),
+            host_header: None,
+        },
+        route: None,
+        service: None,
+        captures: Vec::new(),
+        consumer: None,
+        credential: None,
+        response: ResponseHead {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            made_by: MadeBy::Upstream,
+        },
+        shared: Vec::new(),
+        kept: Vec::new(),
+        times: Times {
+            received_at: UNIX_EPOCH + Duration::from_secs(NOW),
+            started: Instant::now(),
+            upstream: None,
+        },
+    }
+}
+
+/// The exchange with these request headers, too; a name may occur several times.
+pub(crate) fn with_headers<'r>(mut exchange: Exchange<'r>, added: &[(&str, &str)]) -> Exchange<'r> {
+    for (name, value) in headers(added).iter() {
+        exchange.headers.append(name, value.clone());
+    }
+    exchange
+}
+
+/// The exchange with a body of this type.
+pub(crate) fn with_body<'r>(exchange: Exchange<'r>, kind: &str, body: &str) -> Exchange<'r> {
+    let mut exchange = with_headers(exchange, &[("content-type", kind)]);
+    exchange.request_body = Some(Bytes::copy_from_slice(body.as_bytes()));
+    exchange
+}
+
+pub(crate) fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        let name: HeaderName = name.parse().unwrap();
+        headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    }
+    headers
+}
+
+/// All values of a header.
+pub(crate) fn values<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h str> {
+    let values = headers.get_all(name).iter();
+    values.map(|value| value.to_str().unwrap()).collect()
+}
+
+pub(crate) fn registry() -> Registry {
+    Registry::new(Uuid::from_u128(1), "node.test")
+}
+
+/// A plugin configuration; `config` may leave defaults out.
+pub(crate) fn plugin(name: &str, config: Object) -> kinds::Plugin {
+    kinds::Plugin {
+        id: Uuid::from_u128(7),
+        name: name.to_owned(),
+        instance_name: None,
+        enabled: true,
+        route: None,
+        service: None,
+        consumer: None,
+        protocols: vec![Protocol::Http],
+        config,
+        tags: None,
+    }
+}
+
+fn object(config: Value) -> Object {
+    match config {
+        Value::Object(config) => config,
+        other => panic!("settings are an object, not {other}"),
+    }
+}
+
+/// A compiled plugin.
+pub(crate) fn compiled(name: &str, config: Value) -> Arc<dyn Plugin> {
+    let plugin = plugin(name, object(config));
+    registry().compile(&plugin, &Arc::new(directory())).unwrap()
+}
+
+/// Why a configuration does not compile.
+pub(crate) fn refused(name: &str, config: Value) -> String {
+    let plugin = plugin(name, object(config));
+    let compiled = registry().compile(&plugin, &Arc::new(directory()));
+    compiled.err().unwrap().to_string()
+}
+
+/// The configuration as the Admin API completes it, or its error body.
+pub(crate) fn validated(name: &str, config: Value) -> Result<Value, Value> {
+    let schemas = keelgate_entities::Schemas::new(Registry::schemas());
+    let plugin = object(serde_json::json!({ "name": name, "config": config }));
+    let now = UNIX_EPOCH + Duration::from_secs(NOW);
+    match schemas.insert("plugins", plugin, now) {
+        Ok(mut plugin) => Ok(plugin.remove("config").unwrap()),
+        Err(error) => Err(serde_json::to_value(error).unwrap()),
+    }
+}
+
+/// Alice with the key `ka`, and bob without one.
+pub(crate) fn directory() -> Directory {
+    let consumer = |id, username: &str, custom_id: Option<&str>| Consumer {
+        id,
+        username: Some(username.to_owned()),
+        custom_id: custom_id.map(str::to_owned),
+        tags: None,
+    };
+    let consumers = vec![
+        consumer(ALICE, "alice", Some("alice-cid")),
+        consumer(BOB, "bob", None),
+    ];
+    let key = |id, owner, key: &str| KeyAuthCredential {
+        id,
+        consumer: Reference(owner),
+        key: key.to_owned(),
+        tags: None,
+    };
+    let nobody = Uuid::from_u128(0xdead);
+    Directory::new(
+        consumers,
+        vec![key(KEY, ALICE, "ka"), key(nobody, nobody, "kn")],
+    )
+}
+
+/// Runs `access`; the response if the plugin ends the request.
+pub(crate) fn access<'r>(plugin: &'r dyn Plugin, exchange: &mut Exchange<'r>) -> Option<Response> {
+    match plugin.access(exchange) {
+        Access::Ready(Flow::Continue) => None,
+        Access::Ready(Flow::Respond(response)) => Some(*response),
+        Access::Pending(_) => panic!("the plugin waits"),
+    }
+}
