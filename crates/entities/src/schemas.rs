@@ -193,6 +193,18 @@ impl Schemas {
         candidates.collect()
     }
 
+    /// Checks a value of one field apart from its entity, as a look-up by a unique field needs it.
+    ///
+    /// # Errors
+    /// What is wrong with the value.
+    pub fn check_field(&self, kind: &str, field: &str, value: &Value) -> Result<(), String> {
+        let described = self.kind(kind).and_then(|schema| schema.field(field));
+        described.map_or(Ok(()), |field| {
+            let checked = self.validator().value(field, value);
+            checked.map_err(|error| crate::lua::text(&error))
+        })
+    }
+
     pub(crate) fn validator(&self) -> Validator<'_> {
         Validator {
             schemas: self,
