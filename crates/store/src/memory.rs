@@ -113,8 +113,17 @@ impl Store for MemoryStore {
         )
     }
 
-    fn transact(&self, _work: Work) -> Answer<'_, u64> {
-        at_once(Err(StoreError::ReadOnly))
+    fn transact(&self, work: Work) -> Answer<'_, u64> {
+        let contents = self.contents();
+        let revision = contents.revision;
+        let mut frozen = Frozen(contents);
+        let mut view = Transaction::new(&mut frozen, &self.schemas, SystemTime::now());
+        at_once(work(&mut view).map(|()| revision))
+    }
+
+    fn view(&self, work: Work) -> Answer<'_, ()> {
+        let revision = self.transact(work);
+        Box::pin(async move { revision.await.map(drop) })
     }
 
     fn export(&self) -> Answer<'_, (Position, Table)> {
@@ -166,6 +175,12 @@ impl Contents {
 
     fn holder(&self, kind: &str, key: &str, value: &str) -> Option<&String> {
         self.unique.get(kind)?.get(key)?.get(value)
+    }
+
+    fn referring(&self, kind: &str, id: &str) -> Vec<Referrer> {
+        let key = (kind.to_owned(), id.to_owned());
+        let referrers = self.referrers.get(&key);
+        referrers.into_iter().flatten().cloned().collect()
     }
 
     fn find(&self, kind: &str, key: Key) -> Option<Object> {
@@ -243,6 +258,40 @@ impl Stored {
     }
 }
 
+/// Contents that nobody writes to any more.
+struct Frozen(Arc<Contents>);
+
+impl Rows for Frozen {
+    fn get(&mut self, kind: &str, id: &str) -> Result<Option<Object>, StoreError> {
+        Ok(self.0.stored(kind, id).map(|stored| stored.entity.clone()))
+    }
+
+    fn owner(&mut self, kind: &str, key: &str, value: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.0.holder(kind, key, value).cloned())
+    }
+
+    fn referrers(&mut self, kind: &str, id: &str) -> Result<Vec<Referrer>, StoreError> {
+        Ok(self.0.referring(kind, id))
+    }
+
+    fn all(&mut self, kind: &str) -> Result<Vec<Object>, StoreError> {
+        Ok(self.0.of_kind(kind).cloned().collect())
+    }
+
+    fn write(&mut self, _: &str, _: &str, _: &Object, _: &Index) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn remove(&mut self, _: &str, _: &str) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+
+    fn clear(&mut self) -> Result<(), StoreError> {
+        Err(StoreError::ReadOnly)
+    }
+}
+
+/// Contents that are being put together.
 impl Rows for Contents {
     fn get(&mut self, kind: &str, id: &str) -> Result<Option<Object>, StoreError> {
         Ok(self.stored(kind, id).map(|stored| stored.entity.clone()))
@@ -253,9 +302,7 @@ impl Rows for Contents {
     }
 
     fn referrers(&mut self, kind: &str, id: &str) -> Result<Vec<Referrer>, StoreError> {
-        let key = (kind.to_owned(), id.to_owned());
-        let referrers = self.referrers.get(&key);
-        Ok(referrers.into_iter().flatten().cloned().collect())
+        Ok(self.referring(kind, id))
     }
 
     fn all(&mut self, kind: &str) -> Result<Vec<Object>, StoreError> {

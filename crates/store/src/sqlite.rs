@@ -13,6 +13,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use keelgate_entities::declarative::Table;
 use keelgate_entities::{Object, Schemas};
@@ -23,8 +24,9 @@ use crate::index::unique_value;
 use crate::store::check_size;
 use crate::transaction::schema;
 use crate::{
-    Answer, Key, Page, PageRequest, Position, Store, StoreError, TagPage, Work,
+    Answer, Key, Page, PageRequest, Position, Store, StoreError, TagPage, Transaction, Work,
 };
+use write::SqliteRows;
 use writer::Writer;
 
 /// Idle reading connections that are kept for the next read.
@@ -139,6 +141,14 @@ impl Store for SqliteStore {
 
     fn transact(&self, work: Work) -> Answer<'_, u64> {
         Box::pin(self.writer.run(work))
+    }
+
+    fn view(&self, work: Work) -> Answer<'_, ()> {
+        let schemas = Arc::clone(&self.schemas);
+        self.read(move |connection| {
+            let mut rows = SqliteRows(connection);
+            work(&mut Transaction::new(&mut rows, &schemas, SystemTime::now()))
+        })
     }
 
     fn export(&self) -> Answer<'_, (Position, Table)> {

@@ -142,7 +142,7 @@ pub trait Store: Send + Sync + 'static {
     /// The schemas that the entities obey.
     fn schemas(&self) -> &Arc<Schemas>;
 
-    /// Whether writes are refused with [`StoreError::ReadOnly`].
+    /// Whether writes are refused with [`StoreError::ReadOnly`]. Work that only reads runs, too.
     fn is_read_only(&self) -> bool;
 
     /// The entity with this key.
@@ -163,6 +163,9 @@ pub trait Store: Send + Sync + 'static {
     /// and is the revision after it; work that wrote nothing makes no new revision.
     fn transact(&self, work: Work) -> Answer<'_, u64>;
 
+    /// Runs work that only reads, on one revision, without waiting for writers.
+    fn view(&self, work: Work) -> Answer<'_, ()>;
+
     /// Everything, as of one revision.
     fn export(&self) -> Answer<'_, (Position, Table)>;
 
@@ -175,23 +178,31 @@ pub trait Store: Send + Sync + 'static {
 
 /// The writes of a store, for callers.
 pub trait StoreExt: Store {
-    /// Runs work in a write transaction and hands on what it answers.
-    fn write<T: Send + 'static>(
+    /// Runs work in a write transaction and hands on what it answers. Work may fail with an error
+    /// of its own, which rolls back just the same.
+    fn write<T, E>(
         &self,
-        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> impl Future<Output = Result<T, StoreError>> + Send {
-        async move {
-            let slot = Arc::new(Mutex::new(None));
-            let filled = Arc::clone(&slot);
-            self.transact(Box::new(move |transaction| {
-                let answer = work(transaction)?;
-                *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
-                Ok(())
-            }))
-            .await?;
-            let answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-            answer.ok_or(StoreError::Aborted)
-        }
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> impl Future<Output = Result<T, E>> + Send
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (work, slot) = carry(work);
+        async move { collect(self.transact(work).await.map(drop), &slot) }
+    }
+
+    /// Runs work that only reads, on one revision, and hands on what it answers.
+    fn read<T, E>(
+        &self,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> impl Future<Output = Result<T, E>> + Send
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (work, slot) = carry(work);
+        async move { collect(self.view(work).await, &slot) }
     }
 
     /// Writes a new, checked and completed entity.
@@ -242,6 +253,40 @@ pub trait StoreExt: Store {
 }
 
 impl<S: Store + ?Sized> StoreExt for S {}
+
+/// Where the answer of a piece of work waits for its caller.
+type Slot<T, E> = Arc<Mutex<Option<Result<T, E>>>>;
+
+/// Makes [`Work`] of work with an answer of its own, which it leaves in the slot.
+fn carry<T: Send + 'static, E: Send + 'static>(
+    work: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+) -> (Work, Slot<T, E>) {
+    let slot = Slot::default();
+    let filled = Arc::clone(&slot);
+    let carried = Box::new(move |transaction: &mut Transaction<'_>| {
+        let answer = work(transaction);
+        let outcome = match answer {
+            Ok(_) => Ok(()),
+            Err(_) => Err(StoreError::Aborted),
+        };
+        *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        outcome
+    });
+    (carried, slot)
+}
+
+/// What the work answered, unless the store failed.
+fn collect<T, E: From<StoreError>>(
+    outcome: Result<(), StoreError>,
+    slot: &Slot<T, E>,
+) -> Result<T, E> {
+    let answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (outcome, answer) {
+        (Ok(()), Some(answer)) | (Err(_), Some(answer @ Err(_))) => answer,
+        (Err(error), _) => Err(error.into()),
+        (Ok(()), None) => Err(StoreError::Aborted.into()),
+    }
+}
 
 /// Checks the size of a requested page.
 pub(crate) fn check_size(size: usize) -> Result<(), StoreError> {

@@ -206,7 +206,7 @@ fn parse(kind: &str, row: Stored) -> Result<Object, StoreError> {
         source,
     })?;
     if let Some(expires_at) = row.expires_at {
-        let left = (expires_at - milliseconds(SystemTime::now())).max(0) / 1000;
+        let left = (expires_at - milliseconds(SystemTime::now()) - 1).max(0) / 1000;
         entity.insert("ttl".to_owned(), left.into());
     }
     Ok(entity)

@@ -108,12 +108,12 @@ async fn deletes_by_the_rules(store: &dyn Store) {
 }
 
 async fn a_refused_piece_of_work_leaves_no_trace(store: &dyn Store) {
-    let refused = store.write(|transaction| {
+    let refused = store.write::<_, StoreError>(|transaction| {
         transaction.insert("services", &service(1, "a", &["t"]))?;
         transaction.insert("services", &service(2, "a", &["t"]))
     });
     rejection(refused.await);
-    let panicked = store.write::<()>(|transaction| {
+    let panicked = store.write::<(), StoreError>(|transaction| {
         transaction.insert("services", &service(1, "a", &["t"]))?;
         panic!("a defect")
     });

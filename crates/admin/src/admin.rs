@@ -1,0 +1,160 @@
+//! What the composition gives to the Admin API, and its router.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use keelgate_entities::declarative::{DeclarativeError, Table};
+use keelgate_entities::{Object, Schemas};
+use keelgate_store::Store;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::routes::Routes;
+use crate::{entity, front, node};
+
+/// Largest body of an ordinary request. A certificate chain with its key is some 20 KiB.
+const BODY_LIMIT: usize = 8 << 20;
+
+/// What the Admin API tells of the node that it runs on.
+#[derive(Clone, Debug)]
+pub struct NodeInfo {
+    /// Identity of the node.
+    pub id: Uuid,
+    /// Name of the machine.
+    pub hostname: String,
+    /// All settings that are in force. Secrets must be masked already.
+    pub configuration: Object,
+    /// Processor cores that requests are served on.
+    pub workers: usize,
+    /// Whether the node is a control plane, and so has data planes to tell of.
+    pub is_control_plane: bool,
+    /// Origins of web pages that may use the Admin API; empty allows any, as in Kong.
+    pub allowed_origins: Vec<String>,
+}
+
+/// Where the configuration comes from.
+#[derive(Clone)]
+pub enum Mode {
+    /// The store is written to through this API.
+    Database,
+    /// The whole configuration is replaced by `POST /config`.
+    Dbless(Arc<dyn Loader>),
+}
+
+/// Activates a whole configuration on a node without a database.
+pub trait Loader: Send + Sync {
+    /// Compiles the table and makes it the one that is served; on success the store shows it, too.
+    /// Blocks; `hash` is the MD5 of the configuration text, or of what stands for it.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when it cannot be served; what was served before goes on.
+    fn load(&self, table: Table, hash: &str) -> Result<(), LoadError>;
+
+    /// The hash of the configuration that is served; 32 zeros when there is none.
+    fn hash(&self) -> String;
+}
+
+/// Why a configuration was not activated.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It contradicts itself; told to the client.
+    #[error(transparent)]
+    Refused(#[from] DeclarativeError),
+    /// Another configuration is being loaded.
+    #[error("another configuration is being loaded")]
+    Busy,
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+    /// Something else, which the log tells.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The data planes of a control plane.
+pub trait DataPlanes: Send + Sync {
+    /// One object for each data plane: `id`, `hostname`, `ip`, `version`, `config_hash`,
+    /// `last_seen`, `sync_status`, …
+    fn list(&self) -> Vec<Value>;
+}
+
+/// Text or a value that is made when it is asked for.
+pub type Report<T> = Arc<dyn Fn() -> T + Send + Sync>;
+
+/// Everything that the Admin API works on.
+#[derive(Clone)]
+pub struct Admin {
+    /// The entities.
+    pub store: Arc<dyn Store>,
+    /// About the node.
+    pub node: NodeInfo,
+    /// Where the configuration comes from.
+    pub mode: Mode,
+    /// The data planes; none on other nodes than control planes.
+    pub data_planes: Option<Arc<dyn DataPlanes>>,
+    /// The source report, for `/status`; null where there is none.
+    pub source_report: Report<Value>,
+    /// Connections and requests of the proxy, as `server` in `/status` tells them:
+    /// `connections_active`, `connections_accepted`, `total_requests`, …
+    pub server: Report<Value>,
+    /// The level of the log.
+    pub log: LogLevel,
+    /// Metrics in the text format of Prometheus.
+    pub metrics: Report<String>,
+    /// Health of the targets of an upstream, by its id: target to health (`HEALTHY`, …). `None`
+    /// where this node serves no traffic.
+    pub health: Option<Health>,
+}
+
+/// Reads and changes the level of the log, by its name in `kong.conf` (`notice`).
+#[derive(Clone)]
+pub struct LogLevel {
+    /// The level in force.
+    pub level: Report<String>,
+    /// Changes it.
+    pub set_level: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// Health of the targets of an upstream.
+pub type Health = Arc<dyn Fn(&str) -> Object + Send + Sync>;
+
+/// [`Admin`] as handlers see it.
+pub(crate) struct State {
+    pub(crate) admin: Admin,
+    pub(crate) paths: Vec<String>,
+}
+
+impl State {
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.admin.store
+    }
+
+    pub(crate) fn schemas(&self) -> &Arc<Schemas> {
+        self.admin.store.schemas()
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+impl Admin {
+    /// The router of the Admin API.
+    pub fn router(self) -> Router {
+        let mut routes = Routes::default();
+        entity::add(&mut routes, self.store.schemas());
+        node::add(&mut routes, &self);
+        let origins: Arc<[String]> = self.node.allowed_origins.clone().into();
+        let state = Arc::new(State {
+            admin: self,
+            paths: routes.paths(),
+        });
+        let limited = routes
+            .into_router(state)
+            .layer(DefaultBodyLimit::max(BODY_LIMIT));
+        front::behind(limited, origins)
+    }
+}

@@ -1,0 +1,25 @@
+//! Endpoints about the node itself.
+
+mod about;
+mod cache;
+mod clustering;
+mod config;
+mod describe;
+mod log_level;
+mod tags;
+
+use crate::admin::Admin;
+use crate::routes::Routes;
+
+pub(crate) use about::status_body;
+
+/// Adds the endpoints about the node.
+pub(crate) fn add(routes: &mut Routes, admin: &Admin) {
+    about::add(routes);
+    cache::add(routes);
+    clustering::add(routes);
+    config::add(routes);
+    describe::add(routes);
+    log_level::add(routes, admin);
+    tags::add(routes);
+}

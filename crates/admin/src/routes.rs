@@ -1,0 +1,125 @@
+//! The table of paths and methods.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter};
+use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ALLOW};
+use http::{HeaderValue, Method, StatusCode};
+
+use crate::admin::State;
+use crate::call::Call;
+use crate::failure::Failure;
+
+/// What a handler answers.
+pub(crate) type Outcome = Result<Response, Failure>;
+
+/// Endpoints by path.
+#[derive(Default)]
+pub(crate) struct Routes {
+    paths: BTreeMap<String, Endpoint>,
+}
+
+/// The methods of one path.
+#[derive(Default)]
+struct Endpoint {
+    methods: Vec<Method>,
+    router: MethodRouter<Arc<State>>,
+    disabled: bool,
+}
+
+impl Routes {
+    /// Adds one method of a path; parts of the path that vary are written `{name}`. What was there
+    /// before is replaced by [`Routes::replace`] only.
+    pub(crate) fn on<H, F>(&mut self, method: Method, path: &str, handler: H)
+    where
+        H: Fn(Arc<State>, Call) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        // Every method in use is a standard one, so the conversion cannot fail.
+        let Ok(filter) = MethodFilter::try_from(method.clone()) else {
+            return;
+        };
+        let endpoint = self.paths.entry(path.to_owned()).or_default();
+        endpoint.methods.push(method);
+        let route = move |state: axum::extract::State<Arc<State>>, call: Call| {
+            let handler = handler.clone();
+            async move { handler(state.0, call).await }
+        };
+        endpoint.router = std::mem::take(&mut endpoint.router).on(filter, route);
+    }
+
+    /// Forgets what a path did so far, for a kind that does it in its own way.
+    pub(crate) fn replace(&mut self, path: &str) -> &mut Self {
+        self.paths.remove(path);
+        self
+    }
+
+    /// Sets a limit of its own on the bodies that a path takes.
+    pub(crate) fn limit(&mut self, path: &str, limit: DefaultBodyLimit) {
+        if let Some(endpoint) = self.paths.get_mut(path) {
+            endpoint.router = std::mem::take(&mut endpoint.router).layer(limit);
+        }
+    }
+
+    /// Makes a path answer 404 to every method.
+    pub(crate) fn disable(&mut self, path: &str) {
+        let endpoint = self.paths.entry(path.to_owned()).or_default();
+        endpoint.disabled = true;
+    }
+
+    /// All paths, sorted segment by segment.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        let mut paths: Vec<_> = self.paths.keys().cloned().collect();
+        paths.sort_by_key(|path| path.replace('/', "\0"));
+        paths
+    }
+
+    /// The router: `HEAD` where there is `GET`, `OPTIONS` everywhere, 404 and 405 in JSON.
+    pub(crate) fn into_router(self, state: Arc<State>) -> Router {
+        let mut router = Router::new();
+        for (path, endpoint) in self.paths {
+            router = if endpoint.disabled {
+                router.route(&path, axum::routing::any(not_found))
+            } else {
+                router.route(&path, with_options(endpoint))
+            };
+        }
+        router
+            .fallback(not_found)
+            .method_not_allowed_fallback(async |method: Method| match method {
+                Method::TRACE => Failure::Page(StatusCode::METHOD_NOT_ALLOWED),
+                _ => Failure::message(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
+            })
+            .with_state(state)
+    }
+}
+
+async fn not_found() -> Failure {
+    Failure::not_found()
+}
+
+fn with_options(endpoint: Endpoint) -> MethodRouter<Arc<State>> {
+    let mut names: Vec<_> = endpoint.methods.iter().map(Method::to_string).collect();
+    if endpoint.methods.contains(&Method::GET) {
+        names.push("HEAD".to_owned());
+    }
+    names.push("OPTIONS".to_owned());
+    names.sort_unstable();
+    let allow = HeaderValue::try_from(names.join(", "))
+        .unwrap_or_else(|_| HeaderValue::from_static("OPTIONS"));
+    endpoint.router.options(async move || {
+        let headers = [
+            (ALLOW, allow.clone()),
+            (ACCESS_CONTROL_ALLOW_METHODS, allow),
+            (
+                ACCESS_CONTROL_ALLOW_HEADERS,
+                HeaderValue::from_static("Content-Type"),
+            ),
+        ];
+        (StatusCode::NO_CONTENT, headers).into_response()
+    })
+}

@@ -1,0 +1,60 @@
+//! The status API: probes and metrics, without a way to change anything.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
+use serde_json::json;
+
+use crate::admin::{Admin, Report};
+use crate::failure::Failure;
+use crate::{front, node, respond};
+
+/// What the status API tells.
+#[derive(Clone)]
+pub struct Status {
+    /// What the Admin API of this node works on; the status API reads from it.
+    pub admin: Admin,
+    /// Whether the node should get traffic: a configuration is active and the node is not
+    /// stopping. `Err` says why not.
+    pub ready: Report<Result<(), String>>,
+}
+
+impl Status {
+    /// The router of the status API.
+    pub fn router(self) -> Router {
+        let state = Arc::new(self);
+        let status = {
+            let state = Arc::clone(&state);
+            get(async move || respond::ok(&node::status_body(&state.admin).await))
+        };
+        let ready = {
+            let state = Arc::clone(&state);
+            get(async move || match (state.ready)() {
+                Ok(()) => respond::ok(&json!({ "message": "ready" })),
+                Err(reason) => {
+                    Failure::message(StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
+                }
+            })
+        };
+        let metrics = {
+            let state = Arc::clone(&state);
+            get(async move || {
+                let text = (state.admin.metrics)();
+                ([(CONTENT_TYPE, "text/plain; charset=UTF-8")], text)
+            })
+        };
+        let routes = Router::new()
+            .route("/status", status)
+            .route("/status/ready", ready)
+            .route("/metrics", metrics)
+            .fallback(async || Failure::not_found())
+            .method_not_allowed_fallback(async |_: Method| {
+                Failure::message(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
+            });
+        front::behind(routes, state.admin.node.allowed_origins.clone().into())
+    }
+}
