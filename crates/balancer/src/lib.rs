@@ -1,1 +1,30 @@
-//! Upstream to target, with health state
+//! Upstream to target, with health state. Pure: no I/O, no clock, randomness is given.
+//!
+//! - [`Balancer`]: an upstream with its targets; [`Balancer::pick`] chooses one for a request.
+//! - [`Address`]: where a target is, before any name is resolved.
+//! - [`Outcome`], [`Health`]: what is learnt about a target from traffic and probes.
+//! - [`HashSource`]: what consistent hashing may ask about a request.
+//!
+//! Everything that changes is atomic and lives in the targets' states, which a recompiled balancer
+//! takes over by address: health, failure counts, open requests and latencies survive a change of
+//! the configuration, and requests that began before it are still counted.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod address;
+mod balancer;
+mod hash;
+mod health;
+mod latency;
+mod least_connections;
+mod ring;
+mod round_robin;
+mod state;
+
+pub use address::{Address, AddressError, Host};
+pub use balancer::{Balancer, CompileError, Pick, TargetIndex, TargetView};
+pub use hash::{HashSource, Hashed, NewCookie};
+pub use health::{Health, Outcome};
+pub use state::Open;
+
+#[cfg(test)]
+mod tests;

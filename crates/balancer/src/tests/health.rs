@@ -1,0 +1,114 @@
+//! How targets go and come back.
+
+use keelgate_entities::kinds::Algorithm;
+
+use super::{ALGORITHMS, checked, index, pick, three, upstream};
+use crate::{Health, Outcome};
+
+#[test]
+fn failures_in_a_row_take_a_target_out_for_every_algorithm() {
+    for algorithm in ALGORITHMS {
+        let balancer = three(&checked(algorithm));
+        let b = index(&balancer, "b.test:80");
+        assert_eq!(balancer.report(b, Outcome::Status(500)), None);
+        assert_eq!(
+            balancer.report(b, Outcome::Status(503)),
+            Some(Health::Unhealthy)
+        );
+        for random in 0..50 {
+            let picked = pick(&balancer, Some(random), &[], random).unwrap();
+            assert_ne!(picked, "b.test:80", "{algorithm:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_picked_when_all_are_out() {
+    for algorithm in ALGORITHMS {
+        let balancer = three(&checked(algorithm));
+        for target in balancer.targets() {
+            balancer.report(target.index, Outcome::TcpFailure);
+            balancer.report(target.index, Outcome::TcpFailure);
+        }
+        assert_eq!(pick(&balancer, Some(1), &[], 1), None, "{algorithm:?}");
+        assert!(!balancer.is_healthy());
+    }
+}
+
+#[test]
+fn statuses_that_are_not_listed_do_not_count() {
+    let balancer = three(&checked(Algorithm::RoundRobin));
+    let a = index(&balancer, "a.test:80");
+    for _ in 0..10 {
+        assert_eq!(balancer.report(a, Outcome::Status(502)), None);
+    }
+    assert_eq!(balancer.target(a).unwrap().health, Health::Healthy);
+}
+
+#[test]
+fn probes_have_limits_of_their_own() {
+    let mut upstream = checked(Algorithm::RoundRobin);
+    upstream.healthchecks.active.unhealthy.timeouts = 1;
+    upstream.healthchecks.active.healthy.successes = 1;
+    upstream.healthchecks.active.healthy.http_statuses = vec![204];
+    let balancer = three(&upstream);
+    let a = index(&balancer, "a.test:80");
+    assert_eq!(
+        balancer.probed(a, Outcome::Timeout),
+        Some(Health::Unhealthy)
+    );
+    assert_eq!(
+        balancer.probed(a, Outcome::Status(204)),
+        Some(Health::Healthy)
+    );
+    assert_eq!(balancer.probed(a, Outcome::Connected), None);
+}
+
+#[test]
+fn a_limit_of_zero_switches_a_check_off() {
+    let mut upstream = checked(Algorithm::RoundRobin);
+    upstream.healthchecks.passive.unhealthy.timeouts = 0;
+    let balancer = three(&upstream);
+    let a = index(&balancer, "a.test:80");
+    for _ in 0..10 {
+        assert_eq!(balancer.report(a, Outcome::Timeout), None);
+    }
+}
+
+#[test]
+fn without_checks_nothing_takes_a_target_out() {
+    let balancer = three(&upstream(Algorithm::RoundRobin));
+    let a = index(&balancer, "a.test:80");
+    for _ in 0..10 {
+        assert_eq!(balancer.report(a, Outcome::TcpFailure), None);
+    }
+    let health = balancer.target(a).unwrap().health;
+    assert_eq!(health.as_str(), "HEALTHCHECKS_OFF");
+}
+
+#[test]
+fn below_the_threshold_the_whole_upstream_is_out() {
+    let mut upstream = checked(Algorithm::RoundRobin);
+    upstream.healthchecks.threshold = 50.0;
+    let balancer = three(&upstream);
+    let (a, b) = (index(&balancer, "a.test:80"), index(&balancer, "b.test:80"));
+    balancer.set_healthy(a, false);
+    assert!(balancer.is_healthy());
+    assert_eq!(balancer.set_healthy(b, false), Some(Health::Unhealthy));
+    assert!(!balancer.is_healthy());
+    assert_eq!(pick(&balancer, None, &[], 0), None);
+    assert_eq!(balancer.set_healthy(b, true), Some(Health::Healthy));
+    assert!(balancer.is_healthy());
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_passed_over() {
+    let balancer = three(&upstream(Algorithm::RoundRobin));
+    let a = index(&balancer, "a.test:80");
+    assert_eq!(balancer.set_resolved(a, false), Some(Health::Unavailable));
+    assert_eq!(balancer.set_resolved(a, false), None);
+    for random in 0..30 {
+        assert_ne!(pick(&balancer, None, &[], random).unwrap(), "a.test:80");
+    }
+    assert_eq!(balancer.set_resolved(a, true), Some(Health::Unchecked));
+}
