@@ -23,12 +23,21 @@ pub const DEFAULT_PATHS: [&str; 4] = [
 
 /// The sources of a node's settings. It can load again and again: on reload the
 /// file may have changed.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Loader {
     file: Option<PathBuf>,
     default_files: bool,
     environment: BTreeMap<String, String>,
     options: Vec<(String, String, &'static str)>,
+}
+
+impl fmt::Debug for Loader {
+    /// Names the sources; what they say may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loader")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Settings, and what is worth knowing about them.
@@ -191,7 +200,7 @@ impl Loader {
         let context = Context {
             prefix: absolute.as_deref().unwrap_or(Path::new("/")),
         };
-        let (settings, problems) = Settings::read(&layers, context);
+        let (settings, problems) = Settings::read(&layers, context, self);
         let mut problems: Vec<Problem> = std::mem::take(&mut layers.problems)
             .into_iter()
             .chain(problems)

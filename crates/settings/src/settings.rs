@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use crate::layers::Layers;
-use crate::loader::effective;
+use crate::loader::{LoadError, Loaded, Loader, effective};
 use crate::problem::{Origin, Problem};
 use crate::reader::Reader;
 use crate::registry::{Key, find};
@@ -43,11 +43,17 @@ pub struct Settings {
     pub dns: Dns,
     /// What each key was set to, as it may be shown, and by whom.
     shown: BTreeMap<&'static str, (String, Origin)>,
+    /// What they were loaded from.
+    loader: Loader,
 }
 
 impl Settings {
     /// Reads all sections; `None` when one has a value that cannot be used.
-    pub(crate) fn read(layers: &Layers, context: Context<'_>) -> (Option<Self>, Vec<Problem>) {
+    pub(crate) fn read(
+        layers: &Layers,
+        context: Context<'_>,
+        loader: &Loader,
+    ) -> (Option<Self>, Vec<Problem>) {
         let mut reader = Reader::new(layers, context);
         let node = Node::read(&mut reader);
         let log = Log::read(&mut reader);
@@ -84,9 +90,18 @@ impl Settings {
                 postgres: postgres?,
                 dns: dns?,
                 shown,
+                loader: loader.clone(),
             })
         };
         (settings(), problems)
+    }
+
+    /// Loads the settings anew from the same sources: the file may have changed.
+    ///
+    /// # Errors
+    /// As [`Loader::load`]; these settings then stay in force.
+    pub fn reload(&self) -> Result<Loaded, LoadError> {
+        self.loader.load()
     }
 
     /// Who set a key.

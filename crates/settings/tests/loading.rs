@@ -428,3 +428,17 @@ fn the_documented_default_file_sets_nothing_and_uncommented_means_the_same() {
     by_file.insert("database".to_owned(), by_default["database"].clone());
     assert_eq!(by_file, by_default);
 }
+
+#[test]
+fn a_changed_file_is_read_anew_from_the_same_sources() {
+    let node = Node::new()
+        .file("log_level = debug")
+        .env(&[("KONG_PLUGINS", "cors")]);
+    let settings = node.settings();
+    fs::write(node.conf(), "log_level = warn").unwrap();
+    let anew = settings.reload().unwrap().settings;
+    assert_eq!(anew.log.log_level.as_str(), "warn");
+    assert_eq!(anew.node.plugins, ["cors"]);
+    fs::write(node.conf(), "log_level = loud").unwrap();
+    assert!(settings.reload().is_err());
+}
