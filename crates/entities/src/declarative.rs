@@ -1,34 +1,30 @@
 //! The declarative format: `kong.yml`, `POST /config` and the tables of the hybrid protocol.
+//!
+//! A document goes through four steps, and none of its entities counts before the last one
+//! succeeded:
+//!
+//! 1. nested entities are collected into a flat list, ids are derived (`collect`, `ids`);
+//! 2. each entity is completed and validated by its schema (`parse`);
+//! 3. names in foreign keys become ids; duplicates and dangling references are found
+//!    (`references`);
+//! 4. derived fields are written.
 
+mod collect;
+mod dump;
 mod error;
+mod flatten;
+mod ids;
+mod legacy_paths;
+mod parse;
+mod references;
 mod table;
+mod yaml;
 
-use std::time::SystemTime;
-
-use serde_json::Value;
-
+pub use dump::dump;
 pub use error::DeclarativeError;
+pub use parse::{parse, parse_config_table};
 pub use table::Table;
+pub use yaml::{parse_text, to_yaml};
 
-use crate::{ApiError, Schemas};
-
-/// Reads YAML or JSON text.
-pub fn parse_text(text: &str) -> Result<Value, ApiError> {
-    serde_yaml_ng::from_str(text).map_err(|_| ApiError::declarative(crate::Object::new()))
-}
-
-/// Checks a declarative configuration and brings it into flat form.
-pub fn parse(
-    document: Value,
-    schemas: &Schemas,
-    now: SystemTime,
-) -> Result<Table, DeclarativeError> {
-    let _ = (document, schemas, now);
-    Ok(Table::default())
-}
-
-/// Writes a configuration in the form that `parse` reads, flat and sorted.
-pub fn dump(table: &Table) -> Value {
-    let _ = table;
-    Value::Null
-}
+/// The id of the workspace that declarative configurations live in, as Kong has it.
+pub const DEFAULT_WORKSPACE_ID: &str = "0dc6f45b-8f8d-40d2-a504-473544ee190b";

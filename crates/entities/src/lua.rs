@@ -45,8 +45,8 @@ fn write(out: &mut String, value: &Value, depth: Option<usize>) {
     let entries: Vec<(Option<String>, &Value)> = match value {
         Value::String(text) => return quote(out, text),
         Value::Null => return out.push_str("\"userdata: NULL\""),
-        Value::Bool(flag) => return drop(write!(out, "{flag}")),
-        Value::Number(number) => return drop(write!(out, "{number}")),
+        Value::Bool(flag) => return out.push_str(&flag.to_string()),
+        Value::Number(number) => return out.push_str(&number.to_string()),
         Value::Array(list) => {
             // Only the part before the first gap is written without indices.
             let head = list.iter().take_while(|item| !item.is_null()).count();

@@ -104,7 +104,7 @@ impl Schemas {
         let schema = self.known(kind)?;
         prepare(schema, &mut patch)?;
         let mut current = current.clone();
-        let current_shape = Shape::entity(schema, self.variant(schema, &current));
+        let current_shape = self.shape(schema, &current);
         complete::hide_old_names(current_shape, &mut current);
 
         // The settings of a plugin or vault are understood by its name, which a patch may omit.
@@ -114,13 +114,13 @@ impl Schemas {
         }
         let given = Given::of(schema, &patch);
         let validator = self.validator().updating();
-        let shape = Shape::entity(schema, self.variant(schema, &patch));
+        let shape = self.shape(schema, &patch);
         Completer::new(validator, Context::Change, now)
             .level(shape, &mut patch)
             .map_err(ApiError::schema_violation)?;
 
         let mut merged = complete::merge(current_shape, patch, &current);
-        let shape = Shape::entity(schema, self.variant(schema, &merged));
+        let shape = self.shape(schema, &merged);
         Completer::new(validator, Context::Fill, now)
             .level(shape, &mut merged)
             .map_err(ApiError::schema_violation)?;
@@ -210,6 +210,7 @@ impl Schemas {
             schemas: self,
             updating: false,
             ignore_unknown_nulls: false,
+            names_for_references: false,
         }
     }
 
@@ -239,7 +240,9 @@ impl Schemas {
         let given = Given::of(schema, &input);
         let mut entity = input;
         let validator = self.validator();
-        let shape = self.complete(validator, schema, &mut entity, now)?;
+        let shape = self
+            .complete(validator, schema, &mut entity, now)
+            .map_err(ApiError::schema_violation)?;
         let mut errors = validator.entity(schema, &entity, true);
         given.check(schema, &entity, None, &mut errors);
         if !errors.is_empty() {
@@ -250,20 +253,32 @@ impl Schemas {
         Ok(entity)
     }
 
-    /// Completes a whole entity.
-    fn complete<'s>(
+    /// Completes a whole entity. The errors are those of shorthands.
+    pub(crate) fn complete<'s>(
         &'s self,
         validator: Validator<'s>,
         schema: &'s Schema,
         entity: &mut Object,
         now: SystemTime,
-    ) -> Result<Shape<'s>, ApiError> {
-        let variant = self.variant(schema, entity);
-        let shape = Shape::entity(schema, variant);
-        Completer::new(validator, Context::Write, now)
-            .level(shape, entity)
-            .map_err(ApiError::schema_violation)?;
+    ) -> Result<Shape<'s>, Object> {
+        let shape = self.shape(schema, entity);
+        Completer::new(validator, Context::Write, now).level(shape, entity)?;
         Ok(shape)
+    }
+
+    /// Writes derived fields of an entity whose fields were all given.
+    pub(crate) fn transform(&self, schema: &Schema, entity: &mut Object) {
+        Given::of(schema, entity).transform(schema, entity);
+    }
+
+    /// The fields of an entity, as its variant has them.
+    pub(crate) fn shape<'s>(&'s self, schema: &'s Schema, entity: &Object) -> Shape<'s> {
+        Shape::entity(schema, self.variant(schema, entity))
+    }
+
+    /// The position of a schema among all.
+    pub(crate) fn position(&self, schema: &Schema) -> Option<usize> {
+        self.kinds.iter().position(|kind| kind.name == schema.name)
     }
 }
 

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::ApiError;
+use super::flatten;
+use crate::{ApiError, Object, Schemas};
 
 /// Why a declarative configuration is refused: the body of the answer to `POST /config`.
 #[derive(Clone, Debug, PartialEq, Serialize, thiserror::Error)]
@@ -12,9 +13,44 @@ pub struct DeclarativeError {
     /// The error, `fields` nested as the configuration is.
     #[serde(flatten)]
     pub error: ApiError,
-    /// The same as a list of entities with their errors, where the client asked for it.
+    /// The same as a list of entities with their errors, after [`DeclarativeError::flattened`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flattened_errors: Option<Value>,
+    /// The document that is refused. Not part of the answer, and not in `Debug` output of the
+    /// error's users: it holds secrets.
+    #[serde(skip)]
+    document: Secret,
+    #[serde(skip)]
+    foreign_fields: Vec<flatten::ForeignField>,
+}
+
+#[derive(Clone, PartialEq, Default)]
+struct Secret(Box<Object>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl DeclarativeError {
+    /// The error as `?flatten_errors=1` asks for it: what can be told of single entities moves
+    /// from `fields` into `flattened_errors`.
+    #[must_use]
+    pub fn flattened(mut self) -> Self {
+        let Value::Object(mut fields) = self.error.fields else {
+            return self;
+        };
+        let list = flatten::flatten(&mut self.document.0, &mut fields, &self.foreign_fields);
+        self.error = ApiError::declarative(fields);
+        self.flattened_errors = Some(if list.is_empty() {
+            // What clients of Kong get for an empty list.
+            Value::Object(Object::new())
+        } else {
+            Value::Array(list)
+        });
+        self
+    }
 }
 
 impl From<ApiError> for DeclarativeError {
@@ -22,6 +58,43 @@ impl From<ApiError> for DeclarativeError {
         Self {
             error,
             flattened_errors: None,
+            document: Secret::default(),
+            foreign_fields: Vec::new(),
+        }
+    }
+}
+
+/// A document that is refused.
+pub(super) struct Refused {
+    errors: Object,
+    document: Object,
+}
+
+impl Refused {
+    pub(super) fn new(errors: Object, document: Object) -> Self {
+        Self { errors, document }
+    }
+
+    /// Writes the id that was derived for the entity at a place into the document.
+    pub(super) fn put_id(&mut self, place: &[(&str, usize)], entity: &Object) {
+        let mut object = Some(&mut self.document);
+        for (kind, index) in place {
+            object = object
+                .and_then(|object| object.get_mut(*kind))
+                .and_then(|list| list.get_mut(*index))
+                .and_then(Value::as_object_mut);
+        }
+        if let (Some(object), Some(id)) = (object, entity.get("id")) {
+            object.insert("id".to_owned(), id.clone());
+        }
+    }
+
+    pub(super) fn into_error(self, schemas: &Schemas) -> DeclarativeError {
+        DeclarativeError {
+            error: ApiError::declarative(self.errors),
+            flattened_errors: None,
+            document: Secret(Box::new(self.document)),
+            foreign_fields: flatten::foreign_fields(schemas),
         }
     }
 }

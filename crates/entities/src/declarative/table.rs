@@ -1,7 +1,11 @@
 //! A whole configuration in flat form.
 
-use indexmap::IndexMap;
+use std::collections::HashSet;
 
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::dump::flat;
 use crate::{Object, Schemas};
 
 /// A whole configuration in flat form: the entities of every collection, those that are referred
@@ -17,14 +21,23 @@ impl Table {
         entities: impl IntoIterator<Item = (String, Vec<Object>)>,
     ) -> Self {
         let mut given: IndexMap<String, Vec<Object>> = entities.into_iter().collect();
+        let lists = schemas
+            .kinds()
+            .iter()
+            .map(|schema| given.swap_remove(schema.name).unwrap_or_default());
+        Self::from_lists(schemas, lists)
+    }
+
+    /// A table of one list per kind, in the order of the schemas.
+    pub(super) fn from_lists(
+        schemas: &Schemas,
+        lists: impl IntoIterator<Item = Vec<Object>>,
+    ) -> Self {
+        let kinds = schemas.kinds().iter().map(|schema| schema.name);
         Self(
-            schemas
-                .kinds()
-                .iter()
-                .filter_map(|schema| {
-                    let list = given.swap_remove(schema.name)?;
-                    (!list.is_empty()).then_some((schema.name, list))
-                })
+            kinds
+                .zip(lists)
+                .filter(|(_, list)| !list.is_empty())
                 .collect(),
         )
     }
@@ -39,12 +52,45 @@ impl Table {
         self.0.iter().map(|(kind, list)| (*kind, list.as_slice()))
     }
 
+    /// How many entities there are.
+    pub fn len(&self) -> usize {
+        self.0.values().map(Vec::len).sum()
+    }
+
+    /// Whether there is no entity.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The flat form of the hybrid protocol's `config_table`: `_format_version`, `_transform:
-    /// false` and every collection, foreign keys as plain ids.
+    /// false` and every collection, foreign keys as plain ids. As Kong does, this leaves out what
+    /// serves nobody: disabled services with their routes, disabled plugins, and the plugins of
+    /// what is left out. Workspaces and parameters are added by the caller.
     pub fn to_config_table(&self) -> Object {
         let mut out = Object::new();
-        out.insert("_format_version".into(), "3.0".into());
-        out.insert("_transform".into(), false.into());
+        out.insert("_format_version".to_owned(), "3.0".into());
+        out.insert("_transform".to_owned(), false.into());
+        let mut left_out: HashSet<&str> = HashSet::new();
+        for (kind, entities) in self.iter() {
+            let mut list = Vec::with_capacity(entities.len());
+            for entity in entities {
+                let disabled = matches!(kind, "services" | "plugins")
+                    && entity.get("enabled") == Some(&Value::Bool(false));
+                let orphaned = !left_out.is_empty()
+                    && entity.values().any(|value| {
+                        let id = value.get("id").and_then(Value::as_str);
+                        id.is_some_and(|id| left_out.contains(id))
+                    });
+                if disabled || orphaned {
+                    left_out.extend(entity.get("id").and_then(Value::as_str));
+                } else {
+                    list.push(Value::Object(flat(entity)));
+                }
+            }
+            if !list.is_empty() {
+                out.insert(kind.to_owned(), Value::Array(list));
+            }
+        }
         out
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Validator<'s> {
     /// Unknown fields are ignored when they are null, as data planes do with what a newer control
     /// plane sends.
     pub(crate) ignore_unknown_nulls: bool,
+    /// References may be names or ids in plain text, which are resolved later.
+    pub(crate) names_for_references: bool,
 }
 
 /// Fields and rules of one level: an entity with its variant, or a record.
@@ -58,6 +60,11 @@ impl<'s> Shape<'s> {
             (None, Some(record)) => &record.shorthands,
             (None, None) => &[],
         }
+    }
+
+    /// Whether it accepts a `ttl`.
+    pub(crate) fn expires(self) -> bool {
+        self.schema.is_some_and(|schema| schema.ttl)
     }
 
     /// Fields, as the variant has them.
@@ -178,7 +185,7 @@ impl<'s> Validator<'s> {
     }
 
     fn unknown(self, shape: Shape<'s>, input: &Object, errors: &mut Object) {
-        let ttl = shape.schema.is_some_and(|schema| schema.ttl);
+        let ttl = shape.expires();
         for (name, value) in input {
             let ignored = name == "updated_at"
                 || (ttl && name == "ttl")
@@ -249,6 +256,7 @@ impl<'s> Validator<'s> {
                 Value::Array(_) => self.shape(field, &Value::Object(Object::new())),
                 _ => expected("a record"),
             },
+            Type::Foreign { .. } if self.names_for_references && value.is_string() => Ok(()),
             Type::Foreign { reference, .. } => self.foreign(reference, value),
             _ => Ok(()),
         }
