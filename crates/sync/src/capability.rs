@@ -1,0 +1,97 @@
+//! What two nodes of this software do beyond Kong's protocol.
+//!
+//! The data plane lists its capabilities in the header `Keelgate-Capabilities` of the upgrade; the
+//! control plane answers with those of the list that it has too. Kong knows nothing of the header:
+//! it neither sends nor answers it, and so it never gets a frame that it would close on.
+//!
+//! | capability | meaning |
+//! |---|---|
+//! | `report` | the data plane sends [`Report`]s as binary frames of JSON |
+
+use http::{HeaderName, HeaderValue};
+use keelgate_snapshot::Identity;
+use serde::{Deserialize, Serialize};
+
+/// The header of the upgrade and of its answer.
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("keelgate-capabilities");
+
+/// What this build lists.
+pub(crate) const ALL: HeaderValue = HeaderValue::from_static(REPORT);
+
+const REPORT: &str = "report";
+
+/// Longest reason of a rejection that is sent or kept, in characters.
+const MAX_REASON: usize = 4096;
+
+/// Whether a list of capabilities has `report` in it.
+pub(crate) fn has_report(list: &str) -> bool {
+    list.split(',').any(|name| name.trim() == REPORT)
+}
+
+/// A message from a data plane after its first.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "type")]
+pub(crate) enum Report {
+    /// What it runs now, and where that came from.
+    #[serde(rename = "keelgate_status")]
+    Status {
+        identity: Option<Identity>,
+        source: Option<String>,
+    },
+    /// A snapshot that it refused.
+    #[serde(rename = "keelgate_rejection")]
+    Rejection(Rejection),
+    /// From a newer data plane.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A snapshot that a data plane refused; it keeps running what it ran.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Rejection {
+    /// Identity of the refused snapshot, as far as it could be read.
+    pub identity: Option<Identity>,
+    /// Its hash, as far as it could be read.
+    pub config_hash: Option<String>,
+    /// Which check failed, and where.
+    pub reason: String,
+}
+
+impl Rejection {
+    /// With a reason of bounded length.
+    pub(crate) fn bounded(mut self) -> Self {
+        if let Some((end, _)) = self.reason.char_indices().nth(MAX_REASON) {
+            self.reason.truncate(end);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_read_by_whole_names() {
+        assert!(has_report("report"));
+        assert!(has_report("delta, report"));
+        assert!(!has_report("reports"));
+        assert!(!has_report(""));
+    }
+
+    #[test]
+    fn a_report_of_a_newer_data_plane_is_ignored() {
+        let report: Report = serde_json::from_str(r#"{"type":"keelgate_mood","x":1}"#).unwrap();
+        assert_eq!(report, Report::Unknown);
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        let rejection = Rejection {
+            identity: None,
+            config_hash: None,
+            reason: "ä".repeat(MAX_REASON + 10),
+        };
+        assert_eq!(rejection.bounded().reason.chars().count(), MAX_REASON);
+    }
+}
