@@ -1,1 +1,29 @@
-//! Listeners, TLS, HTTP and the phases of a request
+//! The data path: listeners, TLS, HTTP, and the phases of a request.
+//!
+//! - [`Proxy::start`] binds the addresses of [`Settings`] and serves what
+//!   [`keelgate_runtime::Shared`] holds; [`Handle::drain`] ends it without dropping requests.
+//! - `worker`, `core`: one thread per core, which shares nothing with the others but the runtime.
+//! - `downstream`: clients, over HTTP/1 and HTTP/2.
+//! - `phases`: a request's way, one file per phase; knows neither side's I/O.
+//! - `upstream`: names, connections and pools towards upstreams.
+//! - `http1`: HTTP/1 on the wire, pure, for both sides.
+//! - `net`: streams and time limits.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod access_log;
+mod core;
+mod downstream;
+mod error_page;
+mod http1;
+mod listener;
+mod net;
+mod phases;
+mod proxy;
+pub mod settings;
+mod upstream;
+mod worker;
+
+pub use access_log::{AccessLog, LineLog, Record};
+pub use listener::ListenError;
+pub use proxy::{Drained, Handle, Proxy, StartError};
+pub use settings::{Listen, Settings};

@@ -1,0 +1,129 @@
+//! What one worker thread has for itself.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::HeaderValue;
+use keelgate_runtime::{Held, Reader, Shared};
+use tokio::sync::Notify;
+
+use crate::http1::Limits;
+use crate::settings::Settings;
+use crate::upstream::{Pool, Resolver};
+
+/// What one worker thread has for itself. Nothing here is shared between cores, so nothing is
+/// locked.
+pub(crate) struct Core {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) pool: Pool,
+    pub(crate) resolver: Resolver,
+    pub(crate) server: HeaderValue,
+    pub(crate) draining: Draining,
+    reader: Reader,
+    date: RefCell<(u64, HeaderValue)>,
+}
+
+impl Core {
+    pub(crate) fn new(settings: Arc<Settings>, shared: Arc<Shared>) -> Rc<Self> {
+        Rc::new(Self {
+            pool: Pool::new(settings.keepalive.clone()),
+            resolver: Resolver::new(settings.dns.clone()),
+            server: HeaderValue::try_from(settings.name.as_str())
+                .unwrap_or(HeaderValue::from_static("keelgate")),
+            draining: Draining::default(),
+            reader: Reader::new(shared),
+            date: RefCell::new((u64::MAX, HeaderValue::from_static(""))),
+            settings,
+        })
+    }
+
+    /// The runtime for a request that begins now.
+    pub(crate) fn runtime(&self) -> Held {
+        self.reader.current()
+    }
+
+    pub(crate) fn head_limits(&self) -> Limits {
+        Limits {
+            line: self.settings.client.header_line,
+            head: self.settings.client.header_total,
+        }
+    }
+
+    /// The value of `Date`, made once per second.
+    pub(crate) fn date(&self, now: SystemTime) -> HeaderValue {
+        let second = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let mut date = self.date.borrow_mut();
+        if date.0 != second {
+            let text =
+                httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(second));
+            *date = (
+                second,
+                HeaderValue::try_from(text).expect("a date is visible ASCII"),
+            );
+        }
+        date.1.clone()
+    }
+}
+
+/// Whether the worker is shutting down, and how many connections it still serves.
+#[derive(Default)]
+pub(crate) struct Draining {
+    started: Cell<bool>,
+    connections: Cell<usize>,
+    /// Woken when draining starts, and when the last connection has ended.
+    changed: Notify,
+}
+
+impl Draining {
+    pub(crate) fn is_on(&self) -> bool {
+        self.started.get()
+    }
+
+    pub(crate) fn start(&self) {
+        self.started.set(true);
+        self.changed.notify_waiters();
+    }
+
+    /// Ready once draining has started.
+    pub(crate) async fn started(&self) {
+        while !self.started.get() {
+            self.changed.notified().await;
+        }
+    }
+
+    /// Ready once no connection is served any more.
+    pub(crate) async fn idle(&self) {
+        while self.connections.get() > 0 {
+            self.changed.notified().await;
+        }
+    }
+
+    /// Connections that are being served.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.get()
+    }
+
+    /// Counts a connection until the guard is dropped.
+    pub(crate) fn connection(core: &Rc<Core>) -> Served {
+        let count = &core.draining.connections;
+        count.set(count.get() + 1);
+        Served(Rc::clone(core))
+    }
+}
+
+/// A connection that is being served.
+pub(crate) struct Served(Rc<Core>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let draining = &self.0.draining;
+        draining.connections.set(draining.connections.get() - 1);
+        if draining.connections.get() == 0 {
+            draining.changed.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Towards clients: a request as it comes in, and a response as it goes out, whatever the
+//! HTTP version. The phases know nothing more of a client than this.
+
+pub(crate) mod http1;
+pub(crate) mod http2;
+mod refusal;
+
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Version};
+
+use crate::http1::{Framing, Malformed, Spelling};
+use crate::net::Connection;
+
+/// The client's end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) tls: bool,
+    pub(crate) sni: Option<String>,
+}
+
+/// The head of a request.
+pub(crate) struct Incoming {
+    pub(crate) method: Method,
+    /// In origin form: path and query.
+    pub(crate) target: Bytes,
+    /// The host of a target in absolute form.
+    pub(crate) authority: Option<String>,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
+    pub(crate) spelling: Spelling,
+    pub(crate) framing: Framing,
+}
+
+/// Why a request body could not be read on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UploadFault {
+    /// The client went away.
+    #[error("the client went away")]
+    Gone,
+    /// Nothing came in time.
+    #[error("the client took too long to send its body")]
+    Timeout,
+    /// The body is longer than the limit.
+    #[error("the request body is too long")]
+    TooLong,
+    /// The body cannot be understood.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+impl UploadFault {
+    /// What the client is told; nothing when it is gone.
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Gone => None,
+            Self::Timeout => Some(StatusCode::REQUEST_TIMEOUT),
+            Self::TooLong => Some(StatusCode::PAYLOAD_TOO_LARGE),
+            Self::Malformed(_) => Some(StatusCode::BAD_REQUEST),
+        }
+    }
+}
+
+/// The body of a request.
+pub(crate) trait Upload {
+    /// Tells the client to send its body, if it asked first (`Expect: 100-continue`).
+    async fn invite(&mut self) -> Result<(), UploadFault>;
+
+    /// The next piece; none at the end. May be dropped while pending without losing anything.
+    async fn next(&mut self) -> Result<Option<Bytes>, UploadFault>;
+}
+
+/// The head of a response.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) status: StatusCode,
+    /// What the upstream called the status; none for the usual phrase.
+    pub(crate) reason: Option<&'a [u8]>,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) spelling: &'a Spelling,
+    /// How the end of the body is told: `Empty`, `Length`, or `Chunked` for an unknown length.
+    pub(crate) framing: Framing,
+    /// Whether a body follows: a `HEAD` tells a length without one.
+    pub(crate) body: bool,
+    /// Whether the connection cannot be used for another request.
+    pub(crate) close: bool,
+}
+
+/// The way a response goes out.
+pub(crate) trait Respond {
+    /// Sends the head, together with what follows.
+    fn head(&mut self, head: &Outgoing<'_>);
+
+    /// Sends a piece of the body.
+    async fn data(&mut self, piece: Bytes) -> io::Result<()>;
+
+    /// Sends what was held back.
+    async fn flush(&mut self) -> io::Result<()>;
+
+    /// Ends the response.
+    async fn finish(&mut self) -> io::Result<()>;
+
+    /// The bare connection, for a tunnel after 101; none where there is no such thing.
+    fn connection(&self) -> Option<&Connection>;
+
+    /// Ready when the client has gone away.
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Bytes of body sent so far.
+    fn sent(&self) -> u64;
+}
+
+/// What remains to be done with the connection after a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Another request may follow.
+    KeepAlive,
+    /// Nothing may follow.
+    Close,
+    /// The response is cut short: the client must see that.
+    Abort,
+}

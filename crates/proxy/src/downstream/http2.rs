@@ -1,0 +1,374 @@
+//! HTTP/2 towards clients, by hyper. Each stream is served like a request of HTTP/1; its body and
+//! its response go through channels of one piece, so that a slow side holds the other one back.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::{Either, select};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming as StreamBody;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use keelgate_router::host;
+use tokio::sync::{mpsc, oneshot};
+
+use super::refusal::{self, Refusal};
+use super::{Client, Incoming, Outcome, Outgoing, Respond, Upload, UploadFault};
+use crate::core::Core;
+use crate::http1::{Framing, Spelling};
+use crate::net::{Connection, Stream, Timer};
+use crate::phases;
+
+/// Spawns on the core that serves the connection.
+#[derive(Clone, Copy)]
+struct OnThisCore;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnThisCore {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(core: Rc<Core>, client: Client, stream: Stream) {
+    let limits = &core.settings.client;
+    let mut builder = hyper::server::conn::http2::Builder::new(OnThisCore);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.http2_streams)
+        .max_header_list_size(u32::try_from(limits.header_total).unwrap_or(u32::MAX))
+        .keep_alive_interval(limits.keepalive_timeout)
+        .keep_alive_timeout(limits.header_timeout);
+    let serving = {
+        let core = Rc::clone(&core);
+        service_fn(move |request| stream_of(Rc::clone(&core), client.clone(), request))
+    };
+    let connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), serving));
+    let drain = std::pin::pin!(core.draining.started());
+    if let Either::Right(((), mut connection)) = select(connection, drain).await {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
+}
+
+/// Serves one stream in a task of its own, and hands its response to hyper.
+async fn stream_of(
+    core: Rc<Core>,
+    client: Client,
+    request: Request<StreamBody>,
+) -> Result<Response<Outlet>, Infallible> {
+    let (head, response) = oneshot::channel();
+    tokio::task::spawn_local(async move {
+        let mut respond = Responder::new(head);
+        let (parts, body) = request.into_parts();
+        let head_only = parts.method == Method::HEAD;
+        let mut upload = RequestBody {
+            limit: core.settings.client.body,
+            timeout: core.settings.client.body_timeout,
+            timer: Timer::default(),
+            read: 0,
+            body,
+        };
+        let outcome = match accept(&core, parts, &upload.body) {
+            Ok(incoming) => {
+                let timer = Timer::default();
+                phases::serve(&core, &client, &timer, incoming, &mut upload, &mut respond).await
+            }
+            Err((headers, refusal)) => {
+                let sent = refusal::send(&core, &headers, head_only, refusal, &mut respond).await;
+                if sent.is_ok() {
+                    Outcome::Close
+                } else {
+                    Outcome::Abort
+                }
+            }
+        };
+        if outcome == Outcome::Abort {
+            respond.abort().await;
+        }
+    });
+    Ok(response.await.unwrap_or_else(|_| {
+        // The client is gone, or the stream was given up before its head.
+        let mut response = Response::new(Outlet::broken());
+        *response.status_mut() = StatusCode::BAD_GATEWAY;
+        response
+    }))
+}
+
+fn accept(
+    core: &Core,
+    parts: http::request::Parts,
+    body: &StreamBody,
+) -> Result<Incoming, (HeaderMap, Refusal)> {
+    let mut headers = parts.headers;
+    let bad = Refusal::Status(StatusCode::BAD_REQUEST);
+    let authority = parts
+        .uri
+        .authority()
+        .map(|authority| authority.as_str().to_owned());
+    if let Some(authority) = &authority
+        && let Ok(value) = HeaderValue::from_str(authority)
+    {
+        headers.insert(HOST, value);
+    }
+    let named = headers.get(HOST).and_then(|host| host.to_str().ok());
+    if !named.is_some_and(host::is_valid) {
+        return Err((headers, bad));
+    }
+    if matches!(parts.method, Method::TRACE | Method::CONNECT) {
+        return Err((headers, Refusal::Status(StatusCode::METHOD_NOT_ALLOWED)));
+    }
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    if !target.starts_with('/') {
+        return Err((headers, bad));
+    }
+    join_cookies(&mut headers);
+    let framing = match body.size_hint().exact() {
+        _ if body.is_end_stream() && !headers.contains_key(CONTENT_LENGTH) => Framing::Empty,
+        Some(length) => Framing::Length(length),
+        None => Framing::Chunked,
+    };
+    if let (Framing::Length(length), Some(limit)) = (framing, core.settings.client.body)
+        && length > limit
+    {
+        return Err((headers, Refusal::Status(StatusCode::PAYLOAD_TOO_LARGE)));
+    }
+    let mut spelling = Spelling::default();
+    spelling.underscores = headers.keys().any(|name| name.as_str().contains('_'));
+    Ok(Incoming {
+        method: parts.method,
+        target: Bytes::copy_from_slice(target.as_bytes()),
+        authority: None,
+        version: Version::HTTP_2,
+        headers,
+        spelling,
+        framing,
+    })
+}
+
+/// HTTP/2 splits `Cookie` into several fields; HTTP/1 has one.
+fn join_cookies(headers: &mut HeaderMap) {
+    let name = http::header::COOKIE;
+    if headers.get_all(&name).iter().nth(1).is_none() {
+        return;
+    }
+    let mut joined = BytesMut::new();
+    for value in headers.get_all(&name) {
+        if !joined.is_empty() {
+            joined.extend_from_slice(b"; ");
+        }
+        joined.extend_from_slice(value.as_bytes());
+    }
+    if let Ok(value) = HeaderValue::from_maybe_shared(joined.freeze()) {
+        headers.insert(name, value);
+    }
+}
+
+/// The body of a request.
+struct RequestBody {
+    body: StreamBody,
+    limit: Option<u64>,
+    timeout: std::time::Duration,
+    timer: Timer,
+    read: u64,
+}
+
+impl Upload for RequestBody {
+    async fn invite(&mut self) -> Result<(), UploadFault> {
+        // Reading the body is the invitation.
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, UploadFault> {
+        loop {
+            let body = &mut self.body;
+            let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
+            let frame = self
+                .timer
+                .limit(self.timeout, frame)
+                .await
+                .map_err(|_| UploadFault::Timeout)?;
+            match frame {
+                None => return Ok(None),
+                Some(Err(_)) => return Err(UploadFault::Gone),
+                Some(Ok(frame)) => {
+                    // Trailers of requests are not passed on.
+                    if let Ok(piece) = frame.into_data() {
+                        self.read += piece.len() as u64;
+                        if self.limit.is_some_and(|limit| self.read > limit) {
+                            return Err(UploadFault::TooLong);
+                        }
+                        return Ok(Some(piece));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A piece of a response's body, or the sign that it is cut short.
+type Sent = Result<Bytes, io::Error>;
+
+/// The way of a response.
+struct Responder {
+    head: Option<oneshot::Sender<Response<Outlet>>>,
+    pieces: mpsc::Sender<Sent>,
+    outlet: Cell<Option<mpsc::Receiver<Sent>>>,
+    left: Option<u64>,
+    sent: u64,
+}
+
+impl Responder {
+    fn new(head: oneshot::Sender<Response<Outlet>>) -> Self {
+        let (pieces, outlet) = mpsc::channel(1);
+        Self {
+            head: Some(head),
+            pieces,
+            outlet: Cell::new(Some(outlet)),
+            left: None,
+            sent: 0,
+        }
+    }
+
+    async fn abort(&mut self) {
+        self.head = None;
+        let cut = io::Error::other("the response is cut short");
+        let _ = self.pieces.send(Err(cut)).await;
+    }
+}
+
+impl Respond for Responder {
+    fn head(&mut self, outgoing: &Outgoing<'_>) {
+        let (Some(head), Some(pieces)) = (self.head.take(), self.outlet.take()) else {
+            return;
+        };
+        let length = match outgoing.framing {
+            Framing::Length(length) => Some(length),
+            Framing::Empty => Some(0),
+            _ => None,
+        };
+        let mut response = Response::new(Outlet {
+            pieces: outgoing.body.then_some(pieces),
+            left: if outgoing.body { length } else { Some(0) },
+        });
+        self.left = length.filter(|_| outgoing.body);
+        *response.status_mut() = outgoing.status;
+        let headers = response.headers_mut();
+        headers.clone_from(outgoing.headers);
+        for name in [
+            CONNECTION,
+            TRANSFER_ENCODING,
+            UPGRADE,
+            CONTENT_LENGTH,
+            HeaderName::from_static("keep-alive"),
+            HeaderName::from_static("proxy-connection"),
+        ] {
+            headers.remove(name);
+        }
+        if let Framing::Length(length) = outgoing.framing
+            && outgoing.status != StatusCode::NO_CONTENT
+        {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        // Fails when the client is gone; the next piece finds that out.
+        let _ = head.send(response);
+    }
+
+    async fn data(&mut self, piece: Bytes) -> io::Result<()> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let length = piece.len() as u64;
+        if let Some(left) = &mut self.left {
+            *left = left
+                .checked_sub(length)
+                .ok_or_else(|| io::Error::other("the body is longer than was told"))?;
+        }
+        self.sent += length;
+        self.pieces
+            .send(Ok(piece))
+            .await
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> io::Result<()> {
+        match self.left {
+            Some(left) if left > 0 => Err(io::Error::other("the body is shorter than was told")),
+            _ => Ok(()),
+        }
+    }
+
+    fn connection(&self) -> Option<&Connection> {
+        None
+    }
+
+    fn poll_gone(&self, _cx: &mut Context<'_>) -> Poll<()> {
+        match &self.head {
+            Some(head) if head.is_closed() => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent
+    }
+}
+
+/// The body of a response as hyper takes it.
+struct Outlet {
+    pieces: Option<mpsc::Receiver<Sent>>,
+    left: Option<u64>,
+}
+
+impl Outlet {
+    fn broken() -> Self {
+        Self {
+            pieces: None,
+            left: Some(0),
+        }
+    }
+}
+
+impl Body for Outlet {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = self.get_mut();
+        let Some(pieces) = &mut this.pieces else {
+            return Poll::Ready(None);
+        };
+        let piece = ready!(pieces.poll_recv(cx));
+        if let (Some(Ok(piece)), Some(left)) = (&piece, &mut this.left) {
+            *left = left.saturating_sub(piece.len() as u64);
+        }
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_none() || self.left == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

@@ -1,0 +1,349 @@
+//! Reading the heads of requests and responses.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use smallvec::SmallVec;
+
+use super::{Malformed, Spelling};
+
+/// Header lines in one head at most; httparse needs the room before it reads.
+const MAX_LINES: usize = 256;
+
+/// Limits of a head, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Longest single line.
+    pub(crate) line: usize,
+    /// Longest head.
+    pub(crate) head: usize,
+}
+
+/// The head of a request.
+#[derive(Debug)]
+pub(crate) struct RequestHead {
+    pub(crate) method: Method,
+    /// As received.
+    pub(crate) target: Bytes,
+    /// 0 or 1.
+    pub(crate) minor: u8,
+    pub(crate) headers: HeaderMap,
+    pub(crate) spelling: Spelling,
+}
+
+/// The head of a response.
+#[derive(Debug)]
+pub(crate) struct ResponseHead {
+    pub(crate) status: StatusCode,
+    /// As received; may be empty.
+    pub(crate) reason: Bytes,
+    /// 0 or 1.
+    pub(crate) minor: u8,
+    pub(crate) headers: HeaderMap,
+    pub(crate) spelling: Spelling,
+}
+
+/// Where a name and its value lie in the head.
+struct Line {
+    name: Range<usize>,
+    value: Range<usize>,
+}
+
+type Lines = SmallVec<[Line; 24]>;
+
+impl RequestHead {
+    /// Takes a request head from the start of `input`; none when it is not there whole yet.
+    ///
+    /// Header names with characters other than letters, digits, `-` and `_` are left out.
+    pub(crate) fn take(input: &mut BytesMut, limits: Limits) -> Result<Option<Self>, Malformed> {
+        let empty = input
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .count();
+        input.advance(empty);
+
+        let mut lines = [const { MaybeUninit::uninit() }; MAX_LINES];
+        let mut request = httparse::Request::new(&mut []);
+        let mut config = httparse::ParserConfig::default();
+        config.allow_multiple_spaces_in_request_line_delimiters(true);
+        let parsed = config.parse_request_with_uninit_headers(&mut request, input, &mut lines);
+        let length = match parsed {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) => {
+                return within_limits(input, limits).map(|()| None);
+            }
+            Err(error) => {
+                within_limits(input, limits)?;
+                return Err(match error {
+                    httparse::Error::Version => version_error(input),
+                    httparse::Error::TooManyHeaders => Malformed::HeaderTooLarge,
+                    _ => Malformed::Head,
+                });
+            }
+        };
+        let base = input.as_ptr() as usize;
+        let (Some(method), Some(path), Some(minor)) =
+            (request.method, request.path, request.version)
+        else {
+            return Err(Malformed::Head);
+        };
+        if !method
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-'))
+        {
+            return Err(Malformed::Head);
+        }
+        if method.len() + path.len() + "  HTTP/1.1\r\n".len() > limits.line {
+            return Err(Malformed::LineTooLong);
+        }
+        let method = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed::Head)?;
+        let target = range_of(base, path.as_bytes());
+        let lines = locate(base, request.headers, limits)?;
+        if length > limits.head {
+            return Err(Malformed::HeaderTooLarge);
+        }
+        let head = input.split_to(length).freeze();
+        let (headers, spelling) = headers_of(&head, &lines)?;
+        Ok(Some(Self {
+            method,
+            target: head.slice(target),
+            minor,
+            headers,
+            spelling,
+        }))
+    }
+}
+
+impl ResponseHead {
+    /// Takes a response head from the start of `input`; none when it is not there whole yet.
+    pub(crate) fn take(input: &mut BytesMut, limits: Limits) -> Result<Option<Self>, Malformed> {
+        let mut lines = [const { MaybeUninit::uninit() }; MAX_LINES];
+        let mut response = httparse::Response::new(&mut []);
+        let mut config = httparse::ParserConfig::default();
+        config.allow_spaces_after_header_name_in_responses(false);
+        let parsed = config.parse_response_with_uninit_headers(&mut response, input, &mut lines);
+        let length = match parsed {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) if input.len() > limits.head => {
+                return Err(Malformed::HeaderTooLarge);
+            }
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(_) => return Err(Malformed::Head),
+        };
+        let base = input.as_ptr() as usize;
+        let (Some(code), Some(minor)) = (response.code, response.version) else {
+            return Err(Malformed::Head);
+        };
+        let status = StatusCode::from_u16(code).map_err(|_| Malformed::Head)?;
+        // httparse gives "" for a reason that is not plain text.
+        let reason = response
+            .reason
+            .filter(|reason| !reason.is_empty())
+            .map_or(0..0, |reason| range_of(base, reason.as_bytes()));
+        let lines = locate(
+            base,
+            response.headers,
+            Limits {
+                line: limits.head,
+                ..limits
+            },
+        )?;
+        let head = input.split_to(length).freeze();
+        let (headers, spelling) = headers_of(&head, &lines)?;
+        Ok(Some(Self {
+            status,
+            reason: head.slice(reason),
+            minor,
+            headers,
+            spelling,
+        }))
+    }
+}
+
+/// The offsets of `part` in the buffer that starts at `base`.
+fn range_of(base: usize, part: &[u8]) -> Range<usize> {
+    let start = part.as_ptr() as usize - base;
+    start..start + part.len()
+}
+
+fn locate(
+    base: usize,
+    headers: &[httparse::Header<'_>],
+    limits: Limits,
+) -> Result<Lines, Malformed> {
+    headers
+        .iter()
+        .filter(|header| is_plain_name(header.name))
+        .map(|header| {
+            if header.name.len() + header.value.len() + 4 > limits.line {
+                return Err(Malformed::HeaderTooLarge);
+            }
+            let value = if header.value.is_empty() {
+                0..0
+            } else {
+                range_of(base, header.value)
+            };
+            Ok(Line {
+                name: range_of(base, header.name.as_bytes()),
+                value,
+            })
+        })
+        .collect()
+}
+
+/// Names that are passed on: the others (`X.Dot`, `X!Bang`) mean different things to different
+/// servers.
+fn is_plain_name(name: &str) -> bool {
+    name.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+fn headers_of(head: &Bytes, lines: &Lines) -> Result<(HeaderMap, Spelling), Malformed> {
+    // Room for what the phases add.
+    let mut headers = HeaderMap::with_capacity(lines.len() + 8);
+    let mut spelling = Spelling::new(head.clone());
+    for line in lines {
+        let name = HeaderName::from_bytes(&head[line.name.clone()]).map_err(|_| Malformed::Head)?;
+        let value = HeaderValue::from_maybe_shared(head.slice(line.value.clone()))
+            .map_err(|_| Malformed::Head)?;
+        spelling.note(line.name.clone());
+        headers
+            .try_append(name, value)
+            .map_err(|_| Malformed::HeaderTooLarge)?;
+    }
+    Ok((headers, spelling))
+}
+
+/// Whether more of an unfinished request head may be read.
+fn within_limits(input: &[u8], limits: Limits) -> Result<(), Malformed> {
+    let first = memchr::memchr(b'\n', input).unwrap_or(input.len());
+    if first > limits.line {
+        Err(Malformed::LineTooLong)
+    } else if input.len() > limits.head {
+        Err(Malformed::HeaderTooLarge)
+    } else {
+        Ok(())
+    }
+}
+
+/// A well-formed version that is not HTTP/1 is told apart from nonsense.
+fn version_error(input: &[u8]) -> Malformed {
+    let line = input.split(|byte| *byte == b'\n').next().unwrap_or(input);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or(line);
+    match version.strip_prefix(b"HTTP/") {
+        Some([major @ b'1'..=b'9', b'.', minor @ ..])
+            if !minor.is_empty() && minor.iter().all(u8::is_ascii_digit) && *major != b'1' =>
+        {
+            Malformed::Version
+        }
+        _ => Malformed::Head,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        line: 8192,
+        head: 32768,
+    };
+
+    fn take(text: &str) -> Result<Option<RequestHead>, Malformed> {
+        RequestHead::take(&mut BytesMut::from(text), LIMITS)
+    }
+
+    #[test]
+    fn a_request_is_read_and_the_rest_left() {
+        let mut input = BytesMut::from("\r\nGET  /a?b HTTP/1.1\r\nHost: h\r\nX_Y:  v \r\n\r\nrest");
+        let head = RequestHead::take(&mut input, LIMITS).unwrap().unwrap();
+        assert_eq!(head.method, Method::GET);
+        assert_eq!(&head.target[..], b"/a?b");
+        assert_eq!(head.minor, 1);
+        assert_eq!(head.headers["host"], "h");
+        assert_eq!(head.headers["x_y"], "v");
+        assert!(head.spelling.underscores);
+        assert_eq!(&input[..], b"rest");
+    }
+
+    #[test]
+    fn names_that_servers_read_differently_are_left_out() {
+        let head = take("GET / HTTP/1.1\r\nHost: h\r\nX.Dot: 1\r\nX!Bang: 1\r\n\r\n")
+            .unwrap()
+            .unwrap();
+        assert_eq!(head.headers.len(), 1);
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_its_kind() {
+        let refused = |text: &str| take(text).unwrap_err();
+        assert_eq!(refused("get / HTTP/1.1\r\n\r\n"), Malformed::Head);
+        assert_eq!(refused("GET / HTTP/2.0\r\n\r\n"), Malformed::Version);
+        assert_eq!(refused("GET / HTTP/0.9\r\n\r\n"), Malformed::Head);
+        assert_eq!(
+            refused("GET / HTTP/1.1\r\nHost : h\r\n\r\n"),
+            Malformed::Head
+        );
+        assert_eq!(
+            refused("GET / HTTP/1.1\r\n Host: h\r\n\r\n"),
+            Malformed::Head
+        );
+        assert_eq!(
+            refused("GET / HTTP/1.1\r\nX: 1\rY: 2\r\n\r\n"),
+            Malformed::Head
+        );
+        let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(9000));
+        assert_eq!(refused(&long), Malformed::LineTooLong);
+        let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(9000));
+        assert_eq!(refused(&long), Malformed::HeaderTooLarge);
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: 1\r\n".repeat(300));
+        assert_eq!(refused(&many), Malformed::HeaderTooLarge);
+    }
+
+    #[test]
+    fn an_endless_line_is_refused_before_it_ends() {
+        assert_eq!(take(&"G".repeat(9000)).unwrap_err(), Malformed::Head);
+        let endless = format!("GET /{}", "x".repeat(9000));
+        assert_eq!(take(&endless).unwrap_err(), Malformed::LineTooLong);
+    }
+
+    #[test]
+    fn a_response_keeps_its_reason() {
+        let mut input = BytesMut::from("HTTP/1.0 200 Fine By Me\r\nETag: x\r\n\r\n");
+        let head = ResponseHead::take(&mut input, LIMITS).unwrap().unwrap();
+        assert_eq!((head.status.as_u16(), head.minor), (200, 0));
+        assert_eq!(&head.reason[..], b"Fine By Me");
+        let mut input = BytesMut::from("HTTP/1.1 404 \r\n\r\n");
+        let head = ResponseHead::take(&mut input, LIMITS).unwrap().unwrap();
+        assert!(head.reason.is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = RequestHead::take(&mut BytesMut::from(&bytes[..]), LIMITS);
+            let _ = ResponseHead::take(&mut BytesMut::from(&bytes[..]), LIMITS);
+        }
+
+        #[test]
+        fn a_head_cut_anywhere_is_incomplete(
+            value in "[a-z ]{0,20}",
+            cut in 0.0..1.0f64,
+        ) {
+            let whole = format!("GET /p HTTP/1.1\r\nHost: h\r\nX-V: {value}\r\n\r\n");
+            let at = (whole.len() as f64 * cut) as usize;
+            let mut input = BytesMut::from(&whole[..at]);
+            prop_assert!(RequestHead::take(&mut input, LIMITS).unwrap().is_none());
+            input.extend_from_slice(&whole.as_bytes()[at..]);
+            let head = RequestHead::take(&mut input, LIMITS).unwrap().unwrap();
+            prop_assert_eq!(head.headers["x-v"].as_bytes(), value.trim().as_bytes());
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Reason phrases of the responses that the gateway makes.
+
+use http::StatusCode;
+
+/// The phrase that Kong's clients see; some differ from the registered ones.
+pub(crate) fn phrase(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        302 => "Moved Temporarily",
+        408 => "Request Time-out",
+        413 => "Request Entity Too Large",
+        414 => "Request-URI Too Large",
+        416 => "Requested Range Not Satisfiable",
+        503 => "Service Temporarily Unavailable",
+        504 => "Gateway Time-out",
+        _ => status.canonical_reason().unwrap_or(""),
+    }
+}

@@ -1,0 +1,9 @@
+//! Byte streams, and waiting on them with limits.
+
+pub(crate) mod connection;
+pub(crate) mod stream;
+pub(crate) mod timer;
+
+pub(crate) use connection::Connection;
+pub(crate) use stream::Stream;
+pub(crate) use timer::Timer;

@@ -1,0 +1,113 @@
+//! A connection whose two directions are used at once by one task.
+
+use std::cell::{RefCell, RefMut};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::AsyncWrite;
+
+use super::Stream;
+
+/// Room made for a read while a head is awaited, and while a body streams.
+const HEAD_ROOM: usize = 8 * 1024;
+const BODY_ROOM: usize = 64 * 1024;
+
+/// A connection and the bytes read from it that nobody has taken yet.
+///
+/// Reading and writing borrow the stream for the length of one poll only, so that a task can
+/// await both directions at once without a lock.
+pub(crate) struct Connection {
+    stream: RefCell<Stream>,
+    input: RefCell<BytesMut>,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self {
+            stream: RefCell::new(stream),
+            input: RefCell::new(BytesMut::new()),
+        }
+    }
+
+    /// The bytes that were read and not taken yet.
+    pub(crate) fn input(&self) -> RefMut<'_, BytesMut> {
+        self.input.borrow_mut()
+    }
+
+    /// Reads more; 0 when the peer has closed.
+    pub(crate) async fn fill(&self) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_fill(HEAD_ROOM, cx)).await
+    }
+
+    /// Reads more of a long body; 0 when the peer has closed.
+    pub(crate) async fn fill_long(&self) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_fill(BODY_ROOM, cx)).await
+    }
+
+    pub(crate) fn poll_fill(&self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut input = self.input.borrow_mut();
+        let mut stream = self.stream.borrow_mut();
+        if input.capacity() - input.len() < room / 4 {
+            input.reserve(room);
+        }
+        tokio_util::io::poll_read_buf(Pin::new(&mut *stream), cx, &mut *input)
+    }
+
+    /// Whether the peer has closed, or sent something unasked, while the connection was idle.
+    pub(crate) fn is_stale(&self) -> bool {
+        if !self.input.borrow().is_empty() {
+            return true;
+        }
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        self.poll_fill(1, &mut cx).is_ready()
+    }
+
+    /// Ready when the peer has closed; what it sends until then stays in the input.
+    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            // A peer that sends ahead is not watched further; it may not fill the memory.
+            if self.input.borrow().len() > BODY_ROOM {
+                return Poll::Pending;
+            }
+            match ready!(self.poll_fill(HEAD_ROOM, cx)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Writes `first` and then `second`, together where the system can.
+    pub(crate) async fn write(&self, mut first: &[u8], mut second: impl Buf) -> io::Result<()> {
+        poll_fn(|cx| {
+            while !first.is_empty() || second.has_remaining() {
+                let mut stream = self.stream.borrow_mut();
+                let stream = Pin::new(&mut *stream);
+                let written = ready!(match (first.is_empty(), second.has_remaining()) {
+                    (false, true) => {
+                        let slices = [IoSlice::new(first), IoSlice::new(second.chunk())];
+                        stream.poll_write_vectored(cx, &slices)
+                    }
+                    (false, false) => stream.poll_write(cx, first),
+                    (true, _) => stream.poll_write(cx, second.chunk()),
+                })?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                let of_first = written.min(first.len());
+                first = &first[of_first..];
+                second.advance(written - of_first);
+            }
+            // Encrypted streams may hold records back.
+            Pin::new(&mut *self.stream.borrow_mut()).poll_flush(cx)
+        })
+        .await
+    }
+
+    /// Tells the peer that nothing more will be written.
+    pub(crate) async fn shutdown(&self) -> io::Result<()> {
+        poll_fn(|cx| Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)).await
+    }
+}

@@ -1,0 +1,97 @@
+//! The phases of a request, one file each, in this order.
+//!
+//! `certificate` (per connection) → `rewrite` → `route` → `access` → `balance` → `upstream` →
+//! `header_filter` → `body_filter` → `log`.
+
+mod access;
+mod answer;
+mod balance;
+mod body_filter;
+pub(crate) mod certificate;
+mod forwarded;
+mod header_filter;
+mod log;
+mod real_ip;
+mod request_body;
+mod request_head;
+mod rewrite;
+mod route;
+mod tunnel;
+mod upstream;
+
+use keelgate_plugins::{Exchange, Plugin};
+use keelgate_runtime::{Runtime, ServiceEntry};
+use smallvec::SmallVec;
+
+use crate::core::Core;
+use crate::downstream::{Client, Incoming, Outcome, Respond, Upload};
+use crate::http1::{Framing, Spelling};
+use crate::net::Timer;
+
+pub(crate) use answer::Answer;
+pub(crate) use rewrite::request_id;
+
+/// Everything that belongs to one request while it is served.
+struct Flight<'r> {
+    core: &'r Core,
+    runtime: &'r Runtime,
+    timer: &'r Timer,
+    exchange: Exchange<'r>,
+    /// The plugins whose response phases will run: the global ones until a route is found, then
+    /// those that were chosen in `access`.
+    plugins: SmallVec<[&'r dyn Plugin; 8]>,
+    service: Option<&'r ServiceEntry>,
+    received: Received,
+    forwarded: forwarded::Forwarded,
+    /// Whether the upstream was to be called; decides which latencies are told.
+    proxied: bool,
+    /// Milliseconds until the upstream was called.
+    proxy_latency: Option<u64>,
+    /// The status that the upstream answered.
+    upstream_status: Option<u16>,
+}
+
+/// What the client sent, beside what plugins can change.
+struct Received {
+    target: bytes::Bytes,
+    method: http::Method,
+    spelling: Spelling,
+    framing: Framing,
+    authority: Option<String>,
+}
+
+/// Serves one request.
+pub(crate) async fn serve<U: Upload, R: Respond>(
+    core: &Core,
+    client: &Client,
+    timer: &Timer,
+    incoming: Incoming,
+    upload: &mut U,
+    respond: &mut R,
+) -> Outcome {
+    let held = core.runtime();
+    let mut flight = rewrite::begin(core, &held, timer, client, incoming);
+    let outcome = match decide(&mut flight, upload).await {
+        Ok(service) => upstream::proxy(&mut flight, service, upload, respond).await,
+        Err(answer) => answer::send(&mut flight, answer, respond).await,
+    };
+    log::run(&mut flight, respond.sent(), outcome);
+    outcome
+}
+
+/// Everything before the upstream is called: the service to call, or the answer given instead.
+async fn decide<'r, U: Upload>(
+    flight: &mut Flight<'r>,
+    upload: &mut U,
+) -> Result<&'r ServiceEntry, Answer> {
+    rewrite::run(flight)?;
+    let chain = route::run(flight)?;
+    access::run(flight, chain, upload).await?;
+    flight.service.ok_or_else(|| {
+        Answer::decided(
+            flight,
+            http::StatusCode::SERVICE_UNAVAILABLE,
+            "no Service found with those values",
+        )
+    })
+}

@@ -1,0 +1,160 @@
+//! Answers that the gateway or a plugin gives in place of an upstream.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, DATE};
+use http::{HeaderMap, Method, StatusCode};
+use keelgate_plugins::exchange::MadeBy;
+use keelgate_plugins::response::{Body, Response};
+
+use super::body_filter::BodyFilter;
+use super::{Flight, header_filter};
+use crate::downstream::{Outcome, Outgoing, Respond, UploadFault};
+use crate::error_page::{self, Page};
+use crate::http1::framing::may_have_body;
+use crate::http1::{Framing, Spelling};
+
+/// A response that does not come from an upstream.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) made_by: MadeBy,
+    /// Nobody is there to read it; only the log learns of it.
+    pub(crate) unheard: bool,
+}
+
+impl Answer {
+    /// Without a body.
+    pub(super) fn empty(status: StatusCode) -> Self {
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            made_by: MadeBy::Gateway,
+            unheard: false,
+        }
+    }
+
+    /// What the gateway decided, with a message of its own.
+    pub(super) fn decided(flight: &Flight<'_>, status: StatusCode, message: &str) -> Self {
+        let exchange = &flight.exchange;
+        Self::empty(status).with(error_page::decided(
+            &exchange.headers,
+            message,
+            &exchange.request_id,
+        ))
+    }
+
+    /// What failed, with the usual message of the status.
+    pub(super) fn failed(flight: &Flight<'_>, status: StatusCode) -> Self {
+        let exchange = &flight.exchange;
+        Self::empty(status).with(error_page::failed(
+            &exchange.headers,
+            status,
+            &exchange.request_id,
+            &flight.core.settings.error_default_type,
+        ))
+    }
+
+    /// The request body could not be read.
+    pub(super) fn of_upload(flight: &Flight<'_>, fault: &UploadFault) -> Self {
+        match fault.status() {
+            Some(status) => Self::failed(flight, status),
+            None => Self {
+                unheard: true,
+                ..Self::empty(client_gone())
+            },
+        }
+    }
+
+    /// A plugin's answer.
+    pub(super) fn from_plugin(flight: &Flight<'_>, response: Response) -> Self {
+        let exchange = &flight.exchange;
+        let mut answer = Self {
+            headers: response.headers,
+            made_by: MadeBy::Plugin,
+            ..Self::empty(response.status)
+        };
+        match response.body {
+            Body::Bytes(body) => {
+                answer.body = body;
+                answer
+            }
+            Body::Error(message) => answer.with(error_page::decided(
+                &exchange.headers,
+                &message,
+                &exchange.request_id,
+            )),
+            Body::Message(message, with_id) => answer.with(error_page::json(
+                &message,
+                with_id.then_some(exchange.request_id.as_str()),
+            )),
+            Body::ErrorPage => answer.with(error_page::failed(
+                &exchange.headers,
+                response.status,
+                &exchange.request_id,
+                &flight.core.settings.error_default_type,
+            )),
+        }
+    }
+
+    fn with(mut self, page: Page) -> Self {
+        if let Some(content_type) = page.content_type {
+            self.headers.entry(CONTENT_TYPE).or_insert(content_type);
+        }
+        self.body = page.body;
+        self
+    }
+}
+
+/// The status that logs tell when the client went away.
+pub(super) fn client_gone() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
+/// Sends an answer through the response phases.
+pub(super) async fn send<R: Respond>(
+    flight: &mut Flight<'_>,
+    answer: Answer,
+    respond: &mut R,
+) -> Outcome {
+    let response = &mut flight.exchange.response;
+    response.status = answer.status;
+    response.made_by = answer.made_by;
+    // What is there already names the route to whoever asked.
+    for (name, value) in &answer.headers {
+        response.headers.append(name.clone(), value.clone());
+    }
+    if answer.unheard {
+        return Outcome::Abort;
+    }
+    let date = flight.core.date(flight.exchange.times.received_at);
+    flight.exchange.response.headers.entry(DATE).or_insert(date);
+    header_filter::run(flight);
+    let mut filter = BodyFilter::new(flight);
+    let body = filter.whole(flight, answer.body);
+
+    let response = &flight.exchange.response;
+    let has_body = flight.received.method != Method::HEAD && may_have_body(response.status);
+    respond.head(&Outgoing {
+        status: response.status,
+        reason: None,
+        headers: &response.headers,
+        spelling: &Spelling::default(),
+        framing: if response.status == StatusCode::NO_CONTENT {
+            Framing::Empty
+        } else {
+            Framing::Length(body.len() as u64)
+        },
+        body: has_body,
+        close: false,
+    });
+    if has_body && respond.data(body).await.is_err() {
+        return Outcome::Abort;
+    }
+    match respond.finish().await {
+        Ok(()) => Outcome::KeepAlive,
+        Err(_) => Outcome::Abort,
+    }
+}

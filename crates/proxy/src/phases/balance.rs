@@ -1,0 +1,269 @@
+//! `balance`: the address that the next attempt goes to, and what is learnt from how it went.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use http::header::{COOKIE, SET_COOKIE};
+use http::{HeaderValue, StatusCode};
+use keelgate_balancer::{Balancer, HashSource, Hashed, Host, Open, Outcome, Pick, TargetIndex};
+use keelgate_entities::kinds::Protocol;
+use keelgate_plugins::Exchange;
+use keelgate_router::path;
+use keelgate_runtime::{Origin, ServiceEntry, UpstreamEntry};
+use smallvec::SmallVec;
+
+use super::{Answer, Flight};
+use crate::upstream::Fault;
+
+/// The address for one attempt.
+pub(super) struct Choice<'r> {
+    pub(super) address: SocketAddr,
+    /// `Host` to send.
+    pub(super) host: String,
+    picked: Option<Picked<'r>>,
+}
+
+/// The target that a balancer picked.
+struct Picked<'r> {
+    balancer: &'r Balancer,
+    target: TargetIndex,
+    /// Counts the request as open while the choice lives.
+    open: Option<Open>,
+}
+
+/// Chooses the address of each attempt of a request.
+pub(super) struct Choosing<'r> {
+    origin: Origin,
+    upstream: Option<&'r UpstreamEntry>,
+    /// Worked out with the first attempt.
+    hashed: Option<Option<Hashed>>,
+    tried: SmallVec<[TargetIndex; 4]>,
+}
+
+impl<'r> Choosing<'r> {
+    pub(super) fn new(flight: &Flight<'r>, entry: &ServiceEntry) -> Self {
+        // A plugin may have chosen another host; that is a plain name or address.
+        let same = flight.exchange.upstream.host == entry.service.host;
+        let origin = if same { entry.origin } else { Origin::Name };
+        Self {
+            upstream: match origin {
+                Origin::Upstream(index) => flight.runtime.upstream(index),
+                _ => None,
+            },
+            origin,
+            hashed: None,
+            tried: SmallVec::new(),
+        }
+    }
+
+    /// The address for the next attempt.
+    pub(super) async fn next(&mut self, flight: &mut Flight<'r>) -> Result<Choice<'r>, Answer> {
+        if let Some(entry) = self.upstream {
+            return self.balanced(flight, entry).await;
+        }
+        let upstream = &flight.exchange.upstream;
+        let address = match self.origin {
+            Origin::Address(address) => address,
+            _ => resolve(flight, &upstream.host).await?,
+        };
+        Ok(Choice {
+            address: SocketAddr::new(address, upstream.port),
+            host: host_header(flight, &upstream.host, upstream.port),
+            picked: None,
+        })
+    }
+
+    async fn balanced(
+        &mut self,
+        flight: &mut Flight<'r>,
+        entry: &'r UpstreamEntry,
+    ) -> Result<Choice<'r>, Answer> {
+        let balancer = &*entry.balancer;
+        let hashed = self.hashed.get_or_insert_with(|| {
+            let hashed = balancer.hash(&Asked(&flight.exchange), fastrand::u128(..));
+            give_cookie(flight, hashed.as_ref());
+            hashed
+        });
+        let target = balancer.pick(&Pick {
+            hash: hashed.as_ref().map(|hashed| hashed.hash),
+            tried: &self.tried,
+            random: fastrand::u64(..),
+            now: now(),
+        });
+        let Some(view) = target.and_then(|target| balancer.target(target)) else {
+            return Err(Answer::decided(
+                flight,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "failure to get a peer from the ring-balancer",
+            ));
+        };
+        self.tried.push(view.index);
+        let address = match &view.address.host {
+            Host::Ip(address) => *address,
+            Host::Name(name) => {
+                let resolved = resolve(flight, name).await;
+                balancer.set_resolved(view.index, resolved.is_ok());
+                resolved?
+            }
+        };
+        let port = view.address.port;
+        let name = match (&entry.upstream.host_header, &view.address.host) {
+            (Some(name), _) => Cow::Borrowed(name.as_str()),
+            (None, Host::Name(name)) => Cow::Borrowed(&**name),
+            (None, Host::Ip(address)) => Cow::Owned(address.to_string()),
+        };
+        Ok(Choice {
+            address: SocketAddr::new(address, port),
+            host: host_header(flight, &name, port),
+            picked: Some(Picked {
+                balancer,
+                target: view.index,
+                open: balancer.open(view.index),
+            }),
+        })
+    }
+}
+
+impl Choice<'_> {
+    /// The attempt failed.
+    pub(super) fn failed(&self, fault: &Fault) {
+        self.report(match fault {
+            Fault::ConnectTimeout | Fault::Timeout => Outcome::Timeout,
+            Fault::Response(_) => return,
+            Fault::Connect(_) | Fault::Tls(_) | Fault::Broken(_) => Outcome::TcpFailure,
+        });
+    }
+
+    /// The upstream answered after `latency`.
+    pub(super) fn answered(&self, status: StatusCode, latency: Duration) {
+        self.report(Outcome::Status(status.as_u16()));
+        if let Some(open) = self.picked.as_ref().and_then(|picked| picked.open.as_ref()) {
+            open.answered(latency, now());
+        }
+    }
+
+    fn report(&self, outcome: Outcome) {
+        if let Some(picked) = &self.picked
+            && let Some(health) = picked.balancer.report(picked.target, outcome)
+        {
+            tracing::warn!(
+                address = %self.address,
+                health = health.as_str(),
+                ?outcome,
+                "the health of a target has changed"
+            );
+        }
+    }
+}
+
+async fn resolve(flight: &Flight<'_>, name: &str) -> Result<IpAddr, Answer> {
+    flight.core.resolver.resolve(name).await.map_err(|error| {
+        tracing::warn!(
+            name,
+            %error,
+            request_id = flight.exchange.request_id,
+            "the upstream's name cannot be resolved"
+        );
+        Answer::decided(
+            flight,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "name resolution failed",
+        )
+    })
+}
+
+/// What the route or a plugin decided; else the name and, unless it is the usual one, the port.
+fn host_header(flight: &Flight<'_>, name: &str, port: u16) -> String {
+    let upstream = &flight.exchange.upstream;
+    if let Some(host) = upstream
+        .host_header
+        .as_ref()
+        .filter(|host| !host.is_empty())
+    {
+        return host.clone();
+    }
+    match (upstream.protocol, port) {
+        (Protocol::Https | Protocol::Grpcs, 443) | (Protocol::Http | Protocol::Grpc, 80) => {
+            name.to_owned()
+        }
+        _ => format!("{name}:{port}"),
+    }
+}
+
+/// A client without the cookie that is hashed gets one, so that it comes back to its target.
+fn give_cookie(flight: &mut Flight<'_>, hashed: Option<&Hashed>) {
+    let Some(cookie) = hashed.and_then(|hashed| hashed.cookie.as_ref()) else {
+        return;
+    };
+    let text = format!(
+        "{}={}; Path={}; Same-Site=Lax; HttpOnly",
+        cookie.name, cookie.value, cookie.path
+    );
+    if let Ok(value) = HeaderValue::try_from(text) {
+        flight.exchange.response.headers.append(SET_COOKIE, value);
+    }
+}
+
+/// The time since the first request of this process.
+fn now() -> Duration {
+    static FIRST: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    FIRST.get_or_init(std::time::Instant::now).elapsed()
+}
+
+/// What consistent hashing asks about a request.
+struct Asked<'a, 'r>(&'a Exchange<'r>);
+
+impl HashSource for Asked<'_, '_> {
+    fn consumer(&self) -> Option<Cow<'_, str>> {
+        let consumer = self.0.consumer.map(|consumer| consumer.id);
+        let credential = self.0.credential.map(|credential| credential.id);
+        Some(consumer.or(credential)?.to_string().into())
+    }
+
+    fn ip(&self) -> Option<Cow<'_, str>> {
+        Some(self.0.client.ip.to_string().into())
+    }
+
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        let value = self.0.headers.get(name)?;
+        Some(String::from_utf8_lossy(value.as_bytes()))
+    }
+
+    fn cookie(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.0
+            .headers
+            .get_all(COOKIE)
+            .iter()
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find(|(own, _)| *own == name)
+            .map(|(_, value)| value.into())
+    }
+
+    fn path(&self) -> Option<Cow<'_, str>> {
+        path::normalise(&self.0.raw_path).ok()
+    }
+
+    fn query_arg(&self, name: &str) -> Option<Cow<'_, str>> {
+        let query = self.0.query.as_deref()?;
+        let mut values: Vec<Cow<'_, str>> = form_urlencoded::parse(query.as_bytes())
+            .filter(|(own, _)| own == name)
+            .map(|(_, value)| value)
+            .collect();
+        values.sort_unstable();
+        match values.len() {
+            0 => None,
+            _ => Some(values.join(",").into()),
+        }
+    }
+
+    fn uri_capture(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.0
+            .captures
+            .iter()
+            .find(|(own, _)| own == name)
+            .map(|(_, text)| text.as_str().into())
+    }
+}

@@ -1,0 +1,90 @@
+//! `header_filter`: plugins see the response's head; then the gateway adds its own headers.
+
+use http::header::{SERVER, VIA};
+use http::{HeaderName, HeaderValue};
+
+use super::Flight;
+
+/// Runs the phase.
+pub(super) fn run(flight: &mut Flight<'_>) {
+    let added = flight.core.settings.headers;
+    if added.upstream_status
+        && let Some(status) = flight.upstream_status
+    {
+        set(flight, "x-kong-upstream-status", HeaderValue::from(status));
+    }
+    for at in 0..flight.plugins.len() {
+        let plugin = flight.plugins[at];
+        if plugin.phases().header_filter {
+            plugin.header_filter(&mut flight.exchange);
+        }
+    }
+    let elapsed = milliseconds(flight.exchange.times.started.elapsed());
+    if flight.proxied {
+        let upstream = flight.exchange.times.upstream.map_or(0, milliseconds);
+        let proxy = flight.proxy_latency.unwrap_or(elapsed);
+        if added.upstream_latency {
+            set(
+                flight,
+                "x-kong-upstream-latency",
+                HeaderValue::from(upstream),
+            );
+        }
+        if added.proxy_latency {
+            set(flight, "x-kong-proxy-latency", HeaderValue::from(proxy));
+        }
+        if added.via {
+            append_via(flight);
+        }
+        if added.server && !flight.exchange.response.headers.contains_key(SERVER) {
+            let server = flight.core.server.clone();
+            flight.exchange.response.headers.insert(SERVER, server);
+        }
+    } else {
+        if added.response_latency {
+            set(
+                flight,
+                "x-kong-response-latency",
+                HeaderValue::from(elapsed),
+            );
+        }
+        let headers = &mut flight.exchange.response.headers;
+        if added.server {
+            headers.insert(SERVER, flight.core.server.clone());
+        } else {
+            headers.remove(SERVER);
+        }
+    }
+    if added.request_id
+        && let Ok(id) = HeaderValue::from_str(&flight.exchange.request_id)
+    {
+        set(flight, "x-kong-request-id", id);
+    }
+}
+
+fn set(flight: &mut Flight<'_>, name: &'static str, value: HeaderValue) {
+    flight
+        .exchange
+        .response
+        .headers
+        .insert(HeaderName::from_static(name), value);
+}
+
+/// `1.1 keelgate/0.1.0` after what the upstream wrote; of several lines the first counts.
+fn append_via(flight: &mut Flight<'_>) {
+    let headers = &mut flight.exchange.response.headers;
+    let mut via = Vec::with_capacity(32);
+    if let Some(before) = headers.get(VIA) {
+        via.extend_from_slice(before.as_bytes());
+        via.extend_from_slice(b", ");
+    }
+    via.extend_from_slice(b"1.1 ");
+    via.extend_from_slice(flight.core.server.as_bytes());
+    if let Ok(via) = HeaderValue::from_maybe_shared(bytes::Bytes::from(via)) {
+        headers.insert(VIA, via);
+    }
+}
+
+pub(super) fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,50 @@
+//! `log`: after the response was sent, or the client went away.
+
+use http::Version;
+use http::header::{REFERER, USER_AGENT};
+
+use super::Flight;
+use super::answer::client_gone;
+use crate::access_log::Record;
+use crate::downstream::Outcome;
+
+/// Runs the phase, and writes the access log.
+pub(super) fn run(flight: &mut Flight<'_>, sent: u64, outcome: Outcome) {
+    for at in 0..flight.plugins.len() {
+        let plugin = flight.plugins[at];
+        if plugin.phases().log {
+            plugin.log(&mut flight.exchange);
+        }
+    }
+    let Some(log) = &flight.core.settings.access_log else {
+        return;
+    };
+    let exchange = &flight.exchange;
+    let text = |name| {
+        exchange
+            .headers
+            .get(name)
+            .and_then(|value: &http::HeaderValue| value.to_str().ok())
+    };
+    let status = if outcome == Outcome::Abort && sent == 0 {
+        client_gone()
+    } else {
+        exchange.response.status
+    };
+    log.record(&Record {
+        client: exchange.client.ip,
+        received_at: exchange.times.received_at,
+        method: flight.received.method.as_str(),
+        target: std::str::from_utf8(&flight.received.target).unwrap_or("-"),
+        version: match exchange.version {
+            Version::HTTP_2 => "HTTP/2.0",
+            Version::HTTP_10 => "HTTP/1.0",
+            _ => "HTTP/1.1",
+        },
+        status: status.as_u16(),
+        body_bytes: sent,
+        referer: text(REFERER),
+        user_agent: text(USER_AGENT),
+        request_id: &exchange.request_id,
+    });
+}

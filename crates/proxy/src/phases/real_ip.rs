@@ -1,0 +1,96 @@
+//! The client's address behind trusted proxies.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderMap;
+
+use crate::settings::{RealIp, Settings};
+
+/// Whether forwarding headers of a connection from `address` are believed.
+pub(super) fn is_trusted(settings: &Settings, address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    settings
+        .trusted_ips
+        .iter()
+        .any(|network| network.contains(&address))
+}
+
+/// The client's address: the peer's, or what trusted peers say it is.
+///
+/// The header is read from the right. Each trusted hop is replaced by the address before it; with
+/// `real_ip_recursive` until one is not trusted, otherwise once.
+pub(super) fn resolve(settings: &Settings, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let RealIp::Header(name) = &settings.real_ip else {
+        return peer;
+    };
+    if settings.trusted_ips.is_empty() || !is_trusted(settings, peer) {
+        return peer;
+    }
+    let mut client = peer;
+    let lines: smallvec::SmallVec<[_; 4]> = headers.get_all(name).iter().collect();
+    let hops = lines
+        .iter()
+        .rev()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.rsplit([',', ' ']))
+        .filter(|hop| !hop.is_empty());
+    for hop in hops {
+        let Some(address) = parse(hop) else {
+            break;
+        };
+        client = address;
+        if !settings.real_ip_recursive || !is_trusted(settings, client) {
+            break;
+        }
+    }
+    client
+}
+
+/// An address, with or without a port.
+fn parse(hop: &str) -> Option<IpAddr> {
+    hop.parse()
+        .ok()
+        .or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()))
+        .or_else(|| hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn resolved(header: &'static str, recursive: bool, values: &[&'static str]) -> String {
+        let name = HeaderName::from_static(header);
+        let settings = Settings {
+            trusted_ips: vec!["127.0.0.0/8".parse().unwrap()],
+            real_ip: RealIp::Header(name.clone()),
+            real_ip_recursive: recursive,
+            ..Settings::default()
+        };
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(name.clone(), HeaderValue::from_static(value));
+        }
+        resolve(&settings, IpAddr::from([127, 0, 0, 1]), &headers).to_string()
+    }
+
+    #[test]
+    fn hops_are_read_from_the_right() {
+        let xff = "x-forwarded-for";
+        assert_eq!(resolved(xff, true, &["9.9.9.9, 127.0.0.5"]), "9.9.9.9");
+        assert_eq!(resolved(xff, false, &["9.9.9.9, 127.0.0.5"]), "127.0.0.5");
+        assert_eq!(resolved(xff, true, &["8.8.8.8, 9.9.9.9"]), "9.9.9.9");
+        assert_eq!(resolved(xff, true, &["8.8.8.8", "9.9.9.9"]), "9.9.9.9");
+        assert_eq!(resolved(xff, true, &["nonsense, 127.0.0.9"]), "127.0.0.9");
+    }
+
+    #[test]
+    fn odd_values_are_survived() {
+        let real = "x-real-ip";
+        assert_eq!(resolved(real, false, &["9.9.9.9:80"]), "9.9.9.9");
+        assert_eq!(resolved(real, false, &["2001:db8::1"]), "2001:db8::1");
+        assert_eq!(resolved(real, false, &["nonsense"]), "127.0.0.1");
+        assert_eq!(resolved(real, false, &[""]), "127.0.0.1");
+    }
+}

@@ -1,0 +1,106 @@
+//! The request body on its way to the upstream.
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use http::StatusCode;
+use smallvec::SmallVec;
+
+use super::{Answer, Flight};
+use crate::downstream::{Upload, UploadFault};
+use crate::http1::Framing;
+
+/// A body up to this length is read whole before the upstream is called: a slow client then does
+/// not hold an upstream connection, and the request can be sent again when an attempt fails.
+const READ_AHEAD: u64 = 128 * 1024;
+
+/// A request body as far as it was read, and how it goes on.
+pub(super) struct RequestBody {
+    /// What was read; can be sent more than once.
+    pub(super) ahead: SmallVec<[Bytes; 2]>,
+    /// Whether more follows from the client; then it can be sent only once.
+    pub(super) more: bool,
+    /// How its end is told to the upstream.
+    pub(super) framing: Framing,
+}
+
+/// Reads the whole body for plugins that asked for it.
+pub(super) async fn hold<U: Upload>(flight: &mut Flight<'_>, upload: &mut U) -> Result<(), Answer> {
+    let limit = flight.core.settings.client.held_body;
+    if flight.received.framing == Framing::Empty {
+        flight.exchange.request_body = Some(Bytes::new());
+        return Ok(());
+    }
+    if matches!(flight.received.framing, Framing::Length(length) if length > limit) {
+        return Err(Answer::failed(flight, StatusCode::PAYLOAD_TOO_LARGE));
+    }
+    let mut body = BytesMut::new();
+    loop {
+        match upload.next().await {
+            Ok(Some(piece)) => body.extend_from_slice(&piece),
+            Ok(None) => break,
+            Err(fault) => return Err(Answer::of_upload(flight, &fault)),
+        }
+        if body.len() as u64 > limit {
+            return Err(Answer::failed(flight, StatusCode::PAYLOAD_TOO_LARGE));
+        }
+    }
+    flight.exchange.request_body = Some(body.freeze());
+    Ok(())
+}
+
+/// Reads as much of the body as is read before the upstream is called. Without `wait`
+/// (`request_buffering` is off) that is what has arrived already.
+pub(super) async fn prepare<U: Upload>(
+    flight: &mut Flight<'_>,
+    upload: &mut U,
+    wait: bool,
+) -> Result<RequestBody, UploadFault> {
+    if let Some(body) = flight.exchange.request_body.take() {
+        let framing = match flight.received.framing {
+            Framing::Empty if body.is_empty() => Framing::Empty,
+            _ => Framing::Length(body.len() as u64),
+        };
+        return Ok(RequestBody {
+            ahead: SmallVec::from_iter([body]),
+            more: false,
+            framing,
+        });
+    }
+    upload.invite().await?;
+    let mut body = RequestBody {
+        ahead: SmallVec::new(),
+        more: true,
+        framing: flight.received.framing,
+    };
+    let mut read = 0;
+    match body.framing {
+        Framing::Empty | Framing::UntilClose => {
+            body.more = false;
+            return Ok(body);
+        }
+        Framing::Length(length) if length > READ_AHEAD => return Ok(body),
+        Framing::Length(_) | Framing::Chunked => {}
+    }
+    while read <= READ_AHEAD {
+        let piece = if wait {
+            upload.next().await?
+        } else {
+            match upload.next().now_or_never() {
+                Some(piece) => piece?,
+                None => return Ok(body),
+            }
+        };
+        match piece {
+            Some(piece) => {
+                read += piece.len() as u64;
+                body.ahead.push(piece);
+            }
+            None => {
+                body.more = false;
+                body.framing = Framing::Length(read);
+                break;
+            }
+        }
+    }
+    Ok(body)
+}

@@ -1,0 +1,168 @@
+//! The head of the request as the upstream receives it.
+
+use http::header::{CONNECTION, TE, UPGRADE, VIA};
+use http::{HeaderMap, HeaderName};
+
+use super::Flight;
+use super::forwarded::{header, write_for};
+use super::rewrite::via_version;
+use crate::http1::{Framing, encode};
+
+/// Whether the client asks to change to the WebSocket protocol.
+pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
+    headers
+        .get(UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Removes the headers that the client's `Connection` names: they are for the next hop only.
+pub(super) fn drop_connection_headers(headers: &mut HeaderMap) {
+    let Some(named) = headers.get(CONNECTION) else {
+        return;
+    };
+    if matches!(named.as_bytes(), b"keep-alive" | b"close" | b"upgrade") {
+        return;
+    }
+    let named: Vec<HeaderName> = named
+        .to_str()
+        .unwrap_or("")
+        .split(',')
+        .filter_map(|name| name.trim().parse().ok())
+        .filter(|name: &HeaderName| name != UPGRADE)
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+/// Writes the head. Headers that the gateway decides on replace what the client or a plugin set.
+pub(super) fn write(
+    flight: &Flight<'_>,
+    host: &str,
+    websocket: bool,
+    framing: Framing,
+    out: &mut Vec<u8>,
+) {
+    let exchange = &flight.exchange;
+    let headers = &exchange.headers;
+    let spelling = &flight.received.spelling;
+    let forwarded = &flight.forwarded;
+    let added = &flight.core.settings.headers;
+
+    out.extend_from_slice(exchange.method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(exchange.upstream.path.as_bytes());
+    if let Some(query) = &exchange.query {
+        out.push(b'?');
+        out.extend_from_slice(query.as_bytes());
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    encode::line("Host", host.as_bytes(), out);
+    if websocket {
+        out.extend_from_slice(b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n");
+    } else {
+        out.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+    if wants_trailers(headers) {
+        out.extend_from_slice(b"TE: trailers\r\n");
+    }
+
+    out.extend_from_slice(b"Via: ");
+    if let Some(via) = headers.get(VIA) {
+        out.extend_from_slice(via.as_bytes());
+        out.extend_from_slice(b", ");
+    }
+    out.extend_from_slice(via_version(exchange.version).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(flight.core.server.as_bytes());
+    out.extend_from_slice(b"\r\nX-Forwarded-For: ");
+    write_for(
+        header(headers, spelling.underscores, "x-forwarded-for"),
+        exchange.client.peer.ip(),
+        exchange.client.ip,
+        out,
+    );
+    out.extend_from_slice(b"\r\nX-Forwarded-Proto: ");
+    match &forwarded.proto {
+        Some(proto) => out.extend_from_slice(proto.as_bytes()),
+        None if exchange.client.tls => out.extend_from_slice(b"https"),
+        None => out.extend_from_slice(b"http"),
+    }
+    out.extend_from_slice(b"\r\n");
+    if !forwarded.host.is_empty() {
+        encode::line("X-Forwarded-Host", &forwarded.host, out);
+    }
+    encode::line("X-Forwarded-Port", &forwarded.port, out);
+    encode::line("X-Forwarded-Path", &forwarded.path, out);
+    if let Some(prefix) = &forwarded.prefix {
+        encode::line("X-Forwarded-Prefix", prefix, out);
+    }
+    out.extend_from_slice(b"X-Real-IP: ");
+    write_for(None, exchange.client.ip, exchange.client.ip, out);
+    out.extend_from_slice(b"\r\n");
+    if added.request_id_upstream {
+        encode::line("X-Kong-Request-Id", exchange.request_id.as_bytes(), out);
+    }
+    encode::framing(framing, out);
+    encode::lines(
+        headers,
+        spelling,
+        |name| is_decided(name, added.request_id_upstream),
+        out,
+    );
+    out.extend_from_slice(b"\r\n");
+}
+
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    headers.get(TE).is_some_and(|value| {
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|coding| coding.trim_ascii() == b"trailers")
+    })
+}
+
+/// Headers that are not taken over: written above, or for one hop only.
+fn is_decided(name: &str, request_id: bool) -> bool {
+    match name {
+        "host" | "connection" | "te" | "via" | "upgrade" | "x-forwarded-for"
+        | "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-port" | "x-forwarded-path"
+        | "x-forwarded-prefix" | "x-real-ip" | "content-length" | "transfer-encoding"
+        | "expect" | "keep-alive" | "proxy" | "proxy-connection" => true,
+        "x-kong-request-id" => request_id,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn headers_for_the_next_hop_go_no_further() {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            "connection",
+            HeaderValue::from_static("close, X-Hop, upgrade"),
+        );
+        headers.insert("x-hop", HeaderValue::from_static("1"));
+        headers.insert("upgrade", HeaderValue::from_static("websocket"));
+        headers.insert("x-end", HeaderValue::from_static("1"));
+        drop_connection_headers(&mut headers);
+        assert!(!headers.contains_key("x-hop"));
+        assert!(headers.contains_key("x-end") && headers.contains_key("upgrade"));
+    }
+
+    #[test]
+    fn trailers_are_asked_for_only_when_the_client_does() {
+        let asks = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("te", HeaderValue::from_static(value));
+            wants_trailers(&headers)
+        };
+        assert!(asks("trailers") && asks("gzip, trailers"));
+        assert!(!asks("gzip") && !asks("trailers;q=1"));
+    }
+}

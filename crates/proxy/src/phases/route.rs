@@ -1,0 +1,268 @@
+//! `route`: the route for the request, and whether the route accepts it as it came.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, LOCATION, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use keelgate_entities::kinds::Protocol;
+use keelgate_plugins::exchange::Upstream;
+use keelgate_router::path::{self, PathError};
+use keelgate_router::{Admission, Facts, Headers, admit, host};
+use keelgate_runtime::{Chain, Routed};
+
+use super::forwarded::{Forwarded, header};
+use super::{Answer, Flight, real_ip};
+
+/// Finds the route and lays out what goes upstream.
+pub(super) fn run<'r>(flight: &mut Flight<'r>) -> Result<&'r Chain, Answer> {
+    let path = match path::normalise(&flight.exchange.raw_path) {
+        Ok(path) => path.into_owned(),
+        Err(PathError::NotUtf8) => return Err(no_route(flight)),
+        Err(_) => return Err(Answer::failed(flight, StatusCode::BAD_REQUEST)),
+    };
+    let runtime = flight.runtime;
+    let exchange = &mut flight.exchange;
+    let (host, host_port) = exchange
+        .headers
+        .get(HOST)
+        .and_then(|value| value.to_str().ok())
+        .map_or(("", None), host::split_port);
+    let found = runtime.router().find(&Facts {
+        protocol: exchange.protocol,
+        method: exchange.method.as_str(),
+        host,
+        port: host_port.unwrap_or(exchange.client.local.port()),
+        path: &path,
+        query: exchange.query.as_deref(),
+        headers: &RequestHeaders(&exchange.headers),
+        sni: exchange.client.sni.as_deref(),
+        source: SocketAddr::new(exchange.client.ip, exchange.client.peer.port()),
+        destination: exchange.client.local,
+    });
+    let Some((found, routed)) = found.and_then(|found| Some((found, runtime.routed(found.route)?)))
+    else {
+        return Err(no_route(flight));
+    };
+    let route = routed.route;
+    let prefix = found
+        .forwarded_prefix(&path, route.strip_path)
+        .map(|prefix| prefix.into_owned().into_bytes());
+    if let Some(captures) = runtime.router().captures(&found, &path) {
+        exchange.captures = captures
+            .iter()
+            .flat_map(|(number, name, text)| {
+                name.into_iter()
+                    .map(|name| (name.to_owned(), text.to_owned()))
+                    .chain([(number.to_string(), text.to_owned())])
+            })
+            .collect();
+    }
+    exchange.route = Some(route);
+    exchange.service = routed.service.map(|entry| &entry.service);
+    flight.service = routed.service;
+    tell_debug(flight, &routed);
+    tell_forwarded(flight, prefix);
+    check_admission(flight, &routed)?;
+
+    let exchange = &mut flight.exchange;
+    if let Some(entry) = routed.service {
+        let service = &entry.service;
+        let joined = path::upstream_path(service.path.as_deref(), &path, &found, route.strip_path);
+        exchange.upstream = Upstream {
+            protocol: service.protocol,
+            host: service.host.clone(),
+            port: service.port,
+            path: path::escape(&joined).into_owned(),
+            host_header: route
+                .preserve_host
+                .then(|| exchange.headers.get(HOST)?.to_str().ok())
+                .flatten()
+                .map(str::to_owned),
+        };
+    }
+    Ok(routed.chain)
+}
+
+fn no_route(flight: &Flight<'_>) -> Answer {
+    Answer::decided(
+        flight,
+        StatusCode::NOT_FOUND,
+        "no Route matched with those values",
+    )
+}
+
+/// Names the route and the service to whoever may ask and does.
+fn tell_debug(flight: &mut Flight<'_>, routed: &Routed<'_>) {
+    let exchange = &mut flight.exchange;
+    if !flight.core.settings.allow_debug_header || !exchange.headers.contains_key("kong-debug") {
+        return;
+    }
+    let service = routed.service.map(|entry| &entry.service);
+    let route = routed.route;
+    let told = [
+        ("kong-route-id", Some(route.id.to_string())),
+        ("kong-route-name", route.name.clone()),
+        (
+            "kong-service-id",
+            service.map(|service| service.id.to_string()),
+        ),
+        (
+            "kong-service-name",
+            service.and_then(|service| service.name.clone()),
+        ),
+    ];
+    for (name, value) in told {
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            exchange
+                .response
+                .headers
+                .insert(HeaderName::from_static(name), value);
+        }
+    }
+}
+
+/// Works out the forwarding facts: what a trusted peer says, else what is seen here.
+fn tell_forwarded(flight: &mut Flight<'_>, prefix: Option<Vec<u8>>) {
+    let exchange = &mut flight.exchange;
+    let trusted = real_ip::is_trusted(&flight.core.settings, exchange.client.peer.ip());
+    let underscores = flight.received.spelling.underscores;
+    let said = |name| {
+        trusted
+            .then(|| header(&exchange.headers, underscores, name))
+            .flatten()
+    };
+    let proto = said("x-forwarded-proto").cloned();
+    let port = said("x-forwarded-port");
+    let host = said("x-forwarded-host").map_or_else(
+        || seen_host(&exchange.headers, flight.received.authority.as_deref()),
+        |value| value.as_bytes().to_vec(),
+    );
+    let path = said("x-forwarded-path").map_or_else(
+        || {
+            let target = &flight.received.target;
+            let end = memchr::memchr(b'?', target.get(1..).unwrap_or(&[]))
+                .map_or(target.len(), |at| at + 1);
+            target[..end].to_vec()
+        },
+        |value| value.as_bytes().to_vec(),
+    );
+    flight.forwarded = Forwarded {
+        host,
+        path,
+        port: port.map_or_else(
+            || exchange.client.local.port().to_string().into_bytes(),
+            |value| value.as_bytes().to_vec(),
+        ),
+        prefix: said("x-forwarded-prefix")
+            .map(|value| value.as_bytes().to_vec())
+            .or(prefix),
+        proto: proto.clone(),
+    };
+    if let Some(port) = port
+        .and_then(|port| port.to_str().ok())
+        .and_then(|port| port.parse().ok())
+    {
+        exchange.port = port;
+    }
+    let tls = match &proto {
+        Some(proto) => proto == "https",
+        None => exchange.client.tls,
+    };
+    exchange.protocol = match (is_grpc(&exchange.headers), tls) {
+        (false, false) => Protocol::Http,
+        (false, true) => Protocol::Https,
+        (true, false) => Protocol::Grpc,
+        (true, true) => Protocol::Grpcs,
+    };
+}
+
+/// The host of the request without port and final dot, in lower case; that of the target first.
+fn seen_host(headers: &HeaderMap, authority: Option<&str>) -> Vec<u8> {
+    let host = authority
+        .or_else(|| headers.get(HOST)?.to_str().ok())
+        .unwrap_or("");
+    let name = match (host.starts_with('['), host.find(']')) {
+        (true, Some(end)) => &host[..=end],
+        _ => host.split(':').next().unwrap_or(""),
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.to_ascii_lowercase().into_bytes()
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn check_admission(flight: &Flight<'_>, routed: &Routed<'_>) -> Result<(), Answer> {
+    let exchange = &flight.exchange;
+    let proto = match &flight.forwarded.proto {
+        Some(proto) => proto.to_str().unwrap_or(""),
+        None if exchange.client.tls => "https",
+        None => "http",
+    };
+    let content_type = exchange
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let http2 = exchange.version == Version::HTTP_2;
+    let upgrade = |message, to| {
+        let mut answer = Answer::decided(flight, StatusCode::UPGRADE_REQUIRED, message);
+        answer
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        answer.headers.insert(UPGRADE, HeaderValue::from_static(to));
+        Err(answer)
+    };
+    match admit(routed.route, proto, http2, content_type) {
+        Admission::Pass => Ok(()),
+        Admission::HttpsRequired => upgrade("Please use HTTPS protocol", "TLS/1.2, HTTP/1.1"),
+        Admission::Http2Required => upgrade("Please use HTTP2 protocol", "HTTP/2"),
+        Admission::RedirectToHttps(status) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FOUND);
+            let mut answer = Answer::empty(status);
+            let mut location = String::from("https://");
+            let target = String::from_utf8_lossy(&flight.received.target);
+            let host = String::from_utf8_lossy(&flight.forwarded.host);
+            // Writing to a String cannot fail.
+            let _ = write!(location, "{host}{target}");
+            if let Ok(location) = HeaderValue::try_from(location) {
+                answer.headers.insert(LOCATION, location);
+            }
+            Err(answer)
+        }
+        Admission::GrpcRequired => Err(Answer::decided(
+            flight,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Non-gRPC request matched gRPC route",
+        )),
+        Admission::GrpcsRequired => {
+            let mut answer = Answer::empty(StatusCode::OK);
+            let headers = [
+                ("content-type", "application/grpc"),
+                ("grpc-status", "1"),
+                ("grpc-message", "gRPC request matched gRPCs route"),
+            ];
+            for (name, value) in headers {
+                answer.headers.insert(
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                );
+            }
+            Err(answer)
+        }
+    }
+}
+
+struct RequestHeaders<'h>(&'h HeaderMap);
+
+impl Headers for RequestHeaders<'_> {
+    fn any(&self, name: &str, visit: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.0
+            .get_all(name)
+            .iter()
+            .any(|value| visit(value.as_bytes()))
+    }
+}

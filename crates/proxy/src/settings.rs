@@ -1,0 +1,227 @@
+//! What a node decides about its proxy.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use ipnet::IpNet;
+
+use crate::access_log::AccessLog;
+
+/// One address that clients connect to (an entry of `proxy_listen`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Address; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Whether clients speak TLS.
+    pub tls: bool,
+    /// Whether clients may speak HTTP/2 (over TLS by ALPN; in clear with prior knowledge).
+    pub http2: bool,
+    /// Whether connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// Longest queue of connections that wait to be accepted.
+    pub backlog: u32,
+}
+
+impl Listen {
+    /// HTTP in clear at `address`.
+    pub fn http(address: SocketAddr) -> Self {
+        Self {
+            address,
+            tls: false,
+            http2: false,
+            proxy_protocol: false,
+            backlog: 16_384,
+        }
+    }
+
+    /// HTTP/1 and HTTP/2 over TLS at `address`.
+    pub fn https(address: SocketAddr) -> Self {
+        Self {
+            tls: true,
+            http2: true,
+            ..Self::http(address)
+        }
+    }
+}
+
+/// Which request header names the client when the connection comes from a trusted proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RealIp {
+    /// A header; `X-Forwarded-For` style lists are read from the right.
+    Header(HeaderName),
+    /// The PROXY protocol header of the connection.
+    ProxyProtocol,
+}
+
+/// Headers that the gateway adds (`headers`, `headers_upstream`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddedHeaders {
+    /// `Server` on the gateway's own answers, and on those of upstreams that send none.
+    pub server: bool,
+    /// `Via` to the client.
+    pub via: bool,
+    /// `X-Kong-Proxy-Latency`.
+    pub proxy_latency: bool,
+    /// `X-Kong-Upstream-Latency`.
+    pub upstream_latency: bool,
+    /// `X-Kong-Response-Latency`.
+    pub response_latency: bool,
+    /// `X-Kong-Upstream-Status`.
+    pub upstream_status: bool,
+    /// `X-Kong-Request-Id` to the client.
+    pub request_id: bool,
+    /// `X-Kong-Request-Id` to the upstream.
+    pub request_id_upstream: bool,
+}
+
+impl Default for AddedHeaders {
+    fn default() -> Self {
+        Self {
+            server: true,
+            via: true,
+            proxy_latency: true,
+            upstream_latency: true,
+            response_latency: true,
+            upstream_status: false,
+            request_id: true,
+            request_id_upstream: true,
+        }
+    }
+}
+
+/// Limits on clients.
+#[derive(Clone, Debug)]
+pub struct ClientLimits {
+    /// Longest line of a request head, in bytes.
+    pub header_line: usize,
+    /// Longest request head, in bytes.
+    pub header_total: usize,
+    /// Longest request body, in bytes (`client_max_body_size`); none for no limit.
+    pub body: Option<u64>,
+    /// Longest request body that is held in memory for a plugin, in bytes.
+    pub held_body: u64,
+    /// Time to receive a request head.
+    pub header_timeout: Duration,
+    /// Time between two reads of a request body.
+    pub body_timeout: Duration,
+    /// Time between two writes of a response.
+    pub send_timeout: Duration,
+    /// Time that an idle connection is kept.
+    pub keepalive_timeout: Duration,
+    /// Requests on one connection; the last one is answered with `Connection: close`.
+    pub keepalive_requests: u32,
+    /// Streams at once on one HTTP/2 connection.
+    pub http2_streams: u32,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            header_line: 8 * 1024,
+            header_total: 32 * 1024,
+            body: None,
+            held_body: 8 * 1024 * 1024,
+            header_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(75),
+            keepalive_requests: 10_000,
+            http2_streams: 128,
+        }
+    }
+}
+
+/// Idle connections to upstreams.
+#[derive(Clone, Debug)]
+pub struct Keepalive {
+    /// Idle connections per upstream address and core; 0 keeps none.
+    pub pool_size: usize,
+    /// Requests on one connection; 0 for no limit.
+    pub max_requests: u32,
+    /// Time that an idle connection is kept; zero for no limit.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self {
+            pool_size: 512,
+            max_requests: 10_000,
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Name resolution.
+#[derive(Clone, Debug, Default)]
+pub struct Dns {
+    /// Servers to ask; none means those of the system (`dns_resolver`).
+    pub servers: Vec<SocketAddr>,
+    /// How long an answer is used, whatever it says (`dns_valid_ttl`).
+    pub valid_ttl: Option<Duration>,
+    /// How long a failure is remembered (`dns_not_found_ttl`, `dns_error_ttl`); 1 s if unset.
+    pub failure_ttl: Option<Duration>,
+}
+
+/// Everything that a node decides about its proxy.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where clients connect.
+    pub listen: Vec<Listen>,
+    /// Worker threads; 0 for one per available core.
+    pub workers: usize,
+    /// What the gateway calls itself in `Server` and `Via`.
+    pub name: String,
+    /// Networks whose forwarding headers are believed (`trusted_ips`).
+    pub trusted_ips: Vec<IpNet>,
+    /// `real_ip_header`.
+    pub real_ip: RealIp,
+    /// `real_ip_recursive`.
+    pub real_ip_recursive: bool,
+    /// `headers` and `headers_upstream`.
+    pub headers: AddedHeaders,
+    /// Whether a request with `Kong-Debug` is told its route and service.
+    pub allow_debug_header: bool,
+    /// Content type of error pages for clients that do not say what they accept.
+    pub error_default_type: String,
+    /// Limits on clients.
+    pub client: ClientLimits,
+    /// Idle connections to upstreams.
+    pub keepalive: Keepalive,
+    /// Name resolution.
+    pub dns: Dns,
+    /// Told about every request; none for no access log.
+    pub access_log: Option<Arc<dyn AccessLog>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            workers: 0,
+            name: concat!("keelgate/", env!("CARGO_PKG_VERSION")).to_owned(),
+            trusted_ips: Vec::new(),
+            real_ip: RealIp::Header(HeaderName::from_static("x-real-ip")),
+            real_ip_recursive: false,
+            headers: AddedHeaders::default(),
+            allow_debug_header: false,
+            error_default_type: "text/plain".to_owned(),
+            client: ClientLimits::default(),
+            keepalive: Keepalive::default(),
+            dns: Dns::default(),
+            access_log: None,
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("listen", &self.listen)
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
+}

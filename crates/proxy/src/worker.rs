@@ -1,0 +1,194 @@
+//! One thread that serves connections.
+
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keelgate_runtime::Shared;
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use tokio_rustls::{TlsAcceptor, TlsStream};
+
+use crate::core::{Core, Draining};
+use crate::downstream::{Client, http1, http2};
+use crate::net::{Connection, Stream};
+use crate::settings::{Listen, Settings};
+
+/// How long a listener rests when the system has no file left for another connection.
+const REST: Duration = Duration::from_millis(50);
+
+/// What a worker is given.
+pub(crate) struct Worker {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) shared: Arc<Shared>,
+    /// One socket per entry of `settings.listen`.
+    pub(crate) sockets: Vec<TcpListener>,
+    /// For listeners with and without HTTP/2.
+    pub(crate) tls: [Arc<ServerConfig>; 2],
+    /// Set to the deadline when the worker is to end.
+    pub(crate) stop: watch::Receiver<Option<tokio::time::Instant>>,
+}
+
+impl Worker {
+    /// Serves until told to stop and every connection has ended, or the deadline has come.
+    /// Returns how many connections were cut off.
+    pub(crate) fn run(self) -> std::io::Result<usize> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .event_interval(61)
+            .build()?;
+        LocalSet::new().block_on(&runtime, self.serve())
+    }
+
+    async fn serve(mut self) -> std::io::Result<usize> {
+        let core = Core::new(Arc::clone(&self.settings), Arc::clone(&self.shared));
+        for (listen, socket) in self.settings.listen.iter().zip(self.sockets.drain(..)) {
+            let listener = tokio::net::TcpListener::from_std(socket)?;
+            let tls = Arc::clone(&self.tls[usize::from(listen.http2)]);
+            tokio::task::spawn_local(listen_on(
+                Rc::clone(&core),
+                listen.clone(),
+                TlsAcceptor::from(tls),
+                listener,
+            ));
+        }
+        tokio::task::spawn_local(housekeeping(Rc::clone(&core)));
+
+        // The handle dropped without a word means the same as an end at once.
+        let stop = self.stop.wait_for(Option::is_some).await;
+        let deadline = stop.ok().and_then(|deadline| *deadline);
+        core.draining.start();
+        let idle = core.draining.idle();
+        if let Some(deadline) = deadline {
+            let _ = tokio::time::timeout_at(deadline, idle).await;
+        }
+        Ok(core.draining.connections())
+    }
+}
+
+/// Once a second: idle upstream connections, and a runtime that nobody asked for lately.
+async fn housekeeping(core: Rc<Core>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        core.pool.sweep();
+        // Lets go of a runtime that was swapped out while this core was idle.
+        drop(core.runtime());
+    }
+}
+
+async fn listen_on(
+    core: Rc<Core>,
+    listen: Listen,
+    tls: TlsAcceptor,
+    listener: tokio::net::TcpListener,
+) {
+    let drain = core.draining.started();
+    let mut drain = std::pin::pin!(drain);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted,
+            // Dropping the socket refuses new connections.
+            () = &mut drain => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let served = Draining::connection(&core);
+                let core = Rc::clone(&core);
+                let listen = listen.clone();
+                let tls = tls.clone();
+                tokio::task::spawn_local(async move {
+                    let _served = served;
+                    let Ok(local) = stream.local_addr() else {
+                        return;
+                    };
+                    let client = Client {
+                        peer: canonical(peer),
+                        local: canonical(local),
+                        tls: listen.tls,
+                        sni: None,
+                    };
+                    serve(core, &listen, tls, stream, client).await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!(address = %listen.address, %error, "cannot accept a connection");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+async fn serve(
+    core: Rc<Core>,
+    listen: &Listen,
+    tls: TlsAcceptor,
+    stream: TcpStream,
+    mut client: Client,
+) {
+    let _ = stream.set_nodelay(true);
+    if !listen.tls {
+        if listen.http2 && has_http2_preface(&core, &stream).await {
+            http2::serve(core, client, Stream::Tcp(stream)).await;
+        } else {
+            http1::serve(core, client, Connection::new(Stream::Tcp(stream))).await;
+        }
+        return;
+    }
+    let handshake = async {
+        // The first byte of a TLS record tells it from plain HTTP.
+        let mut first = [0];
+        match stream.peek(&mut first).await {
+            Ok(1) if first[0] == 0x16 => {}
+            Ok(1) => {
+                let plain = Connection::new(Stream::Tcp(stream));
+                http1::refuse_plain(&core, plain).await;
+                return None;
+            }
+            _ => return None,
+        }
+        tls.accept(stream).await.ok()
+    };
+    let limit = core.settings.client.header_timeout;
+    let Ok(Some(stream)) = tokio::time::timeout(limit, handshake).await else {
+        return;
+    };
+    let session = stream.get_ref().1;
+    let is_http2 = session.alpn_protocol() == Some(b"h2");
+    client.sni = session.server_name().map(str::to_owned);
+    let stream = Stream::Tls(Box::new(TlsStream::from(stream)));
+    if is_http2 {
+        http2::serve(core, client, stream).await;
+    } else {
+        http1::serve(core, client, Connection::new(stream)).await;
+    }
+}
+
+/// Whether a client in clear begins with HTTP/2 (prior knowledge).
+async fn has_http2_preface(core: &Core, stream: &TcpStream) -> bool {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+    let mut start = [0; PREFACE.len()];
+    let wait = async {
+        loop {
+            match stream.peek(&mut start).await {
+                Ok(0) | Err(_) => return false,
+                Ok(read) if start[..read] != PREFACE[..read] => return false,
+                Ok(read) if read == PREFACE.len() => return true,
+                // The rest is on its way; `peek` would return at once until it is there.
+                Ok(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    };
+    tokio::time::timeout(core.settings.client.header_timeout, wait)
+        .await
+        .unwrap_or(false)
+}
+
+/// An IPv4 client of an IPv6 socket is an IPv4 client.
+fn canonical(address: std::net::SocketAddr) -> std::net::SocketAddr {
+    std::net::SocketAddr::new(address.ip().to_canonical(), address.port())
+}

@@ -1,0 +1,242 @@
+//! Which certificate answers for a TLS server name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use keelgate_entities::kinds;
+use rustc_hash::FxHashMap;
+use rustls::SignatureScheme;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use uuid::Uuid;
+
+use crate::CompileError;
+
+/// A certificate, and a second one of another key type for clients that cannot use the first.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    pub(crate) first: Arc<CertifiedKey>,
+    second: Option<Arc<CertifiedKey>>,
+    /// What it was made from, to know it again in the next snapshot.
+    pem: Arc<str>,
+}
+
+/// Certificates by server name.
+#[derive(Debug)]
+pub struct Certificates {
+    pub(crate) by_id: FxHashMap<Uuid, Pair>,
+    /// Names come from clients, hence a keyed hasher.
+    exact: HashMap<String, Pair>,
+    /// `*.example.com`, filed as `.example.com`.
+    suffixes: HashMap<String, Pair>,
+    /// `example.*`, filed as `example.`.
+    prefixes: HashMap<String, Pair>,
+    /// `*`.
+    any: Option<Pair>,
+    default: Arc<CertifiedKey>,
+}
+
+impl Certificates {
+    pub(crate) fn compile(
+        certificates: &[kinds::Certificate],
+        snis: &[kinds::Sni],
+        default: Arc<CertifiedKey>,
+        previous: Option<&Self>,
+    ) -> Result<Self, CompileError> {
+        let mut by_id = FxHashMap::default();
+        for certificate in certificates {
+            let known = previous.and_then(|previous| previous.by_id.get(&certificate.id));
+            by_id.insert(certificate.id, Pair::of(certificate, known)?);
+        }
+        let mut table = Self {
+            by_id,
+            exact: HashMap::new(),
+            suffixes: HashMap::new(),
+            prefixes: HashMap::new(),
+            any: None,
+            default,
+        };
+        for sni in snis {
+            let Some(pair) = table.by_id.get(&sni.certificate.0).cloned() else {
+                return Err(CompileError {
+                    kind: "snis",
+                    id: sni.id,
+                    name: Some(sni.name.clone()),
+                    what: format!("its certificate {} does not exist", sni.certificate.0),
+                    mend: "create the certificate, or delete the SNI",
+                });
+            };
+            let name = sni.name.to_ascii_lowercase();
+            if name == "*" {
+                table.any = Some(pair);
+            } else if let Some(suffix) = name.strip_prefix('*') {
+                table.suffixes.insert(suffix.to_owned(), pair);
+            } else if let Some(prefix) = name.strip_suffix('*') {
+                table.prefixes.insert(prefix.to_owned(), pair);
+            } else {
+                table.exact.insert(name, pair);
+            }
+        }
+        Ok(table)
+    }
+
+    /// The certificate for a connection: by its server name (in lower case), with a key that
+    /// signs in a way the client understands; the node's default when no name fits.
+    pub fn resolve(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Arc<CertifiedKey> {
+        let pair = name.and_then(|name| {
+            self.exact
+                .get(name)
+                .or_else(|| self.suffixes.get(&name[name.find('.')?..]))
+                .or_else(|| self.prefixes.get(&name[..=name.rfind('.')?]))
+        });
+        match pair.or(self.any.as_ref()) {
+            Some(pair) => pair.usable(schemes),
+            None => Arc::clone(&self.default),
+        }
+    }
+}
+
+impl Pair {
+    fn of(certificate: &kinds::Certificate, known: Option<&Self>) -> Result<Self, CompileError> {
+        let pem = [
+            Some(certificate.cert.as_str()),
+            Some(certificate.key.as_str()),
+            certificate.cert_alt.as_deref(),
+            certificate.key_alt.as_deref(),
+        ]
+        .map(Option::unwrap_or_default)
+        .join("\n");
+        if let Some(known) = known.filter(|known| *known.pem == pem) {
+            return Ok(known.clone());
+        }
+        let problem = |what| CompileError {
+            kind: "certificates",
+            id: certificate.id,
+            name: None,
+            what,
+            mend: "replace the certificate and its key by a matching pair in PEM",
+        };
+        let second = match (&certificate.cert_alt, &certificate.key_alt) {
+            (Some(cert), Some(key)) => Some(Arc::new(certified_key(cert, key).map_err(problem)?)),
+            _ => None,
+        };
+        let first = certified_key(&certificate.cert, &certificate.key).map_err(problem)?;
+        Ok(Self {
+            first: Arc::new(first),
+            second,
+            pem: pem.into(),
+        })
+    }
+
+    fn usable(&self, schemes: &[SignatureScheme]) -> Arc<CertifiedKey> {
+        match &self.second {
+            Some(second) if self.first.key.choose_scheme(schemes).is_none() => Arc::clone(second),
+            _ => Arc::clone(&self.first),
+        }
+    }
+}
+
+/// A certificate chain and its key, ready to sign.
+///
+/// # Errors
+/// What is wrong with them, in one line; never contains key material.
+pub fn certified_key(cert_pem: &str, key_pem: &str) -> Result<CertifiedKey, String> {
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(cert_pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("the certificate cannot be read: {error}"))?;
+    if chain.is_empty() {
+        return Err("it holds no certificate".to_owned());
+    }
+    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
+        .map_err(|_| "the private key cannot be read".to_owned())?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    CertifiedKey::from_der(chain, key, &provider)
+        .map_err(|error| format!("certificate and key do not fit: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pem(name: &str) -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    fn default() -> Arc<CertifiedKey> {
+        let (cert, key) = pem("default");
+        Arc::new(certified_key(&cert, &key).unwrap())
+    }
+
+    fn certificate(id: u128) -> kinds::Certificate {
+        let (cert, key) = pem("c");
+        kinds::Certificate {
+            id: Uuid::from_u128(id),
+            cert,
+            key,
+            cert_alt: None,
+            key_alt: None,
+            tags: None,
+        }
+    }
+
+    fn sni(name: &str, id: u128) -> kinds::Sni {
+        kinds::Sni {
+            id: Uuid::from_u128(99),
+            name: name.to_owned(),
+            certificate: keelgate_entities::Reference(Uuid::from_u128(id)),
+            tags: None,
+        }
+    }
+
+    #[test]
+    fn names_select_exact_then_left_then_right_wildcards() {
+        let certificates: Vec<_> = (0..4).map(certificate).collect();
+        let snis = [
+            sni("a.test", 0),
+            sni("*.test", 1),
+            sni("a.*", 2),
+            sni("*.b.test", 3),
+        ];
+        let default = default();
+        let table =
+            Certificates::compile(&certificates, &snis, Arc::clone(&default), None).unwrap();
+        let of = |name: &str| table.resolve(Some(name), &[]);
+        let expect = |name: &str, id: u128| {
+            assert!(
+                Arc::ptr_eq(&of(name), &table.by_id[&Uuid::from_u128(id)].first),
+                "{name}"
+            );
+        };
+        expect("a.test", 0);
+        expect("x.test", 1);
+        expect("a.other", 2);
+        expect("x.b.test", 3);
+        assert!(Arc::ptr_eq(&of("nowhere.example"), &default));
+        assert!(Arc::ptr_eq(&of("nodots"), &default));
+        assert!(Arc::ptr_eq(&table.resolve(None, &[]), &default));
+    }
+
+    #[test]
+    fn an_unchanged_certificate_is_not_read_again() {
+        let certificates = [certificate(0)];
+        let default = default();
+        let first = Certificates::compile(&certificates, &[], Arc::clone(&default), None).unwrap();
+        let second = Certificates::compile(&certificates, &[], default, Some(&first)).unwrap();
+        let id = Uuid::from_u128(0);
+        assert!(Arc::ptr_eq(
+            &first.by_id[&id].first,
+            &second.by_id[&id].first
+        ));
+    }
+
+    #[test]
+    fn a_broken_certificate_names_itself_and_keeps_its_secret() {
+        let mut broken = certificate(7);
+        broken.key = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n".into();
+        let error = Certificates::compile(&[broken], &[], default(), None).unwrap_err();
+        assert_eq!((error.kind, error.id), ("certificates", Uuid::from_u128(7)));
+        assert!(!error.to_string().contains("c2VjcmV0"));
+    }
+}

@@ -1,0 +1,479 @@
+//! From a configuration to what serves.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use keelgate_balancer::Balancer;
+use keelgate_entities::Config;
+use keelgate_entities::kinds::{self, Route, Service};
+use keelgate_plugins::Directory;
+use keelgate_router::{Flavor, Router};
+use rustc_hash::FxHashMap;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::sign::CertifiedKey;
+use uuid::Uuid;
+
+use crate::certificates::Certificates;
+use crate::chain::{Chain, Scopes};
+use crate::upstream_tls::{Ask, Profiles, TlsProfile};
+use crate::{CompileError, Plugins};
+
+/// What a node brings to every snapshot that it compiles.
+pub struct Env {
+    /// The plugins of this node.
+    pub plugins: Arc<dyn Plugins>,
+    /// `router_flavor`.
+    pub flavor: Flavor,
+    /// Answers for server names that no certificate of the snapshot has.
+    pub default_certificate: Arc<CertifiedKey>,
+    /// Authorities that upstreams are verified against, unless their service names its own.
+    pub trusted: Arc<RootCertStore>,
+    /// Whether upstreams are verified when their service does not say.
+    pub verify_upstreams: bool,
+    /// Certificate shown to upstreams whose service has none of its own.
+    pub client_certificate: Option<Arc<CertifiedKey>>,
+}
+
+/// A compiled snapshot. Never changes; requests hold it until they end.
+pub struct Runtime {
+    label: String,
+    router: Router,
+    routes: Vec<Route>,
+    entries: Vec<RouteEntry>,
+    services: Vec<ServiceEntry>,
+    upstreams: Vec<UpstreamEntry>,
+    unrouted: Arc<Chain>,
+    certificates: Certificates,
+    profiles: Profiles,
+    directory: Arc<Directory>,
+}
+
+/// What belongs to a route.
+#[derive(Debug)]
+pub struct RouteEntry {
+    service: Option<u32>,
+    chain: Arc<Chain>,
+}
+
+/// A service and what it needs to be reached.
+#[derive(Debug)]
+pub struct ServiceEntry {
+    /// The service.
+    pub service: Service,
+    /// How its host is found.
+    pub origin: Origin,
+    /// How TLS is spoken to it; none when it is reached in clear.
+    pub tls: Option<Arc<TlsProfile>>,
+}
+
+/// How the host of a service is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It is an address.
+    Address(IpAddr),
+    /// By name.
+    Name,
+    /// It names an upstream ([`Runtime::upstream`]).
+    Upstream(usize),
+}
+
+/// An upstream and its balancer.
+#[derive(Debug)]
+pub struct UpstreamEntry {
+    /// The upstream.
+    pub upstream: kinds::Upstream,
+    /// Picks its targets; its health state lives on in the next snapshot.
+    pub balancer: Arc<Balancer>,
+}
+
+/// A request's route with everything that belongs to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Routed<'r> {
+    /// The route.
+    pub route: &'r Route,
+    /// Its service, if it has one.
+    pub service: Option<&'r ServiceEntry>,
+    /// Its plugins.
+    pub chain: &'r Chain,
+}
+
+impl Runtime {
+    /// Compiles a whole configuration.
+    ///
+    /// `label` names it in logs; `previous` is what serves now, from which unchanged certificates,
+    /// TLS sessions and the health of targets are taken over.
+    ///
+    /// # Errors
+    /// The first entity that does not compile, and how to mend it.
+    pub fn compile(
+        config: Config,
+        label: String,
+        env: &Env,
+        previous: Option<&Self>,
+    ) -> Result<Self, CompileError> {
+        let Config {
+            services,
+            routes,
+            consumers,
+            plugins,
+            upstreams,
+            targets,
+            certificates,
+            snis,
+            ca_certificates,
+            keyauth_credentials,
+        } = config;
+        let directory = Arc::new(Directory::new(consumers, keyauth_credentials));
+        let certificates = Certificates::compile(
+            &certificates,
+            &snis,
+            Arc::clone(&env.default_certificate),
+            previous.map(|previous| &previous.certificates),
+        )?;
+        let upstreams = compile_upstreams(upstreams, &targets, previous)?;
+        let mut profiles = Profiles::default();
+        let authorities = read_authorities(&ca_certificates)?;
+        let services = Services {
+            env,
+            certificates: &certificates,
+            authorities: &authorities,
+            upstreams: &upstreams,
+            previous: previous.map(|previous| &previous.profiles),
+        }
+        .compile(services, &mut profiles)?;
+
+        let by_id: FxHashMap<Uuid, u32> = (0..)
+            .zip(&services)
+            .map(|(index, entry)| (entry.service.id, index))
+            .collect();
+        let routes = served(routes, &services, &by_id)?;
+        let router = Router::compile(&routes, env.flavor)?;
+
+        let mut chains = compile_plugins(&plugins, &directory, env)?.finish();
+        let entries = routes
+            .iter()
+            .map(|route| RouteEntry {
+                service: route
+                    .service
+                    .and_then(|service| by_id.get(&service.0).copied()),
+                chain: chains.draw(Some(route.id), route.service.map(|service| service.0)),
+            })
+            .collect();
+        Ok(Self {
+            label,
+            router,
+            routes,
+            entries,
+            services,
+            upstreams,
+            unrouted: chains.draw(None, None),
+            certificates,
+            profiles,
+            directory,
+        })
+    }
+
+    /// What logs call this snapshot.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Finds routes.
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// What belongs to the route that [`Router::find`] found by this index.
+    pub fn routed(&self, route: usize) -> Option<Routed<'_>> {
+        let entry = self.entries.get(route)?;
+        Some(Routed {
+            route: self.routes.get(route)?,
+            service: entry
+                .service
+                .and_then(|service| self.services.get(service as usize)),
+            chain: &entry.chain,
+        })
+    }
+
+    /// The plugins of a request before, or without, a route: the global ones.
+    pub fn unrouted(&self) -> &Chain {
+        &self.unrouted
+    }
+
+    /// An upstream by the index in [`Origin::Upstream`].
+    pub fn upstream(&self, index: usize) -> Option<&UpstreamEntry> {
+        self.upstreams.get(index)
+    }
+
+    /// All upstreams.
+    pub fn upstreams(&self) -> &[UpstreamEntry] {
+        &self.upstreams
+    }
+
+    /// Certificates by server name.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
+    /// Consumers and their credentials.
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// How many routes serve.
+    pub fn route_count(&self) -> usize {
+        self.routes.len()
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("label", &self.label)
+            .field("routes", &self.routes.len())
+            .field("services", &self.services.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Upstreams with their targets; health and counts are taken over from `previous` by name.
+fn compile_upstreams(
+    upstreams: Vec<kinds::Upstream>,
+    targets: &[kinds::Target],
+    previous: Option<&Runtime>,
+) -> Result<Vec<UpstreamEntry>, CompileError> {
+    let mut of_upstream: FxHashMap<Uuid, Vec<&kinds::Target>> = FxHashMap::default();
+    for target in targets {
+        of_upstream
+            .entry(target.upstream.0)
+            .or_default()
+            .push(target);
+    }
+    let known: FxHashMap<&str, &Balancer> = previous
+        .into_iter()
+        .flat_map(|previous| &previous.upstreams)
+        .map(|entry| (entry.upstream.name.as_str(), &*entry.balancer))
+        .collect();
+    upstreams
+        .into_iter()
+        .map(|upstream| {
+            let targets = of_upstream.remove(&upstream.id).unwrap_or_default();
+            let compiled = match known.get(upstream.name.as_str()) {
+                Some(previous) => Balancer::compile_from(&upstream, targets, previous),
+                None => Balancer::compile(&upstream, targets),
+            };
+            match compiled {
+                Ok(balancer) => Ok(UpstreamEntry {
+                    balancer: Arc::new(balancer),
+                    upstream,
+                }),
+                Err(error) => Err(CompileError {
+                    kind: "targets",
+                    id: error.target,
+                    name: None,
+                    what: error.to_string(),
+                    mend: "write the target as host:port",
+                }),
+            }
+        })
+        .collect()
+}
+
+/// The routes that can match: without a service, or with an enabled one.
+fn served(
+    routes: Vec<Route>,
+    services: &[ServiceEntry],
+    by_id: &FxHashMap<Uuid, u32>,
+) -> Result<Vec<Route>, CompileError> {
+    let mut served = Vec::with_capacity(routes.len());
+    for route in routes {
+        let enabled = match route.service {
+            None => true,
+            Some(service) => match by_id.get(&service.0) {
+                Some(index) => services[*index as usize].service.enabled,
+                None => {
+                    return Err(CompileError {
+                        kind: "routes",
+                        id: route.id,
+                        name: route.name,
+                        what: format!("its service {} does not exist", service.0),
+                        mend: "create the service, or take it off the route",
+                    });
+                }
+            },
+        };
+        if enabled {
+            served.push(route);
+        }
+    }
+    Ok(served)
+}
+
+fn compile_plugins(
+    plugins: &[kinds::Plugin],
+    directory: &Arc<Directory>,
+    env: &Env,
+) -> Result<Scopes, CompileError> {
+    let mut scopes = Scopes::default();
+    for plugin in plugins.iter().filter(|plugin| plugin.enabled) {
+        let problem = |what, mend| CompileError {
+            kind: "plugins",
+            id: plugin.id,
+            name: Some(plugin.name.clone()),
+            what,
+            mend,
+        };
+        let Some(priority) = env.plugins.priority(&plugin.name) else {
+            return Err(problem(
+                "this node has no such plugin".to_owned(),
+                "remove it, disable it, or use a build that has it",
+            ));
+        };
+        let compiled = env
+            .plugins
+            .compile(plugin, directory)
+            .map_err(|what| problem(what, "mend its configuration, or disable it"))?;
+        scopes.add(
+            &plugin.name,
+            priority,
+            (
+                plugin.route.map(|route| route.0),
+                plugin.service.map(|service| service.0),
+            ),
+            plugin.consumer.map(|consumer| consumer.0),
+            compiled,
+        );
+    }
+    Ok(scopes)
+}
+
+fn read_authorities(
+    certificates: &[kinds::CaCertificate],
+) -> Result<FxHashMap<Uuid, CertificateDer<'static>>, CompileError> {
+    certificates
+        .iter()
+        .map(
+            |authority| match CertificateDer::from_pem_slice(authority.cert.as_bytes()) {
+                Ok(der) => Ok((authority.id, der)),
+                Err(error) => Err(CompileError {
+                    kind: "ca_certificates",
+                    id: authority.id,
+                    name: None,
+                    what: format!("the certificate cannot be read: {error}"),
+                    mend: "replace it by one certificate in PEM",
+                }),
+            },
+        )
+        .collect()
+}
+
+/// What services are compiled against.
+struct Services<'a> {
+    env: &'a Env,
+    certificates: &'a Certificates,
+    authorities: &'a FxHashMap<Uuid, CertificateDer<'static>>,
+    upstreams: &'a [UpstreamEntry],
+    previous: Option<&'a Profiles>,
+}
+
+impl Services<'_> {
+    fn compile(
+        &self,
+        services: Vec<Service>,
+        profiles: &mut Profiles,
+    ) -> Result<Vec<ServiceEntry>, CompileError> {
+        let by_name: FxHashMap<String, usize> = self
+            .upstreams
+            .iter()
+            .enumerate()
+            .map(|(index, entry)| (entry.upstream.name.to_ascii_lowercase(), index))
+            .collect();
+        services
+            .into_iter()
+            .map(|service| {
+                let host = service.host.trim_matches(['[', ']']);
+                let origin = match host.parse() {
+                    Ok(address) => Origin::Address(address),
+                    Err(_) => by_name
+                        .get(&host.to_ascii_lowercase())
+                        .map_or(Origin::Name, |index| Origin::Upstream(*index)),
+                };
+                let tls = self.tls(&service, origin, profiles)?;
+                Ok(ServiceEntry {
+                    service,
+                    origin,
+                    tls,
+                })
+            })
+            .collect()
+    }
+
+    fn tls(
+        &self,
+        service: &Service,
+        origin: Origin,
+        profiles: &mut Profiles,
+    ) -> Result<Option<Arc<TlsProfile>>, CompileError> {
+        if !service.protocol.is_tls() {
+            return Ok(None);
+        }
+        let problem = |what, mend| CompileError {
+            kind: "services",
+            id: service.id,
+            name: service.name.clone(),
+            what,
+            mend,
+        };
+        let of_upstream = match origin {
+            Origin::Upstream(index) => self.upstreams[index].upstream.client_certificate,
+            _ => None,
+        };
+        let client = match service.client_certificate.or(of_upstream) {
+            Some(id) => match self.certificates.by_id.get(&id.0) {
+                Some(pair) => Some((id.0, Arc::clone(&pair.first))),
+                None => {
+                    return Err(problem(
+                        format!("its client certificate {} does not exist", id.0),
+                        "create the certificate, or take it off the service",
+                    ));
+                }
+            },
+            None => self
+                .env
+                .client_certificate
+                .as_ref()
+                .map(|key| (Uuid::nil(), Arc::clone(key))),
+        };
+        let authorities = service
+            .ca_certificates
+            .iter()
+            .flatten()
+            .map(|id| {
+                self.authorities.get(id).cloned().ok_or_else(|| {
+                    problem(
+                        format!("its CA certificate {id} does not exist"),
+                        "create the CA certificate, or take it off the service",
+                    )
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        let ask = Ask {
+            verify: service.tls_verify.unwrap_or(self.env.verify_upstreams),
+            depth: service.tls_verify_depth,
+            authorities,
+            client: client.as_ref().map(|(id, key)| (*id, key.cert.clone())),
+        };
+        profiles
+            .get(
+                ask,
+                client.map(|(_, key)| key),
+                &self.env.trusted,
+                self.previous,
+            )
+            .map(Some)
+            .map_err(|what| problem(what, "mend the certificates that the service names"))
+    }
+}
