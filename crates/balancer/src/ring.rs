@@ -42,9 +42,8 @@ fn preferred(members: &[(u64, u32)], slot: u64, usable: impl Fn(usize) -> bool) 
     let scored = members
         .iter()
         .enumerate()
-        .filter_map(|(index, &(key, weight))| {
-            (weight > 0 && usable(index)).then(|| (score(key, slot) / f64::from(weight), index))
-        });
+        .filter(|&(index, &(_, weight))| weight > 0 && usable(index))
+        .map(|(index, &(key, weight))| (score(key, slot) / f64::from(weight), index));
     scored
         .min_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, index)| index)

@@ -90,9 +90,12 @@ fn hashes_are_the_same_everywhere() {
     upstream.hash_on = HashOn::Path;
     let hashed = three(&upstream).hash(&Tenant(None), 0).unwrap();
     // XXH3 (64 bits, seed 0) of "/".
-    assert_eq!(hashed.hash, xxhash_rust::xxh3::xxh3_64(b"/"));
-    let picked = pick(&three(&upstream), Some(hashed.hash), &[], 0);
-    assert_eq!(picked, pick(&three(&upstream), Some(hashed.hash), &[], 77));
+    assert_eq!(hashed.hash, 5_134_827_694_651_168_302);
+    let balancer = three(&upstream);
+    let picks: String = (0..24)
+        .map(|hash| pick(&balancer, Some(hash), &[], 0).unwrap().remove(0))
+        .collect();
+    assert_eq!(picks, "cbcbbcacbcacbbaacbabbbcc");
 }
 
 #[test]
