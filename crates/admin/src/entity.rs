@@ -69,7 +69,9 @@ fn path_name(schema: &Schema) -> &'static str {
 
 /// What paths call a kind below its owner.
 fn nested_name(schema: &Schema) -> &'static str {
-    schema.admin_nested_name.unwrap_or_else(|| path_name(schema))
+    schema
+        .admin_nested_name
+        .unwrap_or_else(|| path_name(schema))
 }
 
 /// The methods of a single entity.

@@ -14,7 +14,10 @@ pub(crate) enum Failure {
     /// An error with a code, as schemas and stores tell it.
     Api(ApiError),
     /// A request with wrong options, which stand in `options` instead of `fields`.
-    Options { option: &'static str, message: String },
+    Options {
+        option: &'static str,
+        message: String,
+    },
     /// `{"message": …}`.
     Message(StatusCode, String),
     /// A whole body.

@@ -26,7 +26,12 @@ pub(crate) fn behind(routes: Router, origins: Arc<[String]>) -> Router {
         let started = Instant::now();
         let origin = allowed_origin(request.headers(), &origins);
         let requested = (request.method() == Method::OPTIONS)
-            .then(|| request.headers().get(ACCESS_CONTROL_REQUEST_HEADERS).cloned())
+            .then(|| {
+                request
+                    .headers()
+                    .get(ACCESS_CONTROL_REQUEST_HEADERS)
+                    .cloned()
+            })
             .flatten();
         let mut response = route(routes, request).await;
         let headers = response.headers_mut();
@@ -35,9 +40,10 @@ pub(crate) fn behind(routes: Router, origins: Arc<[String]>) -> Router {
             ACCESS_CONTROL_ALLOW_CREDENTIALS,
             HeaderValue::from_static("true"),
         );
-        if let (Some(requested), true) =
-            (requested, headers.contains_key(ACCESS_CONTROL_ALLOW_HEADERS))
-        {
+        if let (Some(requested), true) = (
+            requested,
+            headers.contains_key(ACCESS_CONTROL_ALLOW_HEADERS),
+        ) {
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, requested);
         }
         headers.insert(SERVER, PRODUCT);

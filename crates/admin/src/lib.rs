@@ -27,5 +27,6 @@ pub mod server;
 pub mod status;
 
 pub use admin::{Admin, DataPlanes, Health, LoadError, Loader, LogLevel, Mode, NodeInfo, Report};
+pub use node::config_hash;
 pub use server::{Listener, serve};
 pub use status::Status;

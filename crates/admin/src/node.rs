@@ -12,6 +12,7 @@ use crate::admin::Admin;
 use crate::routes::Routes;
 
 pub(crate) use about::status_body;
+pub use config::config_hash;
 
 /// Adds the endpoints about the node.
 pub(crate) fn add(routes: &mut Routes, admin: &Admin) {

@@ -26,14 +26,13 @@ pub(crate) struct Routes {
 /// The methods of one path.
 #[derive(Default)]
 struct Endpoint {
-    methods: Vec<Method>,
-    router: MethodRouter<Arc<State>>,
+    methods: BTreeMap<String, MethodRouter<Arc<State>>>,
     disabled: bool,
 }
 
 impl Routes {
-    /// Adds one method of a path; parts of the path that vary are written `{name}`. What was there
-    /// before is replaced by [`Routes::replace`] only.
+    /// Sets one method of a path, in the place of an earlier handler of the same; parts of the path
+    /// that vary are written `{name}`.
     pub(crate) fn on<H, F>(&mut self, method: Method, path: &str, handler: H)
     where
         H: Fn(Arc<State>, Call) -> F + Clone + Send + Sync + 'static,
@@ -43,25 +42,21 @@ impl Routes {
         let Ok(filter) = MethodFilter::try_from(method.clone()) else {
             return;
         };
-        let endpoint = self.paths.entry(path.to_owned()).or_default();
-        endpoint.methods.push(method);
         let route = move |state: axum::extract::State<Arc<State>>, call: Call| {
             let handler = handler.clone();
             async move { handler(state.0, call).await }
         };
-        endpoint.router = std::mem::take(&mut endpoint.router).on(filter, route);
-    }
-
-    /// Forgets what a path did so far, for a kind that does it in its own way.
-    pub(crate) fn replace(&mut self, path: &str) -> &mut Self {
-        self.paths.remove(path);
-        self
+        let endpoint = self.paths.entry(path.to_owned()).or_default();
+        let router = MethodRouter::new().on(filter, route);
+        endpoint.methods.insert(method.to_string(), router);
     }
 
     /// Sets a limit of its own on the bodies that a path takes.
     pub(crate) fn limit(&mut self, path: &str, limit: DefaultBodyLimit) {
         if let Some(endpoint) = self.paths.get_mut(path) {
-            endpoint.router = std::mem::take(&mut endpoint.router).layer(limit);
+            for router in endpoint.methods.values_mut() {
+                *router = std::mem::take(router).layer(limit);
+            }
         }
     }
 
@@ -103,15 +98,17 @@ async fn not_found() -> Failure {
 }
 
 fn with_options(endpoint: Endpoint) -> MethodRouter<Arc<State>> {
-    let mut names: Vec<_> = endpoint.methods.iter().map(Method::to_string).collect();
-    if endpoint.methods.contains(&Method::GET) {
+    let mut names: Vec<_> = endpoint.methods.keys().cloned().collect();
+    if endpoint.methods.contains_key("GET") {
         names.push("HEAD".to_owned());
     }
     names.push("OPTIONS".to_owned());
     names.sort_unstable();
+    let handlers = endpoint.methods.into_values();
+    let handlers = handlers.fold(MethodRouter::new(), MethodRouter::merge);
     let allow = HeaderValue::try_from(names.join(", "))
         .unwrap_or_else(|_| HeaderValue::from_static("OPTIONS"));
-    endpoint.router.options(async move || {
+    handlers.options(async move || {
         let headers = [
             (ALLOW, allow.clone()),
             (ACCESS_CONTROL_ALLOW_METHODS, allow),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -48,7 +47,12 @@ pub async fn serve(
     let (stopping, stopped) = tokio::sync::watch::channel(false);
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        let accept = accept(listener, router.clone(), Arc::clone(&places), stopped.clone());
+        let accept = accept(
+            listener,
+            router.clone(),
+            Arc::clone(&places),
+            stopped.clone(),
+        );
         accepting.spawn(accept);
     }
     drop(stopped);
@@ -131,11 +135,7 @@ async fn requests(
         .timer(TokioTimer::new())
         .max_header_list_size(MAX_HEAD as u32)
         .keep_alive_interval(Some(HEAD_TIMEOUT));
-    let service = tower::ServiceExt::<http::Request<Incoming>>::map_request(
-        router,
-        |request: http::Request<Incoming>| request.map(axum::body::Body::new),
-    );
-    let service = TowerToHyperService::new(service);
+    let service = TowerToHyperService::new(router);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     tokio::select! {

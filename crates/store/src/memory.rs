@@ -107,10 +107,10 @@ impl Store for MemoryStore {
         size: usize,
         offset: Option<String>,
     ) -> Answer<'_, TagPage> {
-        at_once(
-            check_size(size)
-                .and_then(|()| self.contents().tagged(tag.as_deref(), size, offset.as_deref())),
-        )
+        at_once(check_size(size).and_then(|()| {
+            self.contents()
+                .tagged(tag.as_deref(), size, offset.as_deref())
+        }))
     }
 
     fn transact(&self, work: Work) -> Answer<'_, u64> {

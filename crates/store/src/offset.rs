@@ -42,8 +42,23 @@ mod tests {
 
     #[test]
     fn bad_tokens_say_which_layer_is_bad() {
-        assert!(decode::<1>("xyz").unwrap_err().message.ends_with("bad json encoding"));
-        assert!(decode::<1>("").unwrap_err().message.ends_with("bad json encoding"));
-        assert!(decode::<1>("%%").unwrap_err().message.ends_with("bad base64 encoding"));
+        assert!(
+            decode::<1>("xyz")
+                .unwrap_err()
+                .message
+                .ends_with("bad json encoding")
+        );
+        assert!(
+            decode::<1>("")
+                .unwrap_err()
+                .message
+                .ends_with("bad json encoding")
+        );
+        assert!(
+            decode::<1>("%%")
+                .unwrap_err()
+                .message
+                .ends_with("bad base64 encoding")
+        );
     }
 }

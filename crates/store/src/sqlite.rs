@@ -147,7 +147,11 @@ impl Store for SqliteStore {
         let schemas = Arc::clone(&self.schemas);
         self.read(move |connection| {
             let mut rows = SqliteRows(connection);
-            work(&mut Transaction::new(&mut rows, &schemas, SystemTime::now()))
+            work(&mut Transaction::new(
+                &mut rows,
+                &schemas,
+                SystemTime::now(),
+            ))
         })
     }
 

@@ -8,10 +8,10 @@ use keelgate_entities::schema::OnDelete;
 use keelgate_entities::{ApiError, Object, Schema, Schemas};
 use serde_json::{Value, json};
 
+use crate::StoreError;
 use crate::index::{Index, id_of, unique_value};
 use crate::rows::Rows;
 use crate::store::{Import, Key};
-use crate::StoreError;
 
 /// One open write transaction. Dropped without commit, it leaves no trace.
 pub struct Transaction<'a> {
@@ -130,12 +130,9 @@ impl<'a> Transaction<'a> {
             let itself = target_kind == kind && target_id == id;
             if !itself && self.rows.get(target_kind, target_id)?.is_none() {
                 let key = json!({ "id": target_id });
-                return Err(ApiError::foreign_key_violation(
-                    &reference.field,
-                    target_kind,
-                    key,
-                )
-                .into());
+                return Err(
+                    ApiError::foreign_key_violation(&reference.field, target_kind, key).into(),
+                );
             }
         }
         self.rows.write(kind, id, entity, &index)?;

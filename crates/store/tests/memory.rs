@@ -1,6 +1,6 @@
 //! The store of a node without a database.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 #[allow(dead_code, unused_imports)]
 mod conformance;

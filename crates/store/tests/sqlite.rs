@@ -1,6 +1,6 @@
 //! The embedded store, on real files.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 #[allow(dead_code, unused_imports)]
 mod conformance;
@@ -30,7 +30,10 @@ fn refusal(path: &Path) -> StoreError {
 async fn conforms_for_reads() {
     let directory = TempDir::new().unwrap();
     let store = open(&directory);
-    store.import(table(store.schemas()), Import::Merge).await.unwrap();
+    store
+        .import(table(store.schemas()), Import::Merge)
+        .await
+        .unwrap();
     conformance::reads(&store).await;
 }
 
@@ -50,13 +53,19 @@ async fn conforms_for_writes() {
 async fn a_restart_keeps_entities_revision_and_cluster() {
     let directory = TempDir::new().unwrap();
     let store = open(&directory);
-    store.insert("services", service(1, "a", &[])).await.unwrap();
+    store
+        .insert("services", service(1, "a", &[]))
+        .await
+        .unwrap();
     let before = store.export().await.unwrap();
     drop(store);
     let store = open(&directory);
     assert_eq!(store.export().await.unwrap(), before);
     assert_eq!(*store.subscribe().borrow(), 1);
-    store.insert("services", service(2, "b", &[])).await.unwrap();
+    store
+        .insert("services", service(2, "b", &[]))
+        .await
+        .unwrap();
     assert_eq!(store.position().await.unwrap().revision, 2);
 }
 
@@ -74,7 +83,10 @@ async fn another_file_is_another_cluster() {
 async fn a_crash_inside_a_transaction_leaves_the_state_before() {
     let directory = TempDir::new().unwrap();
     let store = open(&directory);
-    store.insert("services", service(1, "a", &[])).await.unwrap();
+    store
+        .insert("services", service(1, "a", &[]))
+        .await
+        .unwrap();
     let before = store.export().await.unwrap();
 
     let crashed = TempDir::new().unwrap();
@@ -92,7 +104,7 @@ async fn a_crash_inside_a_transaction_leaves_the_state_before() {
                 std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
             }
         }
-        Ok(())
+        Ok::<_, StoreError>(())
     };
     store.write(work).await.unwrap();
     assert_eq!(store.position().await.unwrap().revision, 2);
@@ -110,7 +122,12 @@ async fn a_commit_of_another_process_is_told_of() {
     tool.insert("services", service(1, "a", &[])).await.unwrap();
     feed.changed().await.unwrap();
     assert_eq!(*feed.borrow(), 1);
-    assert!(node.get("services", Key::Id(id(1))).await.unwrap().is_some());
+    assert!(
+        node.get("services", Key::Id(id(1)))
+            .await
+            .unwrap()
+            .is_some()
+    );
 }
 
 #[tokio::test]
@@ -151,7 +168,11 @@ fn only_the_owner_can_read_the_files() {
 fn a_file_that_is_no_database_is_refused() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("keelgate.db");
-    std::fs::write(&path, "not a database, but long enough to have a header. ".repeat(20)).unwrap();
+    std::fs::write(
+        &path,
+        "not a database, but long enough to have a header. ".repeat(20),
+    )
+    .unwrap();
     let error = refusal(&path);
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
     assert!(error.to_string().contains("keelgate.db"));
@@ -163,7 +184,10 @@ async fn a_damaged_database_is_refused() {
     let store = open(&directory);
     for number in 1..200 {
         let name = format!("s{number}");
-        store.insert("services", service(number, &name, &["t"])).await.unwrap();
+        store
+            .insert("services", service(number, &name, &["t"]))
+            .await
+            .unwrap();
     }
     drop(store);
     let path = directory.path().join("keelgate.db");

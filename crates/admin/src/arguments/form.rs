@@ -190,7 +190,10 @@ mod tests {
     #[test]
     fn empty_and_numbered_brackets_make_lists() {
         assert_eq!(decode("tags[]=a&tags[]=b"), json!({"tags": ["a", "b"]}));
-        assert_eq!(decode("tags%5B2%5D=b&tags%5B1%5D=a"), json!({"tags": ["a", "b"]}));
+        assert_eq!(
+            decode("tags%5B2%5D=b&tags%5B1%5D=a"),
+            json!({"tags": ["a", "b"]})
+        );
         assert_eq!(
             decode("headers.x-v[1]=1&headers.x-v[2]=2"),
             json!({"headers": {"x-v": ["1", "2"]}})
@@ -203,7 +206,10 @@ mod tests {
 
     #[test]
     fn a_repeated_name_makes_a_list() {
-        assert_eq!(decode("hosts=a&hosts=b&hosts=c"), json!({"hosts": ["a", "b", "c"]}));
+        assert_eq!(
+            decode("hosts=a&hosts=b&hosts=c"),
+            json!({"hosts": ["a", "b", "c"]})
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the text of a form stands for, by the schema.
 
-use keelgate_entities::schema::{Field, Type};
 use keelgate_entities::Object;
+use keelgate_entities::schema::{Field, Type};
 use serde_json::{Number, Value};
 
 /// Turns the text of known members into numbers, booleans, lists and nulls. What does not fit is
@@ -100,6 +100,9 @@ mod tests {
         ];
         let mut given = json!({"port": "x", "on": "false", "tags": "a", "path": ""});
         members(given.as_object_mut().unwrap(), &fields);
-        assert_eq!(given, json!({"port": "x", "on": false, "tags": ["a"], "path": null}));
+        assert_eq!(
+            given,
+            json!({"port": "x", "on": false, "tags": ["a"], "path": null})
+        );
     }
 }

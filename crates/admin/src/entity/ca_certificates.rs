@@ -7,7 +7,10 @@ use super::writer::{Writer, id_of};
 use crate::failure::Failure;
 
 /// Kinds with a list of CA certificates, and where it is.
-const REFERRING: [(&str, &str); 2] = [("services", "/ca_certificates"), ("plugins", "/config/ca_certificates")];
+const REFERRING: [(&str, &str); 2] = [
+    ("services", "/ca_certificates"),
+    ("plugins", "/config/ca_certificates"),
+];
 
 /// Refuses to remove a CA certificate that is still named somewhere.
 pub(super) fn before_delete(writer: &mut Writer<'_, '_>, id: &str) -> Result<(), Failure> {

@@ -25,7 +25,6 @@ const SNIS: &str = "snis";
 
 pub(super) fn add(routes: &mut Routes) {
     let path = "/certificates/{certificates}";
-    routes.replace(path);
     for method in super::SINGLE {
         routes.on(method, path, act);
     }
@@ -94,8 +93,7 @@ pub(super) fn names(
             continue;
         };
         if !matches!(current, Some(Key::Id(id)) if *id == owner) {
-            let message =
-                format!("{name} already associated with existing certificate '{owner}'");
+            let message = format!("{name} already associated with existing certificate '{owner}'");
             return Err(ApiError::field_violation(SNIS, message).into());
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use keelgate_entities::{Object, Schema};
-use keelgate_store::{Key, Parent, Store};
+use keelgate_store::{Key, Parent};
 use serde_json::json;
 
 use super::writer::{Writer, id_of, refers_to};
@@ -34,9 +34,7 @@ pub(super) fn add(routes: &mut Routes, child: &Schema, parent: &Schema, names: N
 /// The owner that the path names.
 pub(super) async fn owner(state: &State, kind: &str, segment: &str) -> Result<Object, Failure> {
     let (kind, segment) = (kind.to_owned(), segment.to_owned());
-    let read = writer::view(state, move |writer| {
-        Ok(writer.owner(&kind, &segment)?.0)
-    });
+    let read = writer::view(state, move |writer| Ok(writer.owner(&kind, &segment)?.0));
     read.await
 }
 
@@ -56,7 +54,12 @@ async fn list(
     });
     let page = state.store().page(names.child, request).await?;
     let path = format!("/{above}/{}/{below}", listing::token(segment));
-    Ok(listing::answer(&page.data, page.offset.as_deref(), &path, ""))
+    Ok(listing::answer(
+        &page.data,
+        page.offset.as_deref(),
+        &path,
+        "",
+    ))
 }
 
 pub(super) async fn create(state: Arc<State>, call: Call, names: Names) -> Outcome {

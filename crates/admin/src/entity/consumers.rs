@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::Method;
-use keelgate_store::{Key, Store};
+use keelgate_store::Key;
 use serde_json::json;
 
 use super::top;

@@ -13,10 +13,13 @@ pub(super) fn parse(schemas: &Schemas, schema: &Schema, segment: &str) -> Result
         return Ok(Key::Id(id));
     }
     let Some(field) = schema.endpoint_key else {
-        let error = ApiError::invalid_primary_key(Object::from_iter([(
-            "id".to_owned(),
-            json!("expected a valid UUID"),
-        )]));
+        let reason = "expected a valid UUID";
+        let error = ApiError {
+            code: 1,
+            name: "invalid primary key",
+            message: format!("invalid primary key: '{{id=\"{reason}\"}}'"),
+            fields: json!({ "id": reason }),
+        };
         return Err(error.into());
     };
     check_unique(schemas, schema.name, field, segment)?;
@@ -38,16 +41,14 @@ pub(crate) fn check_unique(
     text: &str,
 ) -> Result<(), Failure> {
     let value = Value::from(text);
-    schemas
-        .check_field(kind, field, &value)
-        .map_err(|message| {
-            let body = json!({
-                "code": 10,
-                "name": format!("invalid unique {field}"),
-                "message": message,
-            });
-            Failure::Body(http::StatusCode::BAD_REQUEST, body)
-        })
+    schemas.check_field(kind, field, &value).map_err(|message| {
+        let body = json!({
+            "code": 10,
+            "name": format!("invalid unique {field}"),
+            "message": message,
+        });
+        Failure::Body(http::StatusCode::BAD_REQUEST, body)
+    })
 }
 
 /// The error for a key that nothing has.

@@ -37,7 +37,11 @@ async fn act(state: Arc<State>, call: Call, names: Names) -> Outcome {
             let put = writer::transact(&state, "create or update", parent, move |writer| {
                 let (from, from_id) = writer.owner(child, &segment)?;
                 let referred = refers_to(&from, field);
-                let key = Key::Id(referred.clone().unwrap_or_else(|| Uuid::new_v4().to_string()));
+                let key = Key::Id(
+                    referred
+                        .clone()
+                        .unwrap_or_else(|| Uuid::new_v4().to_string()),
+                );
                 let input = arguments.of_kind(writer.schemas, parent, None);
                 let entity = writer.upsert(parent, &key, input)?;
                 if referred.is_none() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::Method;
 use keelgate_entities::{ApiError, Object};
-use keelgate_store::{Key, PageRequest, Parent, Store};
+use keelgate_store::{Key, PageRequest, Parent};
 use serde_json::{Value, json};
 
 use super::writer::{Writer, id_of, refers_to};
@@ -32,7 +32,6 @@ pub(super) fn add(routes: &mut Routes) {
         routes.disable(path);
     }
     let collection = "/upstreams/{upstreams}/targets";
-    routes.replace(collection);
     routes.on(Method::GET, collection, list);
     routes.on(Method::POST, collection, |state, call| {
         child::create(state, call, NAMES)
@@ -40,7 +39,6 @@ pub(super) fn add(routes: &mut Routes) {
     routes.on(Method::GET, "/upstreams/{upstreams}/targets/all", list_all);
     routes.on(Method::GET, "/upstreams/{upstreams}/health", list_health);
     let single = "/upstreams/{upstreams}/targets/{targets}";
-    routes.replace(single);
     for method in super::SINGLE {
         routes.on(method, single, act);
     }
@@ -58,13 +56,22 @@ async fn list_all(state: Arc<State>, call: Call) -> Outcome {
     request.parent = Some(parent(&owner));
     let page = state.store().page(NAMES.child, request).await?;
     let path = path(&call, "targets/all");
-    Ok(listing::answer(&page.data, page.offset.as_deref(), &path, ""))
+    Ok(listing::answer(
+        &page.data,
+        page.offset.as_deref(),
+        &path,
+        "",
+    ))
 }
 
 async fn list_health(state: Arc<State>, call: Call) -> Outcome {
     let owner = child::owner(&state, NAMES.parent, call.segment(NAMES.parent)).await?;
     let node_id = json!(state.admin.node.id);
-    let health = state.admin.health.as_ref().map(|health| health(&id_of(&owner)));
+    let health = state
+        .admin
+        .health
+        .as_ref()
+        .map(|health| health(&id_of(&owner)));
     if call.query("balancer_health") == Some("1") {
         let body = json!({ "data": health, "next": null, "node_id": node_id });
         return Ok(respond::ok(&body));
@@ -72,13 +79,18 @@ async fn list_health(state: Arc<State>, call: Call) -> Outcome {
     let (mut targets, offset) = newest_first(&state, &call).await?;
     for target in targets.iter_mut().filter(|_| health.is_some()) {
         let name = target.get("target").and_then(Value::as_str);
-        let known = health.as_ref().zip(name).and_then(|(health, name)| health.get(name));
+        let known = health
+            .as_ref()
+            .zip(name)
+            .and_then(|(health, name)| health.get(name));
         let known = known.cloned().unwrap_or_else(|| json!("HEALTHCHECKS_OFF"));
         target.insert("health".to_owned(), known);
     }
     let mut body = Object::new();
     body.insert("data".to_owned(), json!(targets));
-    let next = offset.as_ref().map(|offset| format!("{}?offset={offset}", path(&call, "health")));
+    let next = offset
+        .as_ref()
+        .map(|offset| format!("{}?offset={offset}", path(&call, "health")));
     if let Some(offset) = offset {
         body.insert("offset".to_owned(), json!(offset));
     }
@@ -167,9 +179,7 @@ async fn act(state: Arc<State>, call: Call) -> Outcome {
             Ok(respond::no_content())
         }
         _ => {
-            let read = writer::view(&state, move |writer| {
-                find(writer, &above, &below)
-            });
+            let read = writer::view(&state, move |writer| find(writer, &above, &below));
             Ok(respond::ok(&read.await?))
         }
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use keelgate_entities::Schema;
-use keelgate_store::Store;
 
 use super::{certificates, key, listing, path_name, writer};
 use crate::admin::State;

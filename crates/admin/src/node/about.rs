@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, StatusCode};
 use keelgate_entities::{KONG_API_VERSION, Object};
-use keelgate_store::{Store, StoreExt};
+use keelgate_store::StoreExt;
 use serde_json::{Value, json};
 
 use crate::admin::{Admin, Mode, State};
@@ -42,7 +42,9 @@ async fn root(state: Arc<State>, _call: Call) -> Outcome {
         .store()
         .read(|transaction| {
             let plugins = transaction.all("plugins")?;
-            let names = plugins.iter().filter_map(|plugin| plugin.get("name")?.as_str());
+            let names = plugins
+                .iter()
+                .filter_map(|plugin| plugin.get("name")?.as_str());
             Ok::<_, Failure>(names.map(str::to_owned).collect())
         })
         .await?;
@@ -101,7 +103,9 @@ fn memory() -> Value {
 /// Resident memory in bytes, where the system tells.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -118,7 +122,10 @@ fn check_unit(call: &Call) -> Result<(), Failure> {
 
 async fn status_dns(_state: Arc<State>, _call: Call) -> Outcome {
     let status = StatusCode::NOT_IMPLEMENTED;
-    Err(Failure::message(status, "not implemented with the legacy DNS client"))
+    Err(Failure::message(
+        status,
+        "not implemented with the legacy DNS client",
+    ))
 }
 
 async fn endpoints(state: Arc<State>, _call: Call) -> Outcome {
@@ -137,7 +144,11 @@ async fn metrics(state: Arc<State>, _call: Call) -> Outcome {
 }
 
 async fn plugins_enabled(state: Arc<State>, _call: Call) -> Outcome {
-    let mut names: Vec<_> = state.schemas().plugins().map(|plugin| plugin.name).collect();
+    let mut names: Vec<_> = state
+        .schemas()
+        .plugins()
+        .map(|plugin| plugin.name)
+        .collect();
     names.sort_unstable();
     Ok(respond::ok(&json!({ "enabled_plugins": names })))
 }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
+use axum::response::IntoResponse;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, StatusCode};
-use axum::response::IntoResponse;
-use keelgate_entities::declarative::{self, DeclarativeError};
+use keelgate_entities::declarative::{self, DeclarativeError, Table};
 use keelgate_entities::{ApiError, Object};
-use keelgate_store::Store;
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
 
@@ -53,13 +52,13 @@ async fn write(state: Arc<State>, call: Call) -> Outcome {
     let now = state.now();
     // Parsing and compiling a large configuration takes seconds.
     let loading = tokio::task::spawn_blocking(move || {
-        let hash = hash(&sent.text);
+        let hash = config_hash(&sent.text);
         if sent.check_hash && sent.is_text && loader.hash() == hash {
             return Ok(None);
         }
-        let document = sent.document()?;
+        let document = sent.document().map_err(DeclarativeError::from)?;
         let table = declarative::parse(document, &schemas, now)?;
-        let shown = declarative::entities(&table);
+        let shown = by_id(&table);
         loader.load(table, &hash)?;
         Ok(Some(shown))
     });
@@ -87,6 +86,18 @@ async fn write(state: Arc<State>, call: Call) -> Outcome {
         }
         Err(LoadError::Failed(reason)) => Err(Failure::Internal(reason)),
     }
+}
+
+/// Entities by kind and id, which is how the answer shows them.
+fn by_id(table: &Table) -> Object {
+    let kinds = table.iter().map(|(kind, entities)| {
+        let entities = entities.iter().map(|entity| {
+            let id = entity.get("id").and_then(Value::as_str);
+            (id.unwrap_or_default().to_owned(), json!(entity))
+        });
+        (kind.to_owned(), Value::Object(entities.collect()))
+    });
+    kinds.collect()
 }
 
 /// Errors by entity only where they were asked for.
@@ -125,7 +136,9 @@ impl Sent {
         let check_hash = members
             .remove("check_hash")
             .is_some_and(|value| value == json!("1") || value == json!(1));
-        let flatten = members.remove("flatten_errors").is_some_and(|value| truthy(&value));
+        let flatten = members
+            .remove("flatten_errors")
+            .is_some_and(|value| truthy(&value));
         let (text, document) = match members.get("config") {
             Some(Value::String(text)) if !members.contains_key("_format_version") => {
                 (text.clone(), None)
@@ -167,7 +180,7 @@ fn truthy(value: &Value) -> bool {
 }
 
 /// The MD5 of a configuration's text, as clients compute it to compare.
-fn hash(text: &str) -> String {
+pub fn config_hash(text: &str) -> String {
     let digest = Md5::digest(text.as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -12,7 +12,15 @@ use crate::respond;
 use crate::routes::{Outcome, Routes};
 
 const LEVELS: [&str; 9] = [
-    "emerg", "alert", "crit", "error", "warn", "notice", "info", "debug", "debug_lua",
+    "emerg",
+    "alert",
+    "crit",
+    "error",
+    "warn",
+    "notice",
+    "info",
+    "debug",
+    "debug_lua",
 ];
 
 pub(super) fn add(routes: &mut Routes, admin: &Admin) {
@@ -29,7 +37,9 @@ pub(super) fn add(routes: &mut Routes, admin: &Admin) {
 
 async fn read(state: Arc<State>, _call: Call) -> Outcome {
     let level = (state.admin.log.level)();
-    Ok(respond::ok(&json!({ "message": format!("log level: {level}") })))
+    Ok(respond::ok(
+        &json!({ "message": format!("log level: {level}") }),
+    ))
 }
 
 async fn write(state: Arc<State>, call: Call) -> Outcome {

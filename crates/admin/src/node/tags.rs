@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use http::Method;
-use keelgate_store::Store;
 use serde_json::{Value, json};
 
 use crate::admin::State;

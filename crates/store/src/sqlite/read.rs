@@ -93,7 +93,9 @@ pub(super) fn page(
         }
         None => String::new(),
     };
-    let mut sql = String::from("SELECT e.id, e.body, e.expires_at FROM entities e WHERE e.kind = ? AND e.id > ?");
+    let mut sql = String::from(
+        "SELECT e.id, e.body, e.expires_at FROM entities e WHERE e.kind = ? AND e.id > ?",
+    );
     let mut values: Vec<String> = vec![kind.to_owned(), after];
     if let Some(parent) = &request.parent {
         sql.push_str(
@@ -151,8 +153,7 @@ pub(super) fn tagged(
         Some(token) => offset::decode::<3>(token)?,
         None => Default::default(),
     };
-    let mut sql =
-        String::from("SELECT tag, kind, id FROM tags WHERE (tag, kind, id) > (?, ?, ?)");
+    let mut sql = String::from("SELECT tag, kind, id FROM tags WHERE (tag, kind, id) > (?, ?, ?)");
     let mut values = Vec::from(after);
     if let Some(tag) = tag {
         sql.push_str(" AND tag = ?");
@@ -177,8 +178,8 @@ pub(super) fn expired(
     connection: &Connection,
     now: i64,
 ) -> Result<Vec<(String, String)>, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT kind, id FROM entities WHERE expires_at <= ?1")?;
+    let mut statement =
+        connection.prepare_cached("SELECT kind, id FROM entities WHERE expires_at <= ?1")?;
     let rows = statement.query_map([now], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -18,7 +18,10 @@ pub async fn reads(store: &dyn Store) {
 
 async fn finds_by_id_and_by_unique_key(store: &dyn Store) {
     let expected = Some(service(2, "s2", &["red", "blue"]));
-    assert_eq!(store.get("services", Key::Id(id(2))).await.unwrap(), expected);
+    assert_eq!(
+        store.get("services", Key::Id(id(2))).await.unwrap(),
+        expected
+    );
     let by_name = store.get("services", Key::field("name", "s2")).await;
     assert_eq!(by_name.unwrap(), expected);
     let none = store.get("services", Key::field("name", "s9")).await;
@@ -68,7 +71,10 @@ async fn filters_by_tags(store: &dyn Store) {
     for (filter, expected) in [
         (TagFilter::All(words(&["red"])), vec![id(1), id(2)]),
         (TagFilter::All(words(&["red", "blue"])), vec![id(2)]),
-        (TagFilter::Any(words(&["blue", "green"])), vec![id(2), id(3), id(4)]),
+        (
+            TagFilter::Any(words(&["blue", "green"])),
+            vec![id(2), id(3), id(4)],
+        ),
         (TagFilter::All(words(&["none"])), vec![]),
     ] {
         let request = PageRequest {
@@ -83,14 +89,18 @@ async fn filters_by_tags(store: &dyn Store) {
 async fn lists_tags(store: &dyn Store) {
     let uses = |page: keelgate_store::TagPage| -> Vec<_> {
         let uses = page.data.into_iter();
-        uses.map(|tagged| (tagged.tag, tagged.kind, tagged.id)).collect()
+        uses.map(|tagged| (tagged.tag, tagged.kind, tagged.id))
+            .collect()
     };
     let tag = |tag: &str, number| (tag.to_owned(), "services".to_owned(), id(number));
     let red = store.tagged(Some("red".to_owned()), 100, None).await;
     assert_eq!(uses(red.unwrap()), [tag("red", 1), tag("red", 2)]);
     let first = store.tagged(None, 3, None).await.unwrap();
     let offset = first.offset.clone();
-    assert_eq!(uses(first), [tag("blue", 2), tag("blue", 3), tag("green", 4)]);
+    assert_eq!(
+        uses(first),
+        [tag("blue", 2), tag("blue", 3), tag("green", 4)]
+    );
     let second = store.tagged(None, 3, offset).await.unwrap();
     assert_eq!(second.offset, None);
     assert_eq!(uses(second), [tag("red", 1), tag("red", 2)]);

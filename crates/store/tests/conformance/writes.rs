@@ -27,7 +27,10 @@ async fn revision(store: &dyn Store) -> u64 {
 
 async fn every_change_is_one_revision(store: &dyn Store) {
     assert_eq!(revision(store).await, 0);
-    store.insert("services", service(1, "a", &[])).await.unwrap();
+    store
+        .insert("services", service(1, "a", &[]))
+        .await
+        .unwrap();
     assert_eq!(revision(store).await, 1);
     let work = |transaction: &mut keelgate_store::Transaction<'_>| {
         transaction.insert("services", &service(2, "b", &[]))?;
@@ -42,26 +45,40 @@ async fn every_change_is_one_revision(store: &dyn Store) {
 }
 
 async fn keeps_ids_and_names_unique(store: &dyn Store) {
-    store.insert("services", service(1, "a", &[])).await.unwrap();
+    store
+        .insert("services", service(1, "a", &[]))
+        .await
+        .unwrap();
     let error = rejection(store.insert("services", service(1, "b", &[])).await);
     assert_eq!(error.code, 3);
     let error = rejection(store.insert("services", service(2, "a", &[])).await);
     assert_eq!((error.code, error.status()), (5, 409));
-    assert_eq!(error.message, r#"UNIQUE violation detected on '{name="a"}'"#);
+    assert_eq!(
+        error.message,
+        r#"UNIQUE violation detected on '{name="a"}'"#
+    );
     assert_eq!(error.fields, json!({"name": "a"}));
 
     // A name that was given up is free; null is no name.
     let rename = |_| Ok(service(1, "z", &[]));
-    store.change("services", Key::Id(id(1)), rename).await.unwrap();
-    store.insert("services", service(2, "a", &[])).await.unwrap();
+    store
+        .change("services", Key::Id(id(1)), rename)
+        .await
+        .unwrap();
+    store
+        .insert("services", service(2, "a", &[]))
+        .await
+        .unwrap();
     store.insert("routes", route(11, None)).await.unwrap();
     store.insert("routes", route(12, None)).await.unwrap();
 }
 
 async fn nulls_in_a_scope_are_values(store: &dyn Store) {
     let plugin = |number| {
-        object(json!({"id": id(number), "name": "cors", "instance_name": null,
-            "route": null, "service": null, "consumer": null, "config": {}}))
+        object(
+            json!({"id": id(number), "name": "cors", "instance_name": null,
+            "route": null, "service": null, "consumer": null, "config": {}}),
+        )
     };
     store.insert("plugins", plugin(1)).await.unwrap();
     let error = rejection(store.insert("plugins", plugin(2)).await);
@@ -104,7 +121,10 @@ async fn deletes_by_the_rules(store: &dyn Store) {
     // The key went with its credential.
     store.insert("consumers", consumer(22, "c2")).await.unwrap();
     let credential = credential(32, 22, "k1");
-    store.insert("keyauth_credentials", credential).await.unwrap();
+    store
+        .insert("keyauth_credentials", credential)
+        .await
+        .unwrap();
 }
 
 async fn a_refused_piece_of_work_leaves_no_trace(store: &dyn Store) {
@@ -118,11 +138,17 @@ async fn a_refused_piece_of_work_leaves_no_trace(store: &dyn Store) {
         panic!("a defect")
     });
     assert!(matches!(panicked.await, Err(StoreError::Aborted)));
-    let page = store.page("services", PageRequest::default()).await.unwrap();
+    let page = store
+        .page("services", PageRequest::default())
+        .await
+        .unwrap();
     assert_eq!(page.data, []);
     assert_eq!(store.tagged(None, 10, None).await.unwrap().data, []);
     assert_eq!(revision(store).await, 0);
-    store.insert("services", service(1, "a", &[])).await.unwrap();
+    store
+        .insert("services", service(1, "a", &[]))
+        .await
+        .unwrap();
 }
 
 async fn concurrent_changes_lose_nothing(store: Arc<dyn Store>) {
@@ -166,8 +192,14 @@ async fn concurrent_inserts_keep_names_unique(store: Arc<dyn Store>) {
 }
 
 async fn imports_merge_or_replace(store: &dyn Store) {
-    store.insert("services", service(1, "old", &[])).await.unwrap();
-    store.insert("services", service(99, "kept", &[])).await.unwrap();
+    store
+        .insert("services", service(1, "old", &[]))
+        .await
+        .unwrap();
+    store
+        .insert("services", service(99, "kept", &[]))
+        .await
+        .unwrap();
     let all = table(&schemas());
     store.import(all.clone(), Import::Merge).await.unwrap();
     assert_eq!(revision(store).await, 3);
@@ -185,7 +217,10 @@ async fn imports_merge_or_replace(store: &dyn Store) {
 async fn tells_of_changes(store: &dyn Store) {
     let mut feed = store.subscribe();
     assert_eq!(*feed.borrow_and_update(), 0);
-    store.insert("services", service(1, "a", &[])).await.unwrap();
+    store
+        .insert("services", service(1, "a", &[]))
+        .await
+        .unwrap();
     feed.changed().await.unwrap();
     assert_eq!(*feed.borrow_and_update(), 1);
     rejection(store.insert("services", service(1, "a", &[])).await);
