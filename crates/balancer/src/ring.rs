@@ -1,24 +1,21 @@
 //! Consistent hashing.
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
 /// Slots by target: a hash falls on a slot, and every slot prefers the targets in an order of its
 /// own (weighted rendezvous), in proportion to their weights. When a target leaves, or its weight
 /// falls, only slots that it held move, and to all others evenly.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Ring {
     /// What tells the targets apart, and their weights.
     members: Box<[(u64, u32)]>,
-    /// The preferred target of each slot.
-    slots: Box<[u32]>,
+    /// One more than the preferred target of each slot; 0 until the slot is first asked for.
+    slots: Box<[AtomicU32]>,
 }
 
 impl Ring {
     pub(crate) fn new(members: Box<[(u64, u32)]>, slots: u32) -> Self {
-        let slots = (0..u64::from(slots.max(1)))
-            .map(|slot| {
-                let preferred = preferred(&members, slot, |_| true);
-                preferred.map_or(u32::MAX, |index| index as u32)
-            })
-            .collect();
+        let slots = (0..slots.max(1)).map(|_| AtomicU32::new(0)).collect();
         Self { members, slots }
     }
 
@@ -30,8 +27,17 @@ impl Ring {
     /// The usable target that the hash's slot likes best.
     pub(crate) fn pick(&self, hash: u64, usable: impl Fn(usize) -> bool) -> Option<usize> {
         let slot = hash % self.slots.len() as u64;
-        let owner = self.slots[slot as usize] as usize;
-        if owner < self.members.len() && usable(owner) {
+        let known = &self.slots[slot as usize];
+        let owner = match known.load(Relaxed).checked_sub(1) {
+            Some(owner) => owner as usize,
+            None => {
+                // Whoever comes first, the answer is the same.
+                let owner = preferred(&self.members, slot, |_| true)?;
+                known.store(owner as u32 + 1, Relaxed);
+                owner
+            }
+        };
+        if usable(owner) {
             return Some(owner);
         }
         preferred(&self.members, slot, usable)
