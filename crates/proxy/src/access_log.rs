@@ -1,12 +1,7 @@
-//! The access log: one line per request, written away from the request path.
+//! The access log: what is told about a request after its end.
 
 use std::fmt;
-use std::io::Write;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 /// What is told about a request after its end.
@@ -40,96 +35,22 @@ pub trait AccessLog: Send + Sync {
     fn record(&self, record: &Record<'_>);
 }
 
-/// Lines in Kong's format, written by a thread of its own. When that thread cannot keep up, lines
-/// are dropped and counted, since requests never wait for their log.
-pub struct LineLog {
-    lines: SyncSender<String>,
-    dropped: AtomicU64,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl LineLog {
-    /// Lines that may wait to be written.
-    const QUEUE: usize = 8192;
-
-    /// Writes to `out` until the log is dropped.
-    ///
-    /// # Errors
-    /// When no thread can be started.
-    pub fn start(mut out: impl Write + Send + 'static) -> std::io::Result<Arc<Self>> {
-        let (lines, queue) = sync_channel::<String>(Self::QUEUE);
-        let thread = std::thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || {
-                while let Ok(line) = queue.recv() {
-                    // A full disk must not end the proxy; the next line tries again.
-                    let _ = out.write_all(line.as_bytes());
-                    while let Ok(line) = queue.try_recv() {
-                        let _ = out.write_all(line.as_bytes());
-                    }
-                    let _ = out.flush();
-                }
-            })?;
-        Ok(Arc::new(Self {
-            lines,
-            dropped: AtomicU64::new(0),
-            thread: Mutex::new(Some(thread)),
-        }))
-    }
-
-    /// Lines that were dropped because the writer could not keep up.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-}
-
-impl AccessLog for LineLog {
-    fn record(&self, record: &Record<'_>) {
-        if let Err(TrySendError::Full(_)) = self.lines.try_send(Line(record).to_string()) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl fmt::Debug for LineLog {
+/// The record as one line in Kong's format, without the line's end.
+impl fmt::Display for Record<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LineLog")
-            .field("dropped", &self.dropped())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Drop for LineLog {
-    /// Waits until the lines that are queued have been written.
-    fn drop(&mut self) {
-        let (closed, _) = sync_channel(1);
-        drop(std::mem::replace(&mut self.lines, closed));
-        let thread = self.thread.get_mut().map(Option::take);
-        if let Ok(Some(thread)) = thread {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// A record as one line.
-struct Line<'a, 'b>(&'a Record<'b>);
-
-impl fmt::Display for Line<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(r) = self;
-        writeln!(
+        write!(
             f,
             "{} - - [{}] \"{} {} {}\" {} {} \"{}\" \"{}\" kong_request_id: \"{}\"",
-            r.client,
-            Stamp(r.received_at),
-            Escaped(r.method),
-            Escaped(r.target),
-            r.version,
-            r.status,
-            r.body_bytes,
-            Escaped(r.referer.unwrap_or("-")),
-            Escaped(r.user_agent.unwrap_or("-")),
-            r.request_id,
+            self.client,
+            Stamp(self.received_at),
+            Escaped(self.method),
+            Escaped(self.target),
+            self.version,
+            self.status,
+            self.body_bytes,
+            Escaped(self.referer.unwrap_or("-")),
+            Escaped(self.user_agent.unwrap_or("-")),
+            self.request_id,
         )
     }
 }
@@ -176,25 +97,9 @@ mod tests {
 
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn a_request_becomes_one_line_that_clients_cannot_forge() {
-        let kept = Kept::default();
-        let log = LineLog::start(kept.clone()).unwrap();
-        log.record(&Record {
+        let record = Record {
             client: IpAddr::from([127, 0, 0, 1]),
             received_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
             method: "GET",
@@ -205,13 +110,11 @@ mod tests {
             referer: None,
             user_agent: Some("x\" \n"),
             request_id: "abc",
-        });
-        drop(log);
-        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        };
         assert_eq!(
-            text,
+            record.to_string(),
             "127.0.0.1 - - [01/Jan/1970:00:00:01 +0000] \"GET /a?b HTTP/1.1\" 200 12 \"-\" \
-             \"x\\x22 \\x0A\" kong_request_id: \"abc\"\n"
+             \"x\\x22 \\x0A\" kong_request_id: \"abc\""
         );
     }
 }

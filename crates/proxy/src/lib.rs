@@ -10,7 +10,7 @@
 //! - `net`: streams and time limits.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod access_log;
+mod access_log;
 mod core;
 mod downstream;
 mod error_page;
@@ -19,11 +19,11 @@ mod listener;
 mod net;
 mod phases;
 mod proxy;
-pub mod settings;
+mod settings;
 mod upstream;
 mod worker;
 
-pub use access_log::{AccessLog, LineLog, Record};
+pub use access_log::{AccessLog, Record};
 pub use listener::ListenError;
 pub use proxy::{Drained, Handle, Proxy, StartError};
-pub use settings::{Listen, Settings};
+pub use settings::{AddedHeaders, ClientLimits, Dns, Keepalive, Listen, RealIp, Settings};

@@ -119,7 +119,7 @@ fn serving(report: &serde_json::Value) -> &str {
 async fn wait_for_backup(backup: &Node) -> anyhow::Result<()> {
     let stored = |report: &serde_json::Value| {
         let serving = &report["source"]["serving"]["identity"];
-        let published = &report["fallback"]["published"]["identity"];
+        let published = &report["fallback"][0]["last_success"]["identity"];
         !serving.is_null() && serving == published && serving["revision"].as_u64() >= Some(2)
     };
     backup.reports(stored).await.map(drop)

@@ -1,0 +1,252 @@
+//! `keelgate start` and `restart`: a node in the foreground, or in the background
+//! with this command returning when it is ready.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use keelgate_settings::{Loaded, LogTarget, Settings};
+
+use super::pid_file::PidFile;
+use super::sources::Sources;
+use super::{print, stop};
+use crate::{logging, node};
+
+/// Options of `keelgate start` and `restart`.
+#[derive(Args, Debug)]
+pub(crate) struct StartArgs {
+    #[command(flatten)]
+    sources: Sources,
+    /// Run here until the node is stopped, and log to standard error; as
+    /// nginx_daemon = off.
+    #[arg(long)]
+    foreground: bool,
+    /// Seconds to wait until the node is ready.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    wait: u64,
+    /// Set by `start` itself on the process that stays behind.
+    #[arg(long, hide = true)]
+    background: bool,
+    #[command(flatten)]
+    kongs: KongsOptions,
+}
+
+/// Options of `kong start` that mean nothing here: there is no nginx, and the
+/// database needs no migration by hand.
+#[derive(Args, Debug)]
+struct KongsOptions {
+    #[arg(long, hide = true)]
+    nginx_conf: Option<String>,
+    #[arg(long, hide = true)]
+    nginx_conf_flags: Option<String>,
+    #[arg(long, hide = true)]
+    run_migrations: bool,
+    #[arg(long, hide = true)]
+    db_timeout: Option<u64>,
+    #[arg(long, hide = true)]
+    lock_timeout: Option<u64>,
+}
+
+impl KongsOptions {
+    fn warn(&self) {
+        if self.nginx_conf.is_some() || self.nginx_conf_flags.is_some() {
+            print::warning(
+                "--nginx-conf and --nginx-conf-flags have no effect: there is no nginx here",
+            );
+        }
+    }
+}
+
+/// Starts a node.
+pub(crate) fn start(arguments: &StartArgs) -> Result<()> {
+    let Loaded {
+        settings, remarks, ..
+    } = arguments.sources.loader().load()?;
+    if arguments.background {
+        // A process group and session of its own: signals to the terminal that
+        // started it are not for it.
+        rustix::process::setsid().context("cannot leave the terminal")?;
+        return serve(settings, true);
+    }
+    arguments.kongs.warn();
+    let warnings = remarks
+        .iter()
+        .filter(|p| p.severity == keelgate_settings::Severity::Warning);
+    print::problems(warnings);
+    if arguments.foreground || !settings.node.nginx_daemon.0 {
+        serve(settings, false)
+    } else {
+        detach(arguments, &settings)
+    }
+}
+
+/// Stops the node of the prefix, if it runs, and starts it.
+pub(crate) fn restart(arguments: &StartArgs) -> Result<()> {
+    let settings = arguments.sources.loader().load()?.settings;
+    let pid_file = PidFile::of(&settings.node.prefix);
+    if pid_file.running()?.is_some() {
+        stop::stop_node(&pid_file)?;
+    }
+    start(arguments)
+}
+
+/// Runs the node in this process until it ends.
+fn serve(settings: Settings, background: bool) -> Result<()> {
+    let _claim = PidFile::of(&settings.node.prefix).claim()?;
+    let log = logging::init(&settings, background)?;
+    let outcome = node::run(settings, log);
+    if let Err(error) = &outcome {
+        tracing::error!("the node ends: {error:#}");
+    }
+    outcome
+}
+
+/// Starts this program again in the background and waits until it is ready.
+fn detach(arguments: &StartArgs, settings: &Settings) -> Result<()> {
+    let prefix = &settings.node.prefix;
+    if let Some(pid) = PidFile::of(prefix).running()? {
+        bail!(
+            "Keelgate is already running in {} (process {pid})",
+            prefix.display()
+        );
+    }
+    let log = Log::of(settings)?;
+    let listener = Listener::bind(prefix)?;
+    let mut child = background_command(arguments, &listener.path, &log)?
+        .spawn()
+        .context("cannot start the node's process")?;
+    listener.wait(&mut child, &log, Duration::from_secs(arguments.wait))?;
+    anstream::println!(
+        "Keelgate started (process {}, log {})",
+        child.id(),
+        log.path.display()
+    );
+    Ok(())
+}
+
+fn background_command(arguments: &StartArgs, socket: &Path, log: &Log) -> Result<Command> {
+    let program = std::env::current_exe().context("cannot find this program's file")?;
+    let mut command = Command::new(program);
+    command.args(["start", "--background"]);
+    if let Some(conf) = &arguments.sources.conf {
+        command.arg("--conf").arg(conf);
+    }
+    if let Some(prefix) = &arguments.sources.prefix.prefix {
+        command.arg("--prefix").arg(prefix);
+    }
+    // What does not go through the log, such as a panic, is kept with it.
+    let output = OpenOptions::new().append(true).open(&log.path)?;
+    command
+        .env("NOTIFY_SOCKET", socket)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output);
+    Ok(command)
+}
+
+/// The log of the node that is being started, from where it stands now.
+struct Log {
+    path: PathBuf,
+    from: u64,
+}
+
+impl Log {
+    fn of(settings: &Settings) -> Result<Self> {
+        let path = match &settings.log.proxy_error_log {
+            LogTarget::File(path) => path.clone(),
+            _ => settings.node.prefix.join("logs/error.log"),
+        };
+        let failed = || format!("cannot write the log {}", path.display());
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).with_context(failed)?;
+        }
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .with_context(failed)?;
+        let from = file.metadata().with_context(failed)?.len();
+        Ok(Self { path, from })
+    }
+
+    /// What the node has logged since.
+    fn news(&self) -> String {
+        let read = || {
+            let mut file = fs::File::open(&self.path)?;
+            file.seek(SeekFrom::Start(self.from))?;
+            let mut text = String::new();
+            file.take(64 * 1024).read_to_string(&mut text).map(|_| text)
+        };
+        read().unwrap_or_default()
+    }
+}
+
+/// The socket on which the node says that it is ready.
+struct Listener {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Listener {
+    fn bind(prefix: &Path) -> Result<Self> {
+        /// Longest path that a socket may have, less a little.
+        const LONGEST: usize = 100;
+        let name = format!("start-{}.sock", std::process::id());
+        let mut path = prefix.join("pids").join(&name);
+        if path.as_os_str().len() > LONGEST {
+            path = std::env::temp_dir().join(format!("keelgate-{name}"));
+        }
+        let failed = || format!("cannot listen on {}", path.display());
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).with_context(failed)?;
+        }
+        let socket = UnixDatagram::bind(&path).with_context(failed)?;
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+        Ok(Self { socket, path })
+    }
+
+    fn wait(&self, child: &mut Child, log: &Log, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        let mut text = [0; 1024];
+        loop {
+            match self.socket.recv(&mut text) {
+                Ok(length)
+                    if text[..length]
+                        .split(|b| *b == b'\n')
+                        .any(|l| l == b"READY=1") =>
+                {
+                    return Ok(());
+                }
+                Ok(_) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error) => return Err(error).context("cannot hear from the node's process"),
+            }
+            if let Some(status) = child.try_wait()? {
+                bail!(
+                    "the node ended at once ({status}); its log:\n{}",
+                    log.news()
+                );
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "the node is not ready after {} s; it goes on as process {}, its log:\n{}",
+                    patience.as_secs(),
+                    child.id(),
+                    log.news()
+                );
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,61 @@
+//! A running node: composes what its role needs, runs until a signal, and ends in order.
+//!
+//! | module | its one reason |
+//! |---|---|
+//! | `common` | what every role has: schemas, plugins, status API, metrics |
+//! | `store_backed` | control planes and `traditional` nodes with a database |
+//! | `declarative` | nodes without a database |
+//! | `data_plane` | data planes |
+//! | `feed` | from the store's changes to snapshots |
+//! | `activation` | from a snapshot to what serves |
+//! | `backup` | the publisher of a backup node |
+//! | `served` | what the proxy is told |
+//! | `apis`, `certificates`, `verification` | listeners of the APIs; TLS; whose snapshots are believed |
+//! | `reports` | what status, metrics and logs tell |
+//! | `running` | signals, reload and the end |
+
+mod activation;
+mod apis;
+mod backup;
+mod certificates;
+mod common;
+mod data_plane;
+mod declarative;
+mod feed;
+mod reports;
+mod running;
+mod served;
+mod store_backed;
+mod verification;
+
+use anyhow::{Context, Result, bail};
+use keelgate_settings::{DatabaseKind, Role, Settings};
+use keelgate_telemetry::LogHandle;
+
+use common::Common;
+
+/// Threads for everything but the proxy, which has its own.
+const THREADS: usize = 2;
+
+/// Runs the node until it is told to end.
+pub(crate) fn run(settings: Settings, log: LogHandle) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("keelgate")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let outcome = runtime.block_on(async {
+        let common = Common::prepare(settings, log).await?;
+        let running = match (common.settings.node.role, common.settings.database.database) {
+            (Role::DataPlane, _) => data_plane::start(common).await?,
+            (_, DatabaseKind::Off) => declarative::start(common).await?,
+            (_, DatabaseKind::Sqlite) => store_backed::start(common).await?,
+            (_, DatabaseKind::Postgres) => bail!("database: this build has no postgres; use sqlite or off"),
+        };
+        running.until_the_end().await
+    });
+    // Blocking work that nobody waits for any more (a compile, a look-up) must not hold the process.
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,104 @@
+//! From a snapshot to what serves: decode, compile, swap.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use anyhow::Context;
+use keelgate_entities::Config;
+use keelgate_runtime::{Env, Runtime, Shared};
+use keelgate_snapshot::{Identity, Snapshot};
+use tokio::sync::watch;
+
+/// What serves, as other parts of the node need to know it.
+#[derive(Clone, Debug)]
+pub(crate) struct Active {
+    /// Which snapshot.
+    pub(crate) identity: Identity,
+    /// Its hash in Kong's terms.
+    pub(crate) config_hash: String,
+    /// When it was made.
+    pub(crate) created_at: SystemTime,
+    /// When it began to serve.
+    pub(crate) since: SystemTime,
+}
+
+/// Compiles snapshots and swaps them in, one at a time.
+pub(crate) struct Activation {
+    env: Env,
+    shared: Arc<Shared>,
+    active: watch::Sender<Option<Active>>,
+    /// Held while one snapshot is compiled, so that two sources cannot overtake one another.
+    turn: Mutex<()>,
+}
+
+impl Activation {
+    /// Serves nothing yet: every request is answered with "no Route matched".
+    pub(crate) fn new(env: Env) -> anyhow::Result<Self> {
+        let nothing = Runtime::compile(Config::default(), "nothing".to_owned(), &env, None)
+            .context("cannot compile an empty configuration")?;
+        Ok(Self {
+            env,
+            shared: Shared::new(Arc::new(nothing)),
+            active: watch::Sender::new(None),
+            turn: Mutex::new(()),
+        })
+    }
+
+    /// The runtime that serves.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// What serves; `None` until the first snapshot does.
+    pub(crate) fn active(&self) -> watch::Receiver<Option<Active>> {
+        self.active.subscribe()
+    }
+
+    /// Compiles a snapshot whole and lets it serve. On an error what served before goes on. Blocks
+    /// for as long as compiling takes.
+    pub(crate) fn activate(&self, snapshot: &Snapshot) -> anyhow::Result<()> {
+        self.prepare(snapshot)?.serve();
+        Ok(())
+    }
+
+    /// Compiles a snapshot whole; nothing serves it until [`Prepared::serve`].
+    pub(crate) fn prepare<'a>(&'a self, snapshot: &'a Snapshot) -> anyhow::Result<Prepared<'a>> {
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let runtime = self.compile(snapshot)?;
+        Ok(Prepared { activation: self, snapshot, runtime, _turn: turn })
+    }
+
+    /// Compiles a snapshot without serving it: what a backup node does with what it reads back.
+    pub(crate) fn try_compile(&self, snapshot: &Snapshot) -> anyhow::Result<()> {
+        self.compile(snapshot).map(drop)
+    }
+
+    fn compile(&self, snapshot: &Snapshot) -> anyhow::Result<Runtime> {
+        let config = snapshot.decode()?;
+        let label = snapshot.identity().to_string();
+        let previous = self.shared.load();
+        Ok(Runtime::compile(config, label, &self.env, Some(&previous))?)
+    }
+}
+
+/// A compiled snapshot that waits to serve.
+pub(crate) struct Prepared<'a> {
+    activation: &'a Activation,
+    snapshot: &'a Snapshot,
+    runtime: Runtime,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Prepared<'_> {
+    /// Lets it serve from now on.
+    pub(crate) fn serve(self) {
+        let Self { activation, snapshot, runtime, .. } = self;
+        activation.shared.swap(Arc::new(runtime));
+        activation.active.send_replace(Some(Active {
+            identity: *snapshot.identity(),
+            config_hash: snapshot.config_hash().to_owned(),
+            created_at: snapshot.created_at(),
+            since: SystemTime::now(),
+        }));
+    }
+}

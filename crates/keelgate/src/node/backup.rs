@@ -1,0 +1,118 @@
+//! The publisher of a backup node, away from everything that serves requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use keelgate_fallback::{
+    Check, Location, PublishSettings, Publisher, PublisherSettings, PublisherStatus, S3Settings, Storage,
+    StorageSettings, Verify,
+};
+use keelgate_settings::Settings;
+use keelgate_snapshot::Snapshot;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::activation::Activation;
+
+/// How long a lease lasts without being renewed. Losing a leader costs two of these at most.
+const LEASE: Duration = Duration::from_secs(10);
+
+/// How much lower than the proxy the publisher's thread is scheduled.
+const NICENESS: i32 = 10;
+
+/// A running publisher.
+pub(crate) struct Backup {
+    statuses: Vec<watch::Receiver<PublisherStatus>>,
+    stop: CancellationToken,
+    thread: std::thread::JoinHandle<()>,
+}
+
+/// Opens every storage of the settings; nothing is asked of them yet.
+pub(crate) fn storages(settings: &Settings) -> anyhow::Result<Vec<Arc<dyn Storage>>> {
+    let opened = StorageSettings {
+        s3: S3Settings::from_environment(std::env::vars()),
+        ..StorageSettings::default()
+    };
+    let urls = &settings.fallback.cluster_fallback_config_storage;
+    let list = urls.iter().map(|url| url.url().as_str()).collect::<Vec<_>>().join(",");
+    if list.is_empty() {
+        return Ok(Vec::new());
+    }
+    let locations = Location::parse(&list).context("cluster_fallback_config_storage")?;
+    locations
+        .iter()
+        .map(|location| keelgate_fallback::open(location, &opened).context("cluster_fallback_config_storage"))
+        .collect()
+}
+
+/// Starts publishing what `snapshots` shows. What is published is verified as readers do, and
+/// compiled by `activation`.
+pub(crate) async fn start(
+    settings: &Settings,
+    node_id: Uuid,
+    hostname: String,
+    verify: Verify,
+    activation: Arc<Activation>,
+    snapshots: watch::Receiver<Option<Snapshot>>,
+) -> anyhow::Result<Backup> {
+    let storages = storages(settings)?;
+    let publisher = PublisherSettings {
+        node_id,
+        hostname,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        history: settings.fallback.cluster_fallback_config_history as usize,
+        lease: LEASE,
+        pace: PublishSettings {
+            delay: settings.fallback.cluster_fallback_config_export_delay.0,
+            ..PublishSettings::default()
+        },
+    };
+    let check: Check =
+        Arc::new(move |snapshot| activation.try_compile(snapshot).map_err(|error| format!("{error:#}")));
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let (started, statuses) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // Checking a large snapshot may block; it inherits the thread's low priority.
+        .on_thread_start(lower_priority)
+        .max_blocking_threads(2)
+        .build()
+        .context("cannot start the publisher's runtime")?;
+    let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(move || {
+        lower_priority();
+        runtime.block_on(async move {
+            let publisher = Publisher::start(&storages, &publisher, &verify, Some(&check), &snapshots);
+            // The receiver is gone only if the node stops at once.
+            let _ = started.send(publisher.statuses().to_vec());
+            stopped.cancelled().await;
+            publisher.stop().await;
+        });
+    })?;
+    let statuses = statuses.await.context("the publisher did not start")?;
+    Ok(Backup { statuses, stop, thread })
+}
+
+impl Backup {
+    /// One status per storage, for reports and metrics.
+    pub(crate) fn statuses(&self) -> Vec<watch::Receiver<PublisherStatus>> {
+        self.statuses.clone()
+    }
+
+    /// Finishes what is under way and gives the leases back.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        if tokio::task::spawn_blocking(|| self.thread.join()).await.is_ok_and(|joined| joined.is_err()) {
+            tracing::error!("the publisher's thread panicked");
+        }
+    }
+}
+
+fn lower_priority() {
+    // On Linux this is the calling thread's own niceness. It may only ever be refused, never harm.
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!("cannot lower the priority of the publisher: {error}");
+    }
+}

@@ -1,0 +1,126 @@
+//! What every role has.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use keelgate_admin::{Admin, LogLevel, Mode, NodeInfo, Status};
+use keelgate_entities::Schemas;
+use keelgate_plugins::Registry;
+use keelgate_settings::{Role, Settings};
+use keelgate_store::Store;
+use keelgate_sync::PluginVersion;
+use keelgate_telemetry::{Level, LogHandle, Metrics};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::activation::Activation;
+use super::apis::{self, report};
+use super::reports::Reports;
+use super::served;
+
+/// What every role has.
+pub(crate) struct Common {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) log: LogHandle,
+    pub(crate) node_id: Uuid,
+    pub(crate) hostname: String,
+    pub(crate) schemas: Arc<Schemas>,
+    pub(crate) plugins: Vec<PluginVersion>,
+    pub(crate) activation: Arc<Activation>,
+    pub(crate) reports: Arc<Reports>,
+    /// Cancelled when the node should end; stops the APIs and all background work.
+    pub(crate) stop: CancellationToken,
+    status: apis::Bound,
+    admin: apis::Bound,
+}
+
+impl Common {
+    /// Makes it, and binds the listeners of the APIs, so that a taken port is told before anything
+    /// has begun.
+    pub(crate) async fn prepare(settings: Settings, log: LogHandle) -> Result<Self> {
+        let prefix = &settings.node.prefix;
+        std::fs::create_dir_all(prefix).with_context(|| format!("prefix: cannot make {}", prefix.display()))?;
+        let node_id = settings.node_id()?;
+        let hostname = hostname();
+        let schemas: Vec<_> = Registry::schemas()
+            .into_iter()
+            .filter(|schema| settings.node.loads_plugin(schema.name, true))
+            .collect();
+        let plugins = schemas
+            .iter()
+            .map(|schema| PluginVersion { name: schema.name.to_owned(), version: Some(schema.version.to_owned()) })
+            .collect();
+        let registry = Arc::new(Registry::new(node_id, hostname.clone()));
+        let activation = Arc::new(Activation::new(served::environment(&settings, registry)?)?);
+        let role = settings.node.role.as_str();
+        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), role, |_| {});
+        let status = apis::bind(&settings, "status", &settings.listen.status_listen).await?;
+        let admin = match settings.node.role {
+            Role::DataPlane => apis::bind(&settings, "admin", &[]).await?,
+            _ => apis::bind(&settings, "admin", &settings.listen.admin_listen).await?,
+        };
+        Ok(Self {
+            reports: Arc::new(Reports::new(node_id, role, metrics, activation.active())),
+            settings: Arc::new(settings),
+            log,
+            node_id,
+            hostname,
+            schemas: Arc::new(Schemas::new(schemas)),
+            plugins,
+            activation,
+            stop: CancellationToken::new(),
+            status,
+            admin,
+        })
+    }
+
+    /// Starts the Admin API (on roles that have one) and the status API.
+    pub(crate) fn start_apis(
+        &mut self,
+        store: Arc<dyn Store>,
+        mode: Mode,
+        data_planes: Option<Arc<dyn keelgate_admin::DataPlanes>>,
+        ready: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Vec<tokio::task::JoinHandle<()>> {
+        let (log, set) = (self.log.clone(), self.log.clone());
+        let (source, metrics) = (Arc::clone(&self.reports), Arc::clone(&self.reports));
+        let role = self.settings.node.role;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let admin = Admin {
+            store,
+            node: NodeInfo {
+                id: self.node_id,
+                hostname: self.hostname.clone(),
+                configuration: self.settings.to_json_masked(),
+                workers: self.settings.node.nginx_worker_processes.on(cores),
+                is_control_plane: role == Role::ControlPlane,
+                allowed_origins: self.settings.admin.admin_gui_url.clone(),
+            },
+            mode,
+            data_planes,
+            source_report: report(move || source.json()),
+            server: report(|| json!({})),
+            log: LogLevel {
+                level: report(move || log.level().as_str().to_owned()),
+                set_level: Arc::new(move |name: &str| {
+                    if let Ok(level) = name.parse::<Level>() {
+                        set.set_level(level);
+                    }
+                }),
+            },
+            metrics: report(move || metrics.text()),
+            health: None,
+        };
+        let status = Status { admin: admin.clone(), ready: report(ready) };
+        let (bound_admin, bound_status) = (std::mem::take(&mut self.admin), std::mem::take(&mut self.status));
+        vec![
+            bound_admin.serve_admin(admin, self.stop.clone()),
+            bound_status.serve_status(status, self.stop.clone()),
+        ]
+    }
+}
+
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

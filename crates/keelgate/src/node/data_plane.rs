@@ -1,0 +1,169 @@
+//! Data planes: the choice of a configuration, the proxy that serves it, and, on backup nodes, the
+//! publisher that passes it on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use keelgate_admin::Mode;
+use keelgate_entities::KONG_API_VERSION;
+use keelgate_fallback::{Fetcher, Verify};
+use keelgate_settings::Settings;
+use keelgate_snapshot::{MAX_DOCUMENT_BYTES, Snapshot, VerifyError, accept_unsigned};
+use keelgate_source::{ActivationError, Activator, Arbiter, ControlPlaneLink, SourceSettings, Verifiers};
+use keelgate_store::{MemoryStore, Store};
+use keelgate_sync::{Applied, Client, ClientConfig, ClientLimits};
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, watch};
+
+use super::activation::Activation;
+use super::common::Common;
+use super::running::Running;
+use super::verification::ClusterIdentity;
+use super::{backup, served};
+
+/// Events of the connection that may wait for the choice to hear them.
+const EVENTS: usize = 64;
+
+/// How much larger than `cluster_max_payload` a frame from a control plane may be: that setting
+/// guards control planes, and a configuration that has outgrown it must still arrive.
+const LARGEST_PAYLOAD: usize = MAX_DOCUMENT_BYTES;
+
+/// Starts the node.
+pub(crate) async fn start(mut common: Common) -> Result<Running> {
+    let settings = Arc::clone(&common.settings);
+    let cluster = ClusterIdentity::read(&settings)?;
+    let proxy = served::proxy_settings(&settings).await?;
+    let proxy = keelgate_proxy::Proxy::start(proxy, common.activation.shared())?;
+
+    let (events, heard) = mpsc::channel(EVENTS);
+    let (applied, applies) = watch::channel(Applied::default());
+    let client = Client::new(client_config(&common, &cluster)).context("cannot reach control planes")?;
+    tokio::spawn(client.run(events, applies));
+    let own = trusting_the_peer(cluster.verify());
+    let arbiter = Arbiter::start(
+        SourceSettings {
+            directory: settings.node.prefix.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            control_planes: settings.cluster.cluster_control_plane.len(),
+            deadline: settings.cluster.cluster_connect_deadline.0,
+            refresh: settings.fallback.cluster_fallback_config_refresh.0,
+        },
+        Some(ControlPlaneLink { events: heard, applied }),
+        fetchers(&settings, &cluster)?,
+        Verifiers { control_plane: Arc::clone(&own), cache: own },
+        Arc::new(Served(Arc::clone(&common.activation))),
+    );
+    let report = arbiter.report();
+    common.reports.add_source(Box::new(move || serde_json::to_value(&*report.borrow()).unwrap_or_default()));
+    let backup = if settings.fallback.cluster_fallback_config_export {
+        let backup = backup::start(
+            &settings,
+            common.node_id,
+            common.hostname.clone(),
+            cluster.verify(),
+            Arc::clone(&common.activation),
+            arbiter.served(),
+        )
+        .await?;
+        common.reports.add_backups(backup.statuses());
+        Some(backup)
+    } else {
+        None
+    };
+
+    let ending = Arc::new(AtomicBool::new(false));
+    let ready = {
+        let (ending, active) = (Arc::clone(&ending), common.activation.active());
+        move || {
+            if ending.load(Ordering::Relaxed) {
+                Err("the node is stopping".to_owned())
+            } else if active.borrow().is_none() {
+                Err("no configuration available (empty configuration present)".to_owned())
+            } else {
+                Ok(())
+            }
+        }
+    };
+    let store = Arc::new(MemoryStore::new(Arc::clone(&common.schemas)));
+    let mut tasks = common.start_apis(store as Arc<dyn Store>, Mode::Database, None, ready);
+    let stop = common.stop.clone();
+    tasks.push(tokio::spawn(async move {
+        stop.cancelled().await;
+        arbiter.stop().await;
+    }));
+    Ok(Running {
+        settings,
+        log: common.log.clone(),
+        proxy: Some(proxy),
+        backup,
+        tasks,
+        stop: common.stop.clone(),
+        ending,
+        reload: None,
+    })
+}
+
+fn client_config(common: &Common, cluster: &ClusterIdentity) -> ClientConfig {
+    let settings = &common.settings.cluster;
+    let labels: Map<String, Value> = settings
+        .cluster_dp_labels
+        .iter()
+        .map(|label| (label.key.clone(), label.value.clone().into()))
+        .collect();
+    // A dial must be over before the decision is due, so that its failure is part of the report.
+    let step = (settings.cluster_connect_deadline.0).max(Duration::from_secs(1));
+    ClientConfig {
+        addresses: settings.cluster_control_plane.iter().map(ToString::to_string).collect(),
+        cert_pem: cluster.cert.clone(),
+        key_pem: cluster.key.clone(),
+        trust: cluster.trust.clone(),
+        node_id: common.node_id,
+        hostname: common.hostname.clone(),
+        kong_version: KONG_API_VERSION.to_owned(),
+        plugins: common.plugins.clone(),
+        labels,
+        limits: ClientLimits {
+            connect: step,
+            handshake: step,
+            stall: step,
+            max_payload: LARGEST_PAYLOAD,
+            ..ClientLimits::default()
+        },
+    }
+}
+
+/// Reads every storage, where import is on.
+fn fetchers(settings: &Settings, cluster: &ClusterIdentity) -> Result<Vec<Fetcher>> {
+    if !settings.fallback.cluster_fallback_config_import {
+        return Ok(Vec::new());
+    }
+    let storages = backup::storages(settings)?;
+    Ok(storages
+        .into_iter()
+        .map(|storage| Fetcher::new(storage, env!("CARGO_PKG_VERSION"), cluster.verify()))
+        .collect())
+}
+
+/// Believes what a control plane of Kong sends, which signs nothing: it has proved itself by its
+/// certificate, and the cache holds only what came from there. A document that names an identity
+/// comes from Keelgate and must be signed.
+fn trusting_the_peer(verify: Verify) -> Verify {
+    Arc::new(move |document| match verify(document.clone()) {
+        Err(VerifyError::Unsigned) => match accept_unsigned(document)? {
+            snapshot if snapshot.identity().epoch == 0 => Ok(snapshot),
+            _ => Err(VerifyError::Unsigned),
+        },
+        verified => verified,
+    })
+}
+
+/// The proxy's configuration, for the choice to set.
+struct Served(Arc<Activation>);
+
+impl Activator for Served {
+    fn activate(&self, snapshot: &Snapshot) -> Result<(), ActivationError> {
+        self.0.activate(snapshot).map_err(|error| ActivationError(format!("{error:#}")))
+    }
+}

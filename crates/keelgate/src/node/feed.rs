@@ -1,0 +1,82 @@
+//! From the entity store to snapshots: one for every committed change that is noticed.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use keelgate_entities::Object;
+use keelgate_entities::declarative::Table;
+use keelgate_snapshot::{Position, Signer, Snapshot};
+use keelgate_store::Store;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// How long to wait after a failure before the store is read again.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Follows the store's change feed for as long as anyone listens, and shows the newest snapshot
+/// (`None` until the first is built). Changes that come while a snapshot is built become one.
+pub(crate) async fn follow(
+    store: Arc<dyn Store>,
+    signer: Option<Arc<Signer>>,
+    newest: watch::Sender<Option<Snapshot>>,
+) {
+    let mut changes = store.subscribe();
+    loop {
+        changes.mark_unchanged();
+        match snapshot_of(store.as_ref(), signer.clone()).await {
+            Ok(snapshot) => {
+                tracing::info!(identity = %snapshot.identity(), "built a snapshot");
+                newest.send_replace(Some(snapshot));
+            }
+            Err(error) => {
+                tracing::error!("cannot build a snapshot, trying again: {error:#}");
+                tokio::time::sleep(AFTER_FAILURE).await;
+                continue;
+            }
+        }
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = newest.closed() => return,
+        }
+    }
+}
+
+/// A snapshot of everything in the store, as of one revision.
+pub(crate) async fn snapshot_of(store: &dyn Store, signer: Option<Arc<Signer>>) -> anyhow::Result<Snapshot> {
+    let (position, table) = store.export().await?;
+    let position =
+        Position { cluster_id: position.cluster_id, epoch: position.epoch, revision: position.revision };
+    // Large configurations take a while to encode: not on the threads that serve others.
+    tokio::task::spawn_blocking(move || build(&table, position, signer.as_deref()))
+        .await
+        .context("the snapshot's builder ended early")?
+}
+
+/// Encodes a table as a snapshot of a cluster.
+pub(crate) fn build(table: &Table, position: Position, signer: Option<&Signer>) -> anyhow::Result<Snapshot> {
+    let mut tables = table.to_config_table();
+    add_cluster(&mut tables, position.cluster_id);
+    keelgate_snapshot::build(&tables, position, env!("CARGO_PKG_VERSION"), SystemTime::now(), signer)
+        .context("cannot build the snapshot")
+}
+
+/// The two collections that a data plane of Kong expects beside the entities. The workspace's id is
+/// derived from the cluster's: a data plane of Kong refuses credentials when it changes.
+fn add_cluster(tables: &mut Object, cluster_id: Uuid) {
+    let workspace = Uuid::new_v5(&cluster_id, b"workspaces:default");
+    let parameter = Uuid::new_v5(&cluster_id, b"parameters:cluster_id");
+    let rows = |row: Value| Value::Array(vec![row]);
+    tables.insert(
+        "workspaces".into(),
+        rows(json!({
+            "id": workspace, "name": "default", "comment": null, "meta": {}, "config": {},
+            "created_at": 0, "updated_at": 0,
+        })),
+    );
+    tables.insert(
+        "parameters".into(),
+        rows(json!({"id": parameter, "key": "cluster_id", "value": cluster_id, "created_at": 0})),
+    );
+}

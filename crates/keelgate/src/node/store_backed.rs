@@ -1,0 +1,158 @@
+//! Nodes with a database: control planes, and `traditional` nodes that also proxy.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use keelgate_admin::Mode;
+use keelgate_entities::KONG_API_VERSION;
+use keelgate_settings::Role;
+use keelgate_snapshot::Snapshot;
+use keelgate_store::{SqliteStore, Store};
+use keelgate_sync::{DataPlanes, Server, ServerConfig, ServerLimits};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::activation::Activation;
+use super::apis::bind_one;
+use super::common::Common;
+use super::running::Running;
+use super::verification::ClusterIdentity;
+use super::{backup, feed, served};
+
+/// Starts the node.
+pub(crate) async fn start(mut common: Common) -> Result<Running> {
+    let settings = Arc::clone(&common.settings);
+    let path = settings.sqlite_path();
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("sqlite_path: cannot make {}", directory.display()))?;
+    }
+    let store: Arc<dyn Store> = Arc::new(
+        SqliteStore::open(&path, Arc::clone(&common.schemas))
+            .with_context(|| format!("cannot open the database {}", path.display()))?,
+    );
+    let ending = Arc::new(AtomicBool::new(false));
+    let mut tasks = Vec::new();
+    let (newest, snapshots) = watch::channel(None);
+    let mut running = Running {
+        settings: Arc::clone(&settings),
+        log: common.log.clone(),
+        proxy: None,
+        backup: None,
+        tasks: Vec::new(),
+        stop: common.stop.clone(),
+        ending: Arc::clone(&ending),
+        reload: None,
+    };
+    common.reports.add_only_source("store");
+    let data_planes = if settings.node.role == Role::ControlPlane {
+        let cluster = ClusterIdentity::read(&settings)?;
+        let signer = cluster.signer()?;
+        let data_planes = DataPlanes::new(settings.cluster.cluster_data_plane_purge_delay.0);
+        tasks.push(serve_data_planes(&common, &cluster, Arc::clone(&data_planes), snapshots.clone()).await?);
+        tokio::spawn(feed::follow(Arc::clone(&store), Some(signer), newest));
+        if settings.fallback.cluster_fallback_config_export {
+            let backup = backup::start(
+                &settings,
+                common.node_id,
+                common.hostname.clone(),
+                cluster.verify(),
+                Arc::clone(&common.activation),
+                snapshots.clone(),
+            )
+            .await?;
+            common.reports.add_backups(backup.statuses());
+            running.backup = Some(backup);
+        }
+        common.reports.add_data_planes(Arc::clone(&data_planes));
+        Some(data_planes)
+    } else {
+        let proxy = served::proxy_settings(&settings).await?;
+        running.proxy = Some(keelgate_proxy::Proxy::start(proxy, common.activation.shared())?);
+        tokio::spawn(feed::follow(Arc::clone(&store), None, newest));
+        tasks.push(tokio::spawn(activate_each(
+            Arc::clone(&common.activation),
+            snapshots.clone(),
+            common.stop.clone(),
+        )));
+        None
+    };
+    let ready = {
+        let ending = Arc::clone(&ending);
+        let (role, active) = (settings.node.role, common.activation.active());
+        let built = snapshots.clone();
+        move || {
+            if ending.load(Ordering::Relaxed) {
+                Err("the node is stopping".to_owned())
+            } else if role == Role::ControlPlane && built.borrow().is_none() {
+                Err("the configuration has not been read from the database yet".to_owned())
+            } else if role != Role::ControlPlane && active.borrow().is_none() {
+                Err("no configuration available (empty configuration present)".to_owned())
+            } else {
+                Ok(())
+            }
+        }
+    };
+    let shown = data_planes.map(|planes| Arc::new(Shown(planes)) as Arc<dyn keelgate_admin::DataPlanes>);
+    tasks.extend(common.start_apis(store, Mode::Database, shown, ready));
+    running.tasks = tasks;
+    Ok(running)
+}
+
+/// Activates each snapshot that is built, the newest when several waited.
+async fn activate_each(
+    activation: Arc<Activation>,
+    mut snapshots: watch::Receiver<Option<Snapshot>>,
+    stop: tokio_util::sync::CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            changed = snapshots.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+        let Some(snapshot) = snapshots.borrow_and_update().clone() else { continue };
+        let activation = Arc::clone(&activation);
+        let activated = tokio::task::spawn_blocking(move || activation.activate(&snapshot)).await;
+        match activated {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!("a change cannot be served, what was served before goes on: {error:#}"),
+            Err(error) => tracing::error!("activating a change failed: {error}"),
+        }
+    }
+}
+
+async fn serve_data_planes(
+    common: &Common,
+    cluster: &ClusterIdentity,
+    data_planes: Arc<DataPlanes>,
+    snapshots: watch::Receiver<Option<Snapshot>>,
+) -> Result<JoinHandle<()>> {
+    let mut listeners = Vec::new();
+    for listener in &common.settings.listen.cluster_listen {
+        listeners.push(bind_one("cluster_listen", listener).await?);
+    }
+    let config = ServerConfig {
+        cert_pem: cluster.cert.clone(),
+        key_pem: cluster.key.clone(),
+        trust: cluster.trust.clone(),
+        kong_version: KONG_API_VERSION.to_owned(),
+        plugins: common.plugins.clone(),
+        limits: ServerLimits {
+            max_payload: usize::try_from(common.settings.cluster.cluster_max_payload).unwrap_or(usize::MAX),
+            ..ServerLimits::default()
+        },
+    };
+    let server = Server::new(config, data_planes).context("the cluster listener cannot be used")?;
+    let stop = common.stop.clone();
+    Ok(tokio::spawn(server.run(listeners, snapshots, stop)))
+}
+
+/// Data planes as the Admin API shows them.
+struct Shown(Arc<DataPlanes>);
+
+impl keelgate_admin::DataPlanes for Shown {
+    fn list(&self) -> Vec<serde_json::Value> {
+        self.0.list().iter().filter_map(|plane| serde_json::to_value(plane).ok()).collect()
+    }
+}
