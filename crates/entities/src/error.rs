@@ -116,6 +116,7 @@ impl ApiError {
     /// Another entity has the same values in a unique key.
     pub fn unique_violation(key: Object) -> Self {
         Self::about(5, "unique constraint violation", key, |key| {
+            let key = key.replace("\"userdata: NULL\"", "null");
             format!("UNIQUE violation detected on '{key}'")
         })
     }
