@@ -72,7 +72,7 @@ impl Background {
                 told = Instant::now();
                 anstream::eprintln!("    {} … {seconds} s", self.what);
             }
-            std::thread::sleep(Duration::from_millis(200));
+            pause(Duration::from_millis(200));
         };
         if terminal {
             anstream::eprint!("\r\x1b[K");
@@ -88,6 +88,15 @@ impl Drop for Background {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits a little before another process is looked at again.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a task has nothing else to do meanwhile"
+)]
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// The last lines of a log, for an error.

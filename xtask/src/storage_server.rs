@@ -158,7 +158,7 @@ impl Server {
                     progress::tail(&log, 20)
                 );
             }
-            std::thread::sleep(Duration::from_millis(50));
+            progress::pause(Duration::from_millis(50));
         }
         progress::done(&format!("{} answers at http://{address}", server.name));
         Ok(server)
