@@ -39,8 +39,11 @@ mod setting;
 
 mod correlation_id;
 mod cors;
+mod ip_restriction;
 mod key_auth;
 mod rate_limiting;
+mod redirect;
+mod request_size_limiting;
 mod request_termination;
 mod request_transformer;
 mod response_transformer;

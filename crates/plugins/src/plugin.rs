@@ -55,6 +55,12 @@ pub trait Plugin: Send + Sync + 'static {
         Flow::Continue
     }
 
+    /// Whether, for the request at hand, `access` needs the request body; asked before it where
+    /// [`Phases::request_body`] is set.
+    fn wants_request_body(&self, _exchange: &Exchange<'_>) -> bool {
+        true
+    }
+
     /// After routing, before the upstream is called.
     fn access<'a, 'r: 'a>(&'r self, _exchange: &'a mut Exchange<'r>) -> Access<'a> {
         Access::Ready(Flow::Continue)

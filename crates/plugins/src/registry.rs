@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::error::{PluginError, Reason};
 use crate::rate_limiting::counters::Counters;
 use crate::{
-    Directory, Plugin, correlation_id, cors, key_auth, rate_limiting, request_termination,
-    request_transformer, response_transformer,
+    Directory, Plugin, correlation_id, cors, ip_restriction, key_auth, rate_limiting, redirect,
+    request_size_limiting, request_termination, request_transformer, response_transformer,
 };
 
 /// What plugins report as their version: that of the interfaces they are compatible with.
@@ -38,6 +38,11 @@ const PLUGINS: &[Entry] = &[
         compile: cors::handler::compile,
     },
     Entry {
+        name: ip_restriction::config::NAME,
+        schema: ip_restriction::config::schema,
+        compile: ip_restriction::handler::compile,
+    },
+    Entry {
         name: key_auth::config::NAME,
         schema: key_auth::config::schema,
         compile: key_auth::handler::compile,
@@ -46,6 +51,16 @@ const PLUGINS: &[Entry] = &[
         name: rate_limiting::config::NAME,
         schema: rate_limiting::config::schema,
         compile: rate_limiting::handler::compile,
+    },
+    Entry {
+        name: redirect::config::NAME,
+        schema: redirect::config::schema,
+        compile: redirect::handler::compile,
+    },
+    Entry {
+        name: request_size_limiting::config::NAME,
+        schema: request_size_limiting::config::schema,
+        compile: request_size_limiting::handler::compile,
     },
     Entry {
         name: request_termination::config::NAME,
@@ -158,9 +173,12 @@ mod tests {
                 "correlation-id",
                 "cors",
                 "key-auth",
+                "ip-restriction",
+                "request-size-limiting",
                 "rate-limiting",
                 "request-transformer",
                 "response-transformer",
+                "redirect",
                 "request-termination",
             ]
         );

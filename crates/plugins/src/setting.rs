@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use keelgate_entities::Object;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -42,6 +42,12 @@ where
     T: Deserialize<'de> + Default,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A setting that is the status of a response.
+pub(crate) fn status(field: &str, code: u16) -> Result<StatusCode, Reason> {
+    StatusCode::from_u16(code)
+        .map_err(|_| Reason::setting(field, "not a status; use a number from 100 to 599"))
 }
 
 /// Splits `name:value` at the first colon; colons that follow it directly are skipped. No value,

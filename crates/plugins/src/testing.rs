@@ -130,10 +130,11 @@ fn object(config: Value) -> Object {
     }
 }
 
-/// A compiled plugin.
-pub(crate) fn compiled(name: &str, config: Value) -> Arc<dyn Plugin> {
+/// A compiled plugin. It is leaked, so that exchanges of any life may borrow from it.
+pub(crate) fn compiled(name: &str, config: Value) -> &'static dyn Plugin {
     let plugin = plugin(name, object(config));
-    registry().compile(&plugin, &Arc::new(directory())).unwrap()
+    let plugin = registry().compile(&plugin, &Arc::new(directory())).unwrap();
+    &**Box::leak(Box::new(plugin))
 }
 
 /// Why a configuration does not compile.

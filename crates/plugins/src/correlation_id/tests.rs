@@ -6,7 +6,7 @@ use crate::testing::*;
 
 fn upstream_id(config: serde_json::Value, mut exchange: Exchange<'static>) -> String {
     let plugin = compiled("correlation-id", config);
-    assert!(access(&*plugin, &mut exchange).is_none());
+    assert!(access(plugin, &mut exchange).is_none());
     let ids = values(&exchange.headers, "x-c");
     assert_eq!(ids.len(), 1);
     ids[0].to_owned()
@@ -32,7 +32,7 @@ fn a_brought_id_is_kept() {
 #[test]
 fn a_worker_counts_its_ids() {
     let config = json!({"header_name": "x-c"});
-    let mut id = || {
+    let id = || {
         let id = upstream_id(config.clone(), exchange("GET", "/a"));
         let (worker, count) = id.split_once('#').unwrap();
         (
@@ -60,7 +60,7 @@ fn the_response_carries_the_id_when_asked() {
     let config = json!({"header_name": "x-c", "echo_downstream": true});
     let plugin = compiled("correlation-id", config);
     let mut exchange = exchange("GET", "/a");
-    assert!(access(&*plugin, &mut exchange).is_none());
+    assert!(access(plugin, &mut exchange).is_none());
     let id = exchange.headers.remove("x-c").unwrap();
     plugin.header_filter(&mut exchange);
     assert_eq!(exchange.response.headers.get("x-c"), Some(&id));

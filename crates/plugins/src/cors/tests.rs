@@ -13,7 +13,7 @@ const PREFLIGHT: &[(&str, &str)] = &[
 fn preflight(config: Value, headers: &[(&str, &str)]) -> HeaderMap {
     let plugin = compiled("cors", config);
     let mut exchange = with_headers(exchange("OPTIONS", "/a"), headers);
-    let response = access(&*plugin, &mut exchange).unwrap();
+    let response = access(plugin, &mut exchange).unwrap();
     assert_eq!(response.status, 200);
     assert!(matches!(response.body, Body::Bytes(body) if body.is_empty()));
     // What the preflight response has is complete.
@@ -30,7 +30,7 @@ fn simple(config: Value, origin: Option<&str>) -> HeaderMap {
         .into_iter()
         .collect();
     let mut exchange = with_headers(exchange("GET", "/a"), &origin);
-    assert!(access(&*plugin, &mut exchange).is_none());
+    assert!(access(plugin, &mut exchange).is_none());
     plugin.header_filter(&mut exchange);
     exchange.response.headers
 }
@@ -114,7 +114,7 @@ fn with_credentials_the_origin_is_named() {
 fn the_upstream_may_answer_preflight_requests() {
     let plugin = compiled("cors", json!({"preflight_continue": true}));
     let mut exchange = with_headers(exchange("OPTIONS", "/a"), PREFLIGHT);
-    assert!(access(&*plugin, &mut exchange).is_none());
+    assert!(access(plugin, &mut exchange).is_none());
     plugin.header_filter(&mut exchange);
     assert!(exchange.response.headers.is_empty());
 }
@@ -123,9 +123,9 @@ fn the_upstream_may_answer_preflight_requests() {
 fn options_requests_that_ask_for_nothing_are_no_preflight() {
     let plugin = compiled("cors", json!({}));
     let mut no_method = with_headers(exchange("OPTIONS", "/a"), &PREFLIGHT[..1]);
-    assert!(access(&*plugin, &mut no_method).is_none());
+    assert!(access(plugin, &mut no_method).is_none());
     let mut no_origin = with_headers(exchange("OPTIONS", "/a"), &PREFLIGHT[1..]);
-    assert!(access(&*plugin, &mut no_origin).is_none());
+    assert!(access(plugin, &mut no_origin).is_none());
 }
 
 #[test]

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, StatusCode};
 use keelgate_entities::kinds;
 
 use super::config::Config;
 use crate::authentication::{admit, admit_anonymous};
-use crate::body::Form;
+use crate::body::{Form, Format};
 use crate::error::Reason;
 use crate::exchange::Credential;
 use crate::registry::Node;
@@ -37,10 +37,13 @@ struct Name {
     dashed: Option<HeaderName>,
 }
 
+/// The secret that a client sends.
+type Key<'e> = Cow<'e, [u8]>;
+
 /// What stands under one of the names.
-enum Found<'a> {
+enum Found<'e> {
     Nothing,
-    Key(Cow<'a, [u8]>),
+    Key(Key<'e>),
     Several,
 }
 
@@ -117,7 +120,7 @@ impl KeyAuth {
     fn find<'e>(
         &self,
         exchange: &'e Exchange<'_>,
-    ) -> Result<Option<(&Name, Cow<'e, [u8]>)>, &'static str> {
+    ) -> Result<Option<(&Name, Key<'e>)>, &'static str> {
         let mut form = None;
         for name in &self.names {
             let mut found = Found::Nothing;
@@ -180,6 +183,10 @@ impl Plugin for KeyAuth {
             request_body: self.key_in_body,
             ..Phases::default()
         }
+    }
+
+    fn wants_request_body(&self, exchange: &Exchange<'_>) -> bool {
+        Format::of(exchange.headers.get(CONTENT_TYPE)).is_some()
     }
 
     fn access<'a, 'r: 'a>(&'r self, exchange: &'a mut Exchange<'r>) -> Access<'a> {

@@ -76,7 +76,8 @@ pub(crate) fn compile(
         limits,
         caller: Caller::new(&config)?,
         hide_headers: config.hide_client_headers,
-        error_code: status(config.error_code.unwrap_or(429.0))?,
+        // A fraction is cut off, as a status line would.
+        error_code: setting::status("error_code", config.error_code.unwrap_or(429.0) as u16)?,
         error_message: config.error_message.unwrap_or_default(),
         counters: Arc::clone(&node.rate_limits),
     }))
@@ -92,14 +93,6 @@ fn check_policy(policy: Policy) -> Result<(), Reason> {
         "policy",
         format!("this build cannot count by the policy '{name}'; use 'local'"),
     ))
-}
-
-fn status(code: f64) -> Result<StatusCode, Reason> {
-    // A fraction is cut off, as a status line would.
-    StatusCode::from_u16(code as u16).map_err(|_| {
-        let problem = "not a status; use a number from 100 to 999";
-        Reason::setting("error_code", problem)
-    })
 }
 
 impl Caller {

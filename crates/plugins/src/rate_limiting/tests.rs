@@ -45,14 +45,14 @@ fn requests_are_counted_down_and_then_refused() {
         "retry-after",
     ];
     // 12:34:56 is 1504 seconds before the next hour.
-    let (response, headers) = run(&*plugin, &mut at(NOW));
+    let (response, headers) = run(plugin, &mut at(NOW));
     assert!(response.is_none());
     assert_eq!(counts(&headers, &names), ["2", "1", "2", "1", "1504", ""]);
-    let (response, headers) = run(&*plugin, &mut at(NOW + 4));
+    let (response, headers) = run(plugin, &mut at(NOW + 4));
     assert!(response.is_none());
     assert_eq!(counts(&headers, &names), ["2", "0", "2", "0", "1500", ""]);
     for _ in 0..2 {
-        let (response, headers) = run(&*plugin, &mut at(NOW + 4));
+        let (response, headers) = run(plugin, &mut at(NOW + 4));
         let response = response.unwrap();
         assert_eq!(response.status, 429);
         assert!(matches!(response.body, Body::Error(m) if m == "API rate limit exceeded"));
@@ -61,7 +61,7 @@ fn requests_are_counted_down_and_then_refused() {
             ["2", "0", "2", "0", "1500", "1500"]
         );
     }
-    assert!(run(&*plugin, &mut at(NOW + 1504)).0.is_none());
+    assert!(run(plugin, &mut at(NOW + 1504)).0.is_none());
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn the_tightest_limit_is_told() {
         json!({"second": 2, "minute": 2, "year": 9}),
     );
     let names = ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"];
-    let (_, headers) = run(&*plugin, &mut at(NOW));
+    let (_, headers) = run(plugin, &mut at(NOW));
     assert_eq!(counts(&headers, &names), ["2", "1", "4"]);
     let remaining = [
         "x-ratelimit-remaining-second",
@@ -79,8 +79,8 @@ fn the_tightest_limit_is_told() {
         "x-ratelimit-remaining-year",
     ];
     assert_eq!(counts(&headers, &remaining), ["1", "1", "8"]);
-    run(&*plugin, &mut at(NOW));
-    let (response, headers) = run(&*plugin, &mut at(NOW + 1));
+    run(plugin, &mut at(NOW));
+    let (response, headers) = run(plugin, &mut at(NOW + 1));
     assert_eq!(response.unwrap().status, 429);
     // What the refused request did not use up stays.
     assert_eq!(counts(&headers, &remaining), ["2", "0", "7"]);
@@ -89,12 +89,12 @@ fn the_tightest_limit_is_told() {
 #[test]
 fn a_month_is_taken_for_thirty_days() {
     let plugin = compiled("rate-limiting", json!({"month": 1}));
-    let (_, headers) = run(&*plugin, &mut at(NOW));
+    let (_, headers) = run(plugin, &mut at(NOW));
     // 28 days, 12:34:56 since the first.
     let expected = 30 * 86_400 - (28 * 86_400 + 45_296);
     assert_eq!(values(&headers, "ratelimit-reset"), [expected.to_string()]);
     // On the 31st of January nothing is left of the 30 days.
-    let (_, headers) = run(&*plugin, &mut at(1_706_659_200));
+    let (_, headers) = run(plugin, &mut at(1_706_659_200));
     assert_eq!(values(&headers, "ratelimit-reset"), ["1"]);
 }
 
@@ -105,8 +105,8 @@ fn the_refusal_and_its_headers_are_settings() {
     });
     let plugin = compiled("rate-limiting", config);
     assert!(!plugin.phases().header_filter);
-    assert!(run(&*plugin, &mut at(NOW)).0.is_none());
-    let (response, headers) = run(&*plugin, &mut at(NOW));
+    assert!(run(plugin, &mut at(NOW)).0.is_none());
+    let (response, headers) = run(plugin, &mut at(NOW));
     let response = response.unwrap();
     assert_eq!(response.status.as_u16(), 430);
     assert!(matches!(response.body, Body::Error(m) if m == "slow down"));
@@ -123,7 +123,7 @@ fn through(limit_by: &str, more: serde_json::Value, requests: Vec<Exchange<'stat
     let plugin = compiled("rate-limiting", config);
     requests
         .into_iter()
-        .map(|mut exchange| access(&*plugin, &mut exchange).is_none())
+        .map(|mut exchange| access(plugin, &mut exchange).is_none())
         .collect()
 }
 
@@ -179,8 +179,8 @@ fn callers_are_told_apart_by_consumer() {
     let plugin = compiled("rate-limiting", json!({"hour": 1}));
     let through = |target: &str| {
         let mut exchange = exchange("GET", target);
-        assert!(access(&*auth, &mut exchange).is_none());
-        access(&*plugin, &mut exchange).is_none()
+        assert!(access(auth, &mut exchange).is_none());
+        access(plugin, &mut exchange).is_none()
     };
     assert!(through("/a?apikey=ka"));
     assert!(through("/a"));

@@ -43,10 +43,7 @@ pub(crate) fn compile(
     _directory: &Arc<Directory>,
 ) -> Result<Arc<dyn Plugin>, Reason> {
     let config: Config = setting::decode(&plugin.config)?;
-    let status = StatusCode::from_u16(config.status_code).map_err(|_| {
-        let problem = "not a status; use a number from 100 to 599";
-        Reason::setting("status_code", problem)
-    })?;
+    let status = setting::status("status_code", config.status_code)?;
     let trigger = config.trigger.map(Trigger::new).transpose()?;
     let message = config
         .message

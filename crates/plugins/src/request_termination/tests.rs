@@ -7,7 +7,7 @@ use crate::{Exchange, Response};
 
 fn answer(config: Value) -> Response {
     let plugin = compiled("request-termination", config);
-    access(&*plugin, &mut exchange("GET", "/a")).unwrap()
+    access(plugin, &mut exchange("GET", "/a")).unwrap()
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_body_is_answered_as_it_is() {
 #[test]
 fn without_its_trigger_a_request_passes() {
     let plugin = compiled("request-termination", json!({"trigger": "X-Stop"}));
-    let through = |mut exchange: Exchange<'static>| access(&*plugin, &mut exchange).is_none();
+    let through = |mut exchange: Exchange<'static>| access(plugin, &mut exchange).is_none();
     assert!(through(exchange("GET", "/a?x-stop")));
     assert!(!through(exchange("GET", "/a?X-Stop")));
     assert!(!through(with_headers(
@@ -89,7 +89,7 @@ fn an_echo_tells_what_was_received_and_matched() {
         ("1".to_owned(), "b".to_owned()),
         ("n".to_owned(), "b".to_owned()),
     ];
-    let response = access(&*plugin, &mut exchange).unwrap();
+    let response = access(plugin, &mut exchange).unwrap();
     let Body::Bytes(body) = &response.body else {
         panic!("{response:?}")
     };

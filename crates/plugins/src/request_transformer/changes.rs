@@ -129,6 +129,13 @@ impl HeaderChanges {
         })
     }
 
+    /// Whether a header may get a value that the client did not give it.
+    pub(crate) fn may_set(&self, header: &HeaderName) -> bool {
+        let set = [&self.replace, &self.add, &self.append];
+        self.rename.iter().any(|(_, new)| new == header)
+            || set.into_iter().flatten().any(|(name, _)| name == header)
+    }
+
     pub(crate) fn apply(&self, exchange: &mut Exchange<'_>, rendered: &Rendered) {
         let headers = &mut exchange.headers;
         for name in &self.remove {

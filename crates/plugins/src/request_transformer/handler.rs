@@ -134,6 +134,11 @@ impl Plugin for RequestTransformer {
         }
     }
 
+    fn wants_request_body(&self, exchange: &Exchange<'_>) -> bool {
+        self.headers.may_set(&CONTENT_TYPE)
+            || Format::of(exchange.headers.get(CONTENT_TYPE)).is_some()
+    }
+
     fn access<'a, 'r: 'a>(&'r self, exchange: &'a mut Exchange<'r>) -> Access<'a> {
         let rendered = self.templates.render(exchange);
         if self.set_path(exchange, &rendered).is_err() {

@@ -111,7 +111,7 @@ impl<'t> Parser<'t> {
         }
         let inner = Expression::Not(Box::new(self.postfix()?));
         // Each further pair changes nothing.
-        Ok(if nots % 2 == 0 {
+        Ok(if nots.is_multiple_of(2) {
             Expression::Not(Box::new(inner))
         } else {
             inner
