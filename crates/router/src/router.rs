@@ -62,17 +62,22 @@ impl Match {
     }
 
     /// The value of `X-Forwarded-Prefix`: what `strip_path` takes off, if that is something. Escaped
-    /// only if it has control characters, which must not get into a header.
+    /// only if it has characters that a header must not have.
     pub fn forwarded_prefix<'p>(&self, path: &'p str, strip_path: bool) -> Option<Cow<'p, str>> {
         let prefix = self.matched_path(path)?;
         if !strip_path || matches!(prefix, "" | "/") {
             return None;
         }
-        Some(if prefix.bytes().any(|byte| byte.is_ascii_control()) {
-            escape(prefix)
-        } else {
-            Cow::Borrowed(prefix)
-        })
+        Some(
+            if prefix
+                .bytes()
+                .any(|byte| byte.is_ascii_control() && byte != b'\t')
+            {
+                escape(prefix)
+            } else {
+                Cow::Borrowed(prefix)
+            },
+        )
     }
 }
 
