@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use bytes::Bytes;
+use bytestring::ByteString;
 use serde::Serialize;
 
 use crate::config_hash::Hashes;
@@ -36,7 +36,7 @@ pub fn build(
     created_at: SystemTime,
     signer: Option<&Signer>,
 ) -> Result<Snapshot, BuildError> {
-    const LAST: &[u8] = b",\"config_table\":";
+    const LAST: &str = ",\"config_table\":";
     let config = serde_json::to_string(config_table)?;
     if !document::is_object(&config) {
         return Err(BuildError::NotATable);
@@ -64,30 +64,29 @@ pub fn build(
         claims: payload.claims,
         statement,
     };
-    let head = serde_json::to_vec(&Head {
+    let head = serde_json::to_string(&Head {
         kind: KIND,
         timestamp: created_at as f64 / 1000.0,
         config_hash: &payload.config_hash,
         hashes: &hashes,
         keelgate: &keelgate,
     })?;
-    let open = head.strip_suffix(b"}").unwrap_or(&head);
+    let open = head.strip_suffix('}').unwrap_or(&head);
     let bytes = open.len() + LAST.len() + config.len() + 1;
     if bytes > MAX_DOCUMENT_BYTES {
         let limit = MAX_DOCUMENT_BYTES;
         return Err(BuildError::TooLarge { bytes, limit });
     }
-    let mut document = Vec::with_capacity(bytes);
-    document.extend_from_slice(open);
-    document.extend_from_slice(LAST);
+    let mut document = String::with_capacity(bytes);
+    document.push_str(open);
+    document.push_str(LAST);
     let start = document.len();
-    document.extend_from_slice(config.as_bytes());
-    document.push(b'}');
-    drop(config);
-    let text = document::text(Bytes::from(document)).map_err(|_| BuildError::NotATable)?;
-    let config = text.slice_ref(&text[start..text.len() - 1]);
+    document.push_str(&config);
+    document.push('}');
+    let document = ByteString::from(document);
+    let config = document.slice_ref(&document[start..document.len() - 1]);
     Ok(Snapshot::new(Parts {
-        document: text,
+        document,
         config,
         claims: keelgate.claims,
         config_hash: payload.config_hash,

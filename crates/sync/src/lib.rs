@@ -6,21 +6,21 @@
 //! what happens as [`Event`]s; what to do with a document is the receiver's business.
 //!
 //! Either end works with Kong at the other. Between two nodes of this software the upgrade carries
-//! a list of capabilities ([`capability`]), and only what both ends listed is used.
+//! a list of capabilities in the header `Keelgate-Capabilities`, and only what both ends listed is used.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod basic_info;
-pub mod capability;
-pub mod client;
+mod basic_info;
+mod capability;
+mod client;
 mod compatibility;
 mod data_planes;
-pub mod server;
+mod server;
 mod tls;
 
 pub use basic_info::PluginVersion;
 pub use capability::Rejection;
-pub use client::{Applied, Client, ClientConfig, ClientLimits, Event, Phase};
+pub use client::{Applied, Client, ClientConfig, ClientError, ClientLimits, Event, Phase};
 pub use compatibility::SyncStatus;
 pub use data_planes::{CertificateDetails, DataPlane, DataPlanes, Live};
 pub use server::{Server, ServerConfig, ServerLimits};

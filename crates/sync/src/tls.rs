@@ -1,5 +1,6 @@
 //! Mutual TLS between control plane and data plane.
 
+use std::io;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
@@ -184,7 +185,7 @@ impl SharedCertificate {
 }
 
 /// What is wrong with a connection, in words; and whether TLS says so.
-pub(crate) fn explain(error: &std::io::Error) -> (String, bool) {
+pub(crate) fn explain(error: &io::Error) -> (String, bool) {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     let text = match inner {
         Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(reason)))) => {
@@ -193,6 +194,15 @@ pub(crate) fn explain(error: &std::io::Error) -> (String, bool) {
         _ => error.to_string(),
     };
     (text, inner.is_some())
+}
+
+/// Whether the other end is gone, with or without the end that TLS asks for.
+pub(crate) fn is_hang_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+    )
 }
 
 /// A certificate that is not the one of this cluster.

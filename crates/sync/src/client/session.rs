@@ -19,9 +19,9 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use super::dial::Established;
 use super::message::{self, MessageError};
 use super::{Applied, Client, Event};
-use crate::Rejection;
 use crate::basic_info::BasicInfo;
 use crate::capability::Report;
+use crate::{Rejection, tls};
 
 /// A stream that notes when it receives: a large document on a slow line is no silence.
 pub(super) struct Monitored<S> {
@@ -84,8 +84,20 @@ pub(super) enum End {
     Message(#[from] MessageError),
     #[error("{0}")]
     Encode(#[from] serde_json::Error),
+    #[error("{}", tls::explain(.0).0)]
+    Io(std::io::Error),
     #[error("{0}")]
-    WebSocket(#[from] tungstenite::Error),
+    WebSocket(tungstenite::Error),
+}
+
+impl End {
+    fn of(error: tungstenite::Error) -> Self {
+        match error {
+            tungstenite::Error::Io(error) if tls::is_hang_up(&error) => Self::Closed(None),
+            tungstenite::Error::Io(error) => Self::Io(error),
+            error => Self::WebSocket(error),
+        }
+    }
 }
 
 impl Client {
@@ -161,7 +173,7 @@ impl Session<'_> {
                     }
                     // Pongs say no more than their bytes did; Kong ignores text and pings.
                     Some(Ok(_)) => {}
-                    Some(Err(error)) => return Err(error.into()),
+                    Some(Err(error)) => return Err(End::of(error)),
                     None => return Err(End::Closed(None)),
                 },
                 permit = self.events.reserve(), if pending.is_some() => {
@@ -250,8 +262,8 @@ impl Session<'_> {
             socket.flush().await
         };
         let limit = self.client.config.limits.silence;
-        timeout(limit, send).await.map_err(|_| End::Blocked)??;
-        Ok(())
+        let sent = timeout(limit, send).await.map_err(|_| End::Blocked)?;
+        sent.map_err(End::of)
     }
 
     /// No document came in time. A control plane that answers pings is kept: it may have no

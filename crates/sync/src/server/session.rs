@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
@@ -21,11 +22,11 @@ use super::Context;
 use super::outbox::Outbox;
 use super::publication::Publication;
 use super::upgrade::{Node, Upgraded};
-use crate::SyncStatus;
 use crate::basic_info::{BasicInfo, BasicInfoError};
 use crate::capability::Report;
 use crate::compatibility::{self, Incompatible};
 use crate::data_planes::{CertificateDetails, DataPlane, Live, now};
+use crate::{SyncStatus, tls};
 
 /// Messages of a data plane are small.
 const READ_BUFFER: usize = 4 << 10;
@@ -70,9 +71,30 @@ enum End {
     #[error("this control plane stops")]
     Stopping,
     #[error("{0}")]
-    WebSocket(#[from] Error),
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
+    WebSocket(Error),
+    #[error("{}", tls::explain(.0).0)]
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for End {
+    fn from(error: std::io::Error) -> Self {
+        if tls::is_hang_up(&error) {
+            Self::Closed
+        } else {
+            Self::Io(error)
+        }
+    }
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Io(error) => error.into(),
+            Error::ConnectionClosed
+            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Closed,
+            error => Self::WebSocket(error),
+        }
+    }
 }
 
 impl Session {

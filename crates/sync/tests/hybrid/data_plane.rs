@@ -195,6 +195,7 @@ async fn pings_keep_a_quiet_connection() {
     let control_plane = FakeControlPlane::start(&pem).await;
     let mut config = client_config(&[control_plane.address], &pem);
     config.limits.ping = Duration::from_millis(20);
+    config.limits.stall = PATIENCE;
     config.limits.silence = Duration::from_secs(5);
     let mut node = Node::start(config);
     let mut socket = control_plane.greeted().await;
@@ -212,7 +213,7 @@ async fn each_failing_phase_is_named() {
     let pem = cluster();
     let failing = FakeControlPlane::start(&pem).await;
     let mut config = client_config(&[failing.address], &pem);
-    config.limits.handshake = Duration::from_millis(200);
+    config.limits.handshake = Duration::from_secs(1);
     let mut node = Node::start(config.clone());
     let mut failure = async |expected: Phase| match node
         .until(|event| matches!(event, Event::DialFailed { .. }))

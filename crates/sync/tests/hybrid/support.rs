@@ -263,12 +263,6 @@ pub(crate) async fn raw_tls(
     pem: Option<&Pem>,
 ) -> std::io::Result<client::TlsStream<TcpStream>> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut roots = rustls::RootCertStore::empty();
-    if let Some(pem) = pem {
-        roots
-            .add(CertificateDer::from_pem_slice(pem.cert.as_bytes()).unwrap())
-            .unwrap();
-    }
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
