@@ -12,6 +12,7 @@ pub mod check;
 pub(crate) mod complete;
 pub mod definition;
 pub mod field;
+mod json;
 pub(crate) mod lookup;
 pub mod plugin;
 pub mod typedefs;

@@ -16,20 +16,20 @@ pub struct DeclarativeError {
     /// The same as a list of entities with their errors, after [`DeclarativeError::flattened`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flattened_errors: Option<Value>,
-    /// The document that is refused. Not part of the answer, and not in `Debug` output of the
-    /// error's users: it holds secrets.
     #[serde(skip)]
-    document: Secret,
-    #[serde(skip)]
+    origin: Option<Box<Source>>,
+}
+
+/// What the error was found in. It may hold secrets, so it does not show in `Debug`.
+#[derive(Clone, PartialEq)]
+struct Source {
+    document: Object,
     foreign_fields: Vec<flatten::ForeignField>,
 }
 
-#[derive(Clone, PartialEq, Default)]
-struct Secret(Box<Object>);
-
-impl std::fmt::Debug for Secret {
+impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("…")
+        f.debug_struct("Source").finish_non_exhaustive()
     }
 }
 
@@ -38,18 +38,23 @@ impl DeclarativeError {
     /// from `fields` into `flattened_errors`.
     #[must_use]
     pub fn flattened(mut self) -> Self {
-        let Value::Object(mut fields) = self.error.fields else {
+        let Some(mut source) = self.origin.take() else {
             return self;
         };
-        let list = flatten::flatten(&mut self.document.0, &mut fields, &self.foreign_fields);
-        self.error = ApiError::declarative(fields);
-        self.flattened_errors = Some(if list.is_empty() {
-            // What clients of Kong get for an empty list.
-            Value::Object(Object::new())
-        } else {
-            Value::Array(list)
-        });
-        self
+        let Value::Object(mut fields) = self.error.fields.take() else {
+            return self;
+        };
+        let list = flatten::flatten(&mut source.document, &mut fields, &source.foreign_fields);
+        Self {
+            error: ApiError::declarative(fields),
+            flattened_errors: Some(if list.is_empty() {
+                // What clients of Kong get for an empty list.
+                Value::Object(Object::new())
+            } else {
+                Value::Array(list)
+            }),
+            origin: None,
+        }
     }
 }
 
@@ -58,8 +63,7 @@ impl From<ApiError> for DeclarativeError {
         Self {
             error,
             flattened_errors: None,
-            document: Secret::default(),
-            foreign_fields: Vec::new(),
+            origin: None,
         }
     }
 }
@@ -93,8 +97,10 @@ impl Refused {
         DeclarativeError {
             error: ApiError::declarative(self.errors),
             flattened_errors: None,
-            document: Secret(Box::new(self.document)),
-            foreign_fields: flatten::foreign_fields(schemas),
+            origin: Some(Box::new(Source {
+                document: self.document,
+                foreign_fields: flatten::foreign_fields(schemas),
+            })),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::collect::{ErrorTree, Items, check_comments};
 use super::error::{DeclarativeError, Refused};
@@ -151,7 +151,7 @@ fn entities(
         if let Some((field, id)) = parent {
             let unset = item.entity.get(field).is_none_or(Value::is_null);
             if unset {
-                let reference = serde_json::json!({ "id": id });
+                let reference = json!({ "id": id });
                 item.entity.insert(field.to_owned(), reference);
             }
         }
@@ -166,14 +166,13 @@ fn entities(
     if errors.is_empty() && misplaced.is_empty() && !by_object {
         return Ok(());
     }
+    let mut unknown = ErrorTree::default();
     for (place, field) in references::unknown_names(items) {
         let mut error = Object::new();
-        error.insert(
-            field.to_owned(),
-            serde_json::json!({ "id": "missing primary key" }),
-        );
-        errors.add(&place, Value::Object(error));
+        error.insert(field.to_owned(), json!({ "id": "missing primary key" }));
+        unknown.add(&place, Value::Object(error));
     }
+    merge(&mut errors.0, unknown.0);
     if errors.is_empty() {
         return Ok(());
     }

@@ -118,6 +118,8 @@ impl<'s> Completer<'s> {
                     && is_uuid(id)
                 {
                     id.make_ascii_lowercase();
+                    // Beside an id, nothing else counts.
+                    reference.retain(|key, _| key == "id");
                 }
                 Ok(())
             }
