@@ -7,5 +7,5 @@ pub(crate) mod resolver;
 
 pub(crate) use connect::Peer;
 pub(crate) use fault::Fault;
-pub(crate) use pool::{Pool, Pooled};
+pub(crate) use pool::Pool;
 pub(crate) use resolver::Resolver;

@@ -125,8 +125,13 @@ impl Runtime {
             snis,
             ca_certificates,
             keyauth_credentials,
+            basicauth_credentials,
+            acls,
         } = config;
-        let directory = Arc::new(Directory::new(consumers, keyauth_credentials));
+        let directory = Directory::new(consumers, keyauth_credentials)
+            .with_basic_auth(basicauth_credentials)
+            .with_groups(acls);
+        let directory = Arc::new(directory);
         let certificates = Certificates::compile(
             &certificates,
             &snis,

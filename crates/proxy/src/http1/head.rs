@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn an_endless_line_is_refused_before_it_ends() {
-        assert_eq!(take(&"G".repeat(9000)).unwrap_err(), Malformed::Head);
+        assert_eq!(take(&"G".repeat(9000)).unwrap_err(), Malformed::LineTooLong);
         let endless = format!("GET /{}", "x".repeat(9000));
         assert_eq!(take(&endless).unwrap_err(), Malformed::LineTooLong);
     }

@@ -1,0 +1,170 @@
+//! Bodies in every framing, both ways.
+
+use std::sync::mpsc::channel;
+
+use crate::support::{Gateway, config, echo, upstream};
+
+#[test]
+fn a_chunked_response_streams_piece_by_piece() {
+    let (go, wait) = channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let (address, _) = upstream(move |mut client, _| {
+        client.request().unwrap();
+        client.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+        wait.lock().unwrap().recv().unwrap();
+        client.send("6\r\nsecond\r\n0\r\nX-T: 1\r\n\r\n");
+        client.is_closed();
+    });
+    let gateway = Gateway::start(config(address));
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let head = client.until("\r\n\r\n").unwrap();
+    assert!(head.contains("Transfer-Encoding: chunked"));
+    // The first piece is here while the upstream still holds the second one back.
+    assert_eq!(client.exactly(10).unwrap(), b"5\r\nfirst\r\n");
+    go.send(()).unwrap();
+    assert_eq!(client.exactly(16).unwrap(), b"6\r\nsecond\r\n0\r\n\r\n");
+}
+
+#[test]
+fn a_response_until_close_is_chunked_for_new_clients_and_closed_for_old_ones() {
+    let (address, _) = upstream(|mut client, _| {
+        client.request().unwrap();
+        client.send("HTTP/1.1 200 OK\r\n\r\nall of it");
+    });
+    let gateway = Gateway::start(config(address));
+    let response = gateway.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(response.header("Transfer-Encoding"), Some("chunked"));
+    assert_eq!(
+        (response.text().as_str(), response.cut),
+        ("all of it", false)
+    );
+    let response = gateway.ask("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(response.header("Transfer-Encoding"), None);
+    assert_eq!(response.text(), "all of it");
+}
+
+#[test]
+fn a_response_cut_short_is_seen_as_cut_short() {
+    for head in ["Content-Length: 100", "Transfer-Encoding: chunked"] {
+        let (address, _) = upstream(move |mut client, _| {
+            client.request().unwrap();
+            client.send(&format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n4\r\nhalf\r\n"));
+        });
+        let gateway = Gateway::start(config(address));
+        let response = gateway.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert!(response.cut, "{head}");
+    }
+}
+
+#[test]
+fn request_bodies_arrive_whole() {
+    let gateway = Gateway::start(config(echo()));
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
+    assert!(
+        client
+            .response(false)
+            .text()
+            .ends_with("Content-Length: 5hello")
+    );
+    // Short chunked bodies are told by their length.
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send("5;x=y\r\nhello\r\n6\r\n world\r\n0\r\n\r\n");
+    let seen = client.response(false).text();
+    assert!(
+        seen.contains("Content-Length: 11") && seen.ends_with("hello world"),
+        "{seen}"
+    );
+}
+
+#[test]
+fn long_request_bodies_stream() {
+    let gateway = Gateway::start(config(echo()));
+    let long = "x".repeat(3_000_000);
+    let mut client = gateway.connect();
+    client.send(&format!(
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{long}",
+        long.len()
+    ));
+    let response = client.response(false);
+    assert!(response.text().ends_with(&long));
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for _ in 0..30 {
+        client.send(&format!("{:x}\r\n{}\r\n", 100_000, &long[..100_000]));
+    }
+    client.send("0\r\n\r\n");
+    let seen = client.response(false).text();
+    assert!(seen.contains("Transfer-Encoding: chunked") && seen.ends_with(&long));
+}
+
+#[test]
+fn an_upstream_may_answer_before_it_has_the_body() {
+    let (address, _) = upstream(|mut client, _| {
+        client.until("\r\n\r\n").unwrap();
+        client.send("HTTP/1.1 413 No\r\nContent-Length: 5\r\nConnection: close\r\n\r\nearly");
+        client.is_closed();
+    });
+    let gateway = Gateway::start(config(address));
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\nbegin");
+    let response = client.response(false);
+    assert_eq!((response.status, response.text().as_str()), (413, "early"));
+}
+
+#[test]
+fn both_directions_may_stream_at_once() {
+    let (address, _) = upstream(|mut client, _| {
+        client.until("\r\n\r\n").unwrap();
+        client.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        while let Some(line) = client.until("\r\n") {
+            client.send(&format!("{line}\r\n"));
+            if line == "0" {
+                client.send("\r\n");
+                return;
+            }
+        }
+    });
+    let mut with_streaming = config(address);
+    with_streaming["routes"][0]["request_buffering"] = false.into();
+    let gateway = Gateway::start(with_streaming);
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.until("\r\n\r\n").unwrap();
+    for _ in 0..3 {
+        client.send("2\r\nhi\r\n");
+        assert_eq!(client.exactly(7).unwrap(), b"2\r\nhi\r\n");
+    }
+    client.send("0\r\n\r\n");
+    assert_eq!(client.exactly(5).unwrap(), b"0\r\n\r\n");
+}
+
+#[test]
+fn a_client_that_waits_is_invited_to_send() {
+    let gateway = Gateway::start(config(echo()));
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(client.until("\r\n\r\n").unwrap(), "HTTP/1.1 100 Continue");
+    client.send("hello");
+    assert!(client.response(false).text().ends_with("hello"));
+}
+
+#[test]
+fn informational_responses_are_passed_over() {
+    let (address, _) = upstream(|mut client, _| {
+        while client.request().is_some() {
+            client.send("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n");
+            client.send("HTTP/1.1 204 No Content\r\n\r\n");
+        }
+    });
+    let gateway = Gateway::start(config(address));
+    let mut client = gateway.connect();
+    for _ in 0..2 {
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        let response = client.response(false);
+        assert_eq!(
+            (response.status, response.header("Content-Length")),
+            (204, None)
+        );
+    }
+}

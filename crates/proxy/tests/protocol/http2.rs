@@ -1,0 +1,102 @@
+//! HTTP/2 towards clients.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use keelgate_proxy::Listen;
+
+use crate::support::{Gateway, config, echo};
+
+type Answer = (http::response::Parts, Bytes);
+
+/// Sends requests on one connection, all at once.
+fn ask(gateway: &Gateway, requests: Vec<Request<Full<Bytes>>>) -> Vec<Answer> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(gateway.address())
+            .await
+            .unwrap();
+        let (sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .unwrap();
+        tokio::spawn(connection);
+        let answers = requests.into_iter().map(|request| {
+            let mut sender = sender.clone();
+            async move {
+                let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
+                (parts, body.collect().await.unwrap().to_bytes())
+            }
+        });
+        futures_util::future::join_all(answers).await
+    })
+}
+
+fn gateway() -> Gateway {
+    Gateway::with(
+        config(echo()),
+        |settings| {
+            settings.listen = vec![Listen {
+                http2: true,
+                ..Listen::http(SocketAddr::from(([127, 0, 0, 1], 0)))
+            }];
+        },
+        |_| None,
+    )
+}
+
+#[test]
+fn streams_are_proxied_side_by_side() {
+    let body = "b".repeat(300_000);
+    let request = |n: usize| {
+        Request::post(format!("http://h.test/{n}?q"))
+            .header("cookie", "a=1")
+            .header("cookie", "b=2")
+            .body(Full::from(body.clone()))
+            .unwrap()
+    };
+    for (n, (parts, answer)) in ask(&gateway(), (0..8).map(request).collect())
+        .into_iter()
+        .enumerate()
+    {
+        let seen = String::from_utf8(answer.to_vec()).unwrap();
+        assert_eq!(parts.status, 200);
+        assert!(
+            seen.starts_with(&format!("POST /{n}?q HTTP/1.1")),
+            "{}",
+            &seen[..200]
+        );
+        for line in [
+            "Via: 2 keelgate/0.1.0",
+            "X-Forwarded-Host: h.test",
+            "Cookie: a=1; b=2",
+        ] {
+            assert!(seen.contains(line), "{line}");
+        }
+        assert!(seen.ends_with(&body));
+        assert_eq!(parts.headers["via"], "1.1 keelgate/0.1.0");
+    }
+}
+
+#[test]
+fn http1_is_served_on_the_same_port() {
+    let gateway = gateway();
+    assert_eq!(gateway.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
+}
+
+#[test]
+fn refusals_reach_streams_too() {
+    let gateway = gateway();
+    let trace = Request::builder()
+        .method("TRACE")
+        .uri("http://h.test/")
+        .body(Full::default())
+        .unwrap();
+    assert_eq!(ask(&gateway, vec![trace])[0].0.status, 405);
+}

@@ -1,0 +1,153 @@
+//! TLS on both sides.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use keelgate_proxy::Listen;
+use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
+use serde_json::{Value, json};
+
+use crate::support::{Client, Gateway, SERVICE, config, echo, tcp, with_service};
+
+struct Pair {
+    cert: String,
+    key: String,
+    der: rustls::pki_types::CertificateDer<'static>,
+    key_der: Vec<u8>,
+}
+
+fn pair(name: &str) -> Pair {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    Pair {
+        cert: made.cert.pem(),
+        key: made.signing_key.serialize_pem(),
+        der: made.cert.der().clone(),
+        key_der: made.signing_key.serialize_der(),
+    }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+type TlsClient = Client<StreamOwned<ClientConnection, TcpStream>>;
+
+fn connect(address: SocketAddr, name: &str, trusted: &Pair) -> TlsClient {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.der.clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let session = ClientConnection::new(Arc::new(config), name).unwrap();
+    Client::new(StreamOwned::new(session, tcp(address)))
+}
+
+#[test]
+fn the_certificate_follows_the_server_name() {
+    let (a, b) = (pair("a.test"), pair("x.b.test"));
+    let mut config = config(echo());
+    let id = |n: u8| format!("00000000-0000-4000-8000-0000000000{n:02}");
+    config["certificates"] = json!([
+        {"id": id(11), "cert": a.cert, "key": a.key},
+        {"id": id(12), "cert": b.cert, "key": b.key},
+    ]);
+    config["snis"] = json!([
+        {"id": id(13), "name": "a.test", "certificate": {"id": id(11)}},
+        {"id": id(14), "name": "*.b.test", "certificate": {"id": id(12)}},
+    ]);
+    let gateway = Gateway::with(
+        config,
+        |settings| settings.listen = vec![Listen::https(SocketAddr::from(([127, 0, 0, 1], 0)))],
+        |_| None,
+    );
+    for (name, trusted) in [("a.test", &a), ("x.b.test", &b)] {
+        // The handshake fails unless the trusted certificate is the one that answers.
+        let mut client = connect(gateway.address(), name, trusted);
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        let response = client.response(false);
+        assert_eq!(response.status, 200);
+        assert!(response.text().contains("X-Forwarded-Proto: https"));
+    }
+}
+
+#[test]
+fn plain_http_on_a_tls_port_is_told_so() {
+    let gateway = Gateway::with(
+        config(echo()),
+        |settings| settings.listen = vec![Listen::https(SocketAddr::from(([127, 0, 0, 1], 0)))],
+        |_| None,
+    );
+    let response = gateway.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(response.status, 400);
+    assert!(
+        response
+            .text()
+            .contains("The plain HTTP request was sent to HTTPS port")
+    );
+}
+
+/// An upstream that answers one request per connection over TLS.
+fn tls_upstream(with: &Pair) -> SocketAddr {
+    let key = PrivatePkcs8KeyDer::from(with.key_der.clone()).into();
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![with.der.clone()], key)
+        .unwrap();
+    let config = Arc::new(config);
+    crate::support::upstream(move |client, _| {
+        let session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+        let mut client = Client::new(StreamOwned::new(session, client.stream));
+        loop {
+            let served =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| client.request()));
+            match served {
+                Ok(Some(_)) => client.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+                _ => return,
+            }
+        }
+    })
+    .0
+}
+
+fn service(address: SocketAddr, extra: Value) -> Value {
+    let mut service = json!({
+        "id": SERVICE, "protocol": "https", "host": "localhost", "port": address.port(), "retries": 0,
+    });
+    service
+        .as_object_mut()
+        .unwrap()
+        .extend(extra.as_object().unwrap().clone());
+    with_service(service)
+}
+
+#[test]
+fn upstreams_are_verified_unless_their_service_says_no() {
+    let own = pair("localhost");
+    let address = tls_upstream(&own);
+    let get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let gateway = Gateway::start(service(address, json!({"tls_verify": false})));
+    let mut client = gateway.connect();
+    client.send(get);
+    assert_eq!(client.response(false).status, 200);
+
+    // The open connection was not verified; it does not serve where that is asked.
+    gateway.swap(service(address, json!({})));
+    client.send(get);
+    assert_eq!(client.response(false).status, 502);
+
+    let ca = "00000000-0000-4000-8000-000000000021";
+    let mut trusting = service(
+        address,
+        json!({"tls_verify": true, "ca_certificates": [ca]}),
+    );
+    trusting["ca_certificates"] = json!([{"id": ca, "cert": own.cert}]);
+    gateway.swap(trusting);
+    client.send(get);
+    assert_eq!(client.response(false).status, 200);
+}
