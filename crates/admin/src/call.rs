@@ -23,6 +23,14 @@ impl Call {
         found.map_or("", |(_, value)| value)
     }
 
+    /// Puts another value in the place of a part of the path.
+    pub(crate) fn name(&mut self, name: &str, value: String) {
+        let found = self.path.iter_mut().find(|(key, _)| key == name);
+        if let Some((_, current)) = found {
+            *current = value;
+        }
+    }
+
     /// The first value of a query argument.
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
         self.queries(name).next()

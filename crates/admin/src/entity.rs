@@ -7,6 +7,7 @@
 //! Every write reads, decides and writes inside one transaction ([`writer`]). Kinds that differ
 //! have a file of their own.
 
+mod acls;
 mod ca_certificates;
 mod certificates;
 mod child;
@@ -44,6 +45,7 @@ pub(crate) fn add(routes: &mut Routes, schemas: &Schemas) {
             reference::add(routes, schema, names);
         }
     }
+    acls::add(routes, schemas);
     consumers::add(routes);
     certificates::add(routes);
     targets::add(routes);

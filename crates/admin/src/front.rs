@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_REQUEST_HEADERS, ORIGIN, SERVER,
+    ACCESS_CONTROL_REQUEST_HEADERS, ALLOW, ORIGIN, SERVER,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
@@ -34,7 +34,12 @@ pub(crate) fn behind(routes: Router, origins: Arc<[String]>) -> Router {
             })
             .flatten();
         let mut response = route(routes, request).await;
+        let refused = response.status() == StatusCode::METHOD_NOT_ALLOWED;
         let headers = response.headers_mut();
+        if refused {
+            // Clients compare with Kong, which lists methods in answers to OPTIONS only.
+            headers.remove(ALLOW);
+        }
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(
             ACCESS_CONTROL_ALLOW_CREDENTIALS,

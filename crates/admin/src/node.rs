@@ -7,6 +7,7 @@ mod config;
 mod describe;
 mod log_level;
 mod tags;
+mod wasm;
 
 use crate::admin::Admin;
 use crate::routes::Routes;
@@ -23,4 +24,5 @@ pub(crate) fn add(routes: &mut Routes, admin: &Admin) {
     describe::add(routes);
     log_level::add(routes, admin);
     tags::add(routes);
+    wasm::add(routes);
 }

@@ -32,11 +32,12 @@ pub(crate) fn no_content() -> Response {
 
 /// An answer without a body of its own: a short page that names the status.
 pub(crate) fn page(status: StatusCode) -> Response {
-    let title = format!(
-        "{} {}",
-        status.as_u16(),
-        status.canonical_reason().unwrap_or("Error")
-    );
+    let reason = match status {
+        // As nginx words it, whose page this is.
+        StatusCode::METHOD_NOT_ALLOWED => "Not Allowed",
+        _ => status.canonical_reason().unwrap_or("Error"),
+    };
+    let title = format!("{} {reason}", status.as_u16());
     let text = format!(
         "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n\
          <center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"

@@ -172,7 +172,7 @@ impl<'a> Transaction<'a> {
         // A restricting entity that goes in the same sweep restricts nothing.
         if let Some((target_kind, (by, _))) = restricting
             .into_iter()
-            .find(|(_, referrer)| !known.contains(referrer))
+            .rfind(|(_, referrer)| !known.contains(referrer))
         {
             return Err(ApiError::still_referenced(&target_kind, &by).into());
         }

@@ -46,10 +46,8 @@ async fn act(state: Arc<State>, call: Call) -> Outcome {
     let read = writer::view(&state, move |writer| {
         let key = Key::Id(id);
         let found = writer.transaction.get(KIND, &key)?;
-        let mut certificate = found.ok_or_else(|| keys::missing(&key))?;
-        let names = list(writer, &id_of(&certificate))?;
-        certificate.insert(SNIS.to_owned(), json!(names));
-        Ok(certificate)
+        let certificate = found.ok_or_else(|| keys::missing(&key))?;
+        with_names(writer, KIND, certificate)
     });
     Ok(respond::ok(&read.await?))
 }
@@ -137,6 +135,19 @@ pub(super) fn list(writer: &mut Writer<'_, '_>, id: &str) -> Result<Vec<String>,
         .collect();
     names.sort_unstable();
     Ok(names)
+}
+
+/// An entity as it is shown: a certificate with its names.
+pub(super) fn with_names(
+    writer: &mut Writer<'_, '_>,
+    kind: &str,
+    mut entity: Object,
+) -> Result<Object, Failure> {
+    if kind == KIND {
+        let names = list(writer, &id_of(&entity))?;
+        entity.insert(SNIS.to_owned(), json!(names));
+    }
+    Ok(entity)
 }
 
 /// The names go with their certificate.

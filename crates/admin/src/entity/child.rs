@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use keelgate_entities::{Object, Schema};
-use keelgate_store::{Key, Parent};
+use keelgate_store::{Key, PageRequest, Parent};
 use serde_json::json;
 
 use super::writer::{Writer, id_of, refers_to};
@@ -47,11 +47,15 @@ async fn list(
 ) -> Outcome {
     let segment = call.segment(names.parent);
     let owner = owner(&state, names.parent, segment).await?;
-    let mut request = listing::request(&call)?;
-    request.parent = Some(Parent {
-        field: names.field.to_owned(),
-        id: id_of(&owner),
-    });
+    let request = PageRequest {
+        parent: Some(Parent {
+            field: names.field.to_owned(),
+            id: id_of(&owner),
+        }),
+        // Kong filters whole collections only.
+        tags: None,
+        ..listing::request(&call)?
+    };
     let page = state.store().page(names.child, request).await?;
     let path = format!("/{above}/{}/{below}", listing::token(segment));
     Ok(listing::answer(
@@ -74,7 +78,17 @@ pub(super) async fn create(state: Arc<State>, call: Call, names: Names) -> Outco
     Ok(respond::json(StatusCode::CREATED, &created.await?))
 }
 
-async fn act(state: Arc<State>, call: Call, names: Names) -> Outcome {
+pub(super) async fn act(state: Arc<State>, call: Call, names: Names) -> Outcome {
+    act_with(state, call, names, |_| ()).await
+}
+
+/// Like [`act`], and completes what a PUT writes.
+pub(super) async fn act_with(
+    state: Arc<State>,
+    call: Call,
+    names: Names,
+    complete: impl FnOnce(&mut Object) + Send + 'static,
+) -> Outcome {
     let Names {
         child,
         parent,
@@ -89,6 +103,7 @@ async fn act(state: Arc<State>, call: Call, names: Names) -> Outcome {
                 let (_, owner) = writer.owner(parent, &above)?;
                 let mut input = arguments.of_kind(writer.schemas, child, None);
                 input.insert(field.to_owned(), json!({ "id": owner }));
+                complete(&mut input);
                 let key = writer.key(child, &below)?;
                 writer.upsert(child, &key, input)
             });

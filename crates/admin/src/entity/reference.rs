@@ -9,7 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::writer::{id_of, refers_to};
-use super::{Names, path_name, writer};
+use super::{Names, certificates, path_name, writer};
 use crate::admin::State;
 use crate::arguments::Arguments;
 use crate::call::Call;
@@ -70,7 +70,8 @@ async fn act(state: Arc<State>, call: Call, names: Names) -> Outcome {
                 let (from, _) = writer.owner(child, &segment)?;
                 let id = refers_to(&from, field).ok_or_else(Failure::not_found)?;
                 let entity = writer.transaction.get(parent, &Key::Id(id))?;
-                entity.ok_or_else(Failure::not_found)
+                let entity = entity.ok_or_else(Failure::not_found)?;
+                certificates::with_names(writer, parent, entity)
             });
             let entity = read.await?;
             if method == Method::DELETE {

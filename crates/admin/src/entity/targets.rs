@@ -52,8 +52,11 @@ async fn list(state: Arc<State>, call: Call) -> Outcome {
 
 async fn list_all(state: Arc<State>, call: Call) -> Outcome {
     let owner = child::owner(&state, NAMES.parent, call.segment(NAMES.parent)).await?;
-    let mut request = listing::request(&call)?;
-    request.parent = Some(parent(&owner));
+    let request = PageRequest {
+        parent: Some(parent(&owner)),
+        tags: None,
+        ..listing::request(&call)?
+    };
     let page = state.store().page(NAMES.child, request).await?;
     let path = path(&call, "targets/all");
     Ok(listing::answer(

@@ -135,10 +135,14 @@ impl<'w> Writer<'w, '_> {
         patch: impl FnOnce(&Object) -> Object,
     ) -> Result<Object, Failure> {
         let schema = self.schema(kind)?;
-        let mut current = self
-            .transaction
-            .get(kind, key)?
-            .ok_or_else(|| key::missing(key))?;
+        let Some(mut current) = self.transaction.get(kind, key)? else {
+            // Whose settings a change holds is looked up before the change itself.
+            let unnamed = kind == "plugins" && !patch(&Object::new()).contains_key("name");
+            return Err(match unnamed {
+                true => Failure::not_found(),
+                false => key::missing(key).into(),
+            });
+        };
         let id = id_of(&current);
         let mut patch = patch(&current);
         if let Some(other) = patch.remove("id")
@@ -179,8 +183,19 @@ impl<'w> Writer<'w, '_> {
         schema.ok_or_else(|| StoreError::UnknownKind(kind.to_owned()).into())
     }
 
-    /// Replaces references by name with references by id.
+    /// Replaces references by name with references by id; beside an id, a name says nothing.
     fn resolve(&mut self, kind: &str, input: &mut Object) -> Result<(), Failure> {
+        for foreign in self.schema(kind)?.foreign_keys() {
+            if let Some(Value::Object(given)) = input.get_mut(foreign.field)
+                && given
+                    .get("id")
+                    .and_then(Value::as_str)
+                    .and_then(key::id)
+                    .is_some()
+            {
+                given.retain(|name, _| name == "id");
+            }
+        }
         for reference in self.schemas.references_by_key(kind, input) {
             let key = Key::field(reference.key, reference.value.clone());
             let Some(found) = self.transaction.get(reference.kind, &key)? else {
@@ -206,13 +221,12 @@ impl<'w> Writer<'w, '_> {
         names: Option<Vec<String>>,
     ) -> Result<Object, Failure> {
         let id = id_of(&entity);
-        if entity.get("ttl").is_some_and(Value::is_u64) {
+        if kind == "certificates" {
+            certificates::write(self, &id, names)?;
+            entity = certificates::with_names(self, kind, entity)?;
+        } else if entity.get("ttl").is_some_and(Value::is_u64) {
             // Read back, the time to live counts down already.
             entity = self.transaction.get(kind, &Key::Id(id))?.unwrap_or(entity);
-        } else if kind == "certificates" {
-            certificates::write(self, &id, names)?;
-            let names = certificates::list(self, &id)?;
-            entity.insert("snis".to_owned(), json!(names));
         }
         Ok(entity)
     }

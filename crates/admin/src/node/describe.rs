@@ -32,34 +32,30 @@ fn missing(what: &str, name: &str) -> Failure {
 
 async fn describe(state: Arc<State>, call: Call) -> Outcome {
     let name = call.segment("name");
-    let described = Option::<serde_json::Value>::None.filter(|_| state.paths.is_empty()); // DESCRIBE describe
-    Ok(respond::ok(
-        &described.ok_or_else(|| missing("entity", name))?,
-    ))
+    let schema = state.schemas().kind(name);
+    let schema = schema.ok_or_else(|| missing("entity", name))?;
+    Ok(respond::ok(&schema.to_json()))
 }
 
 async fn describe_plugin(state: Arc<State>, call: Call) -> Outcome {
     let name = call.segment("name");
-    let described = Option::<serde_json::Value>::None.filter(|_| state.paths.is_empty()); // DESCRIBE describe_plugin
-    Ok(respond::ok(
-        &described.ok_or_else(|| missing("plugin", name))?,
-    ))
+    let plugin = state.schemas().plugin(name);
+    let plugin = plugin.ok_or_else(|| missing("plugin", name))?;
+    Ok(respond::ok(&plugin.to_json()))
 }
 
 async fn describe_settings(state: Arc<State>, call: Call) -> Outcome {
     let name = call.segment("name");
-    let described = Option::<serde_json::Value>::None.filter(|_| state.paths.is_empty()); // DESCRIBE describe_settings
-    Ok(respond::ok(
-        &described.ok_or_else(|| missing("plugin", name))?,
-    ))
+    let plugin = state.schemas().plugin(name);
+    let plugin = plugin.ok_or_else(|| missing("plugin", name))?;
+    Ok(respond::ok(&plugin.config_to_json()))
 }
 
 async fn describe_vault(state: Arc<State>, call: Call) -> Outcome {
     let name = call.segment("name");
-    let described = Option::<serde_json::Value>::None.filter(|_| state.paths.is_empty()); // DESCRIBE describe_vault
-    Ok(respond::ok(
-        &described.ok_or_else(|| missing("vault", name))?,
-    ))
+    let vaults = state.schemas().kind("vaults");
+    let vault = vaults.and_then(|vaults| vaults.vault_to_json(name));
+    Ok(respond::ok(&vault.ok_or_else(|| missing("vault", name))?))
 }
 
 async fn validate(state: Arc<State>, call: Call) -> Outcome {
