@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::kinds::{
-    CaCertificate, Certificate, Consumer, KeyAuthCredential, Plugin, Route, Service, Sni, Target,
-    Upstream,
+    Acl, BasicAuthCredential, CaCertificate, Certificate, Consumer, KeyAuthCredential, Plugin,
+    Route, Service, Sni, Target, Upstream,
 };
 
 /// A whole configuration, decoded from the flat tables of a snapshot (`config_table` of the hybrid
@@ -45,6 +45,12 @@ pub struct Config {
     /// API keys of consumers.
     #[serde(deserialize_with = "list")]
     pub keyauth_credentials: Vec<KeyAuthCredential>,
+    /// Names and passwords of consumers.
+    #[serde(deserialize_with = "list")]
+    pub basicauth_credentials: Vec<BasicAuthCredential>,
+    /// Groups of consumers.
+    #[serde(deserialize_with = "list")]
+    pub acls: Vec<Acl>,
 }
 
 /// `null` and an absent list both mean none.

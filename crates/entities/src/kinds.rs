@@ -18,6 +18,8 @@ mod target;
 mod upstream;
 mod vault;
 
+pub use acl::Acl;
+pub use basic_auth_credential::BasicAuthCredential;
 pub use ca_certificate::CaCertificate;
 pub use certificate::Certificate;
 pub use consumer::Consumer;

@@ -14,12 +14,12 @@ const CREDENTIAL_IDENTIFIER: HeaderName = HeaderName::from_static("x-credential-
 const ANONYMOUS: HeaderName = HeaderName::from_static("x-anonymous-consumer");
 
 /// Lets the request through as this consumer and tells the upstream so. Whatever the client sent in
-/// the same headers is overwritten or removed.
+/// the same headers is overwritten or removed. The header value is `X-Credential-Identifier`.
 pub(crate) fn admit<'r>(
     exchange: &mut Exchange<'r>,
     directory: &Directory,
     consumer: &'r Consumer,
-    credential: Option<(Credential<'r>, HeaderValue)>,
+    credential: Option<(Credential<'r>, Option<HeaderValue>)>,
 ) {
     let headers = &mut exchange.headers;
     let identity = directory.identity(consumer);
@@ -39,7 +39,7 @@ pub(crate) fn admit<'r>(
         .then_some(HeaderValue::from_static("true"));
     set(headers, ANONYMOUS, anonymous);
     let (credential, identifier) = credential.unzip();
-    set(headers, CREDENTIAL_IDENTIFIER, identifier);
+    set(headers, CREDENTIAL_IDENTIFIER, identifier.flatten());
     exchange.consumer = Some(consumer);
     exchange.credential = credential;
 }

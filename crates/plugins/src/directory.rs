@@ -1,10 +1,12 @@
 //! Who may call: consumers and their credentials, indexed for look-up.
 
 use std::collections::HashMap;
+use std::fmt;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use http::HeaderValue;
-use keelgate_entities::kinds::{Consumer, KeyAuthCredential};
+use keelgate_entities::kinds::{Acl, BasicAuthCredential, Consumer, KeyAuthCredential};
 use rustc_hash::FxBuildHasher;
 use uuid::Uuid;
 
@@ -24,6 +26,10 @@ pub struct Directory {
     /// about stored secrets: bytes are only ever compared between digests, and a client cannot
     /// choose the digest of what it sends. It also lets the hasher be a cheap one.
     keys: HashMap<[u8; 32], KeyAuth, FxBuildHasher>,
+    /// Names and password digests by name. A keyed hasher, since clients choose what is looked up.
+    passwords: HashMap<String, BasicAuth>,
+    /// Groups by consumer.
+    groups: HashMap<Uuid, Groups, FxBuildHasher>,
 }
 
 /// The headers that tell an upstream who calls.
@@ -50,6 +56,44 @@ pub struct KeyAuth {
     pub header: HeaderValue,
 }
 
+/// A name with a password.
+#[derive(Clone)]
+pub struct BasicAuth {
+    /// Identity of the credential.
+    pub id: Uuid,
+    /// Its owner.
+    pub consumer: Uuid,
+    /// The name.
+    pub username: String,
+    /// `X-Credential-Identifier`; none for a name that cannot stand in a header.
+    pub header: Option<HeaderValue>,
+    /// SHA-1 of the password followed by the owner's id, in hexadecimal digits.
+    digest: String,
+}
+
+/// Leaves the digest out.
+impl fmt::Debug for BasicAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BasicAuth")
+            .field("id", &self.id)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The groups of a consumer.
+#[derive(Clone, Debug, Default)]
+pub struct Groups {
+    names: Vec<String>,
+}
+
+impl Groups {
+    /// Names of the groups.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+}
+
 impl Directory {
     /// Indexes consumers and credentials. A credential whose consumer is absent is left out.
     pub fn new(consumers: Vec<Consumer>, key_auth: Vec<KeyAuthCredential>) -> Self {
@@ -69,7 +113,31 @@ impl Directory {
             by_username,
             identities,
             keys,
+            passwords: HashMap::new(),
+            groups: HashMap::default(),
         }
+    }
+
+    /// Adds names and passwords. A credential whose consumer is absent is left out.
+    #[must_use]
+    pub fn with_basic_auth(mut self, credentials: Vec<BasicAuthCredential>) -> Self {
+        let known = credentials
+            .into_iter()
+            .filter(|credential| self.consumers.contains_key(&credential.consumer.0));
+        self.passwords = known
+            .map(|credential| (credential.username.clone(), BasicAuth::of(credential)))
+            .collect();
+        self
+    }
+
+    /// Adds the groups of consumers.
+    #[must_use]
+    pub fn with_groups(mut self, memberships: Vec<Acl>) -> Self {
+        for membership in memberships {
+            let groups = self.groups.entry(membership.consumer.0).or_default();
+            groups.names.push(membership.group);
+        }
+        self
     }
 
     /// A consumer by id, or else by username (as `config.anonymous` names it).
@@ -84,6 +152,29 @@ impl Directory {
     pub fn key(&self, secret: &[u8]) -> Option<(&KeyAuth, &Consumer)> {
         let key = self.keys.get(&sha256(secret))?;
         Some((key, self.consumers.get(&key.consumer)?))
+    }
+
+    /// The owner of a name, if the password is right; takes the same time if it is not, or if the
+    /// name is unknown.
+    pub fn password(&self, username: &str, password: &[u8]) -> Option<(&BasicAuth, &Consumer)> {
+        let known = self.passwords.get(username);
+        let (salt, expected) = known.map_or((Uuid::nil(), ""), |known| {
+            (known.consumer, known.digest.as_str())
+        });
+        let is_right =
+            verify_slices_are_equal(salted_sha1(password, salt).as_bytes(), expected.as_bytes());
+        let known = known.filter(|_| is_right.is_ok())?;
+        Some((known, self.consumers.get(&known.consumer)?))
+    }
+
+    /// Whether the name has a password.
+    pub fn has_password(&self, username: &str) -> bool {
+        self.passwords.contains_key(username)
+    }
+
+    /// The groups of a consumer, if it is in any.
+    pub fn groups(&self, consumer: &Consumer) -> Option<&Groups> {
+        self.groups.get(&consumer.id)
     }
 
     /// What upstreams are told about a consumer of this directory.
@@ -116,6 +207,37 @@ impl KeyAuth {
             header: id_header(credential.id),
         }
     }
+}
+
+impl BasicAuth {
+    fn of(credential: BasicAuthCredential) -> Self {
+        Self {
+            id: credential.id,
+            consumer: credential.consumer.0,
+            header: HeaderValue::from_bytes(credential.username.as_bytes()).ok(),
+            username: credential.username,
+            digest: credential.password,
+        }
+    }
+}
+
+/// How passwords are stored: SHA-1 of the password followed by the owner's id.
+pub(crate) fn salted_sha1(password: &[u8], owner: Uuid) -> String {
+    let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+    context.update(password);
+    context.update(
+        owner
+            .hyphenated()
+            .encode_lower(&mut Uuid::encode_buffer())
+            .as_bytes(),
+    );
+    let mut text = String::with_capacity(40);
+    for byte in context.finish().as_ref() {
+        for digit in [byte >> 4, byte & 15] {
+            text.extend(char::from_digit(u32::from(digit), 16));
+        }
+    }
+    text
 }
 
 fn id_header(id: Uuid) -> HeaderValue {

@@ -37,6 +37,8 @@ pub mod registry;
 pub mod response;
 mod setting;
 
+mod acl;
+mod basic_auth;
 mod correlation_id;
 mod cors;
 mod ip_restriction;

@@ -9,8 +9,9 @@ use uuid::Uuid;
 use crate::error::{PluginError, Reason};
 use crate::rate_limiting::counters::Counters;
 use crate::{
-    Directory, Plugin, correlation_id, cors, ip_restriction, key_auth, rate_limiting, redirect,
-    request_size_limiting, request_termination, request_transformer, response_transformer,
+    Directory, Plugin, acl, basic_auth, correlation_id, cors, ip_restriction, key_auth,
+    rate_limiting, redirect, request_size_limiting, request_termination, request_transformer,
+    response_transformer,
 };
 
 /// What plugins report as their version: that of the interfaces they are compatible with.
@@ -27,6 +28,16 @@ type Compile = fn(&Node, &kinds::Plugin, &Arc<Directory>) -> Result<Arc<dyn Plug
 
 /// Every plugin of this build.
 const PLUGINS: &[Entry] = &[
+    Entry {
+        name: acl::config::NAME,
+        schema: acl::config::schema,
+        compile: acl::handler::compile,
+    },
+    Entry {
+        name: basic_auth::config::NAME,
+        schema: basic_auth::config::schema,
+        compile: basic_auth::handler::compile,
+    },
     Entry {
         name: correlation_id::config::NAME,
         schema: correlation_id::config::schema,
@@ -173,8 +184,10 @@ mod tests {
                 "correlation-id",
                 "cors",
                 "key-auth",
+                "basic-auth",
                 "ip-restriction",
                 "request-size-limiting",
+                "acl",
                 "rate-limiting",
                 "request-transformer",
                 "response-transformer",

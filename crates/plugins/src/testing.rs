@@ -6,11 +6,14 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
-use keelgate_entities::kinds::{self, Consumer, KeyAuthCredential, Protocol};
+use keelgate_entities::kinds::{
+    self, Acl, BasicAuthCredential, Consumer, KeyAuthCredential, Protocol,
+};
 use keelgate_entities::{Object, Reference};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::directory::salted_sha1;
 use crate::exchange::{Client, MadeBy, ResponseHead, Times, Upstream};
 use crate::{Access, Directory, Exchange, Flow, Plugin, Registry, Response};
 
@@ -155,7 +158,8 @@ pub(crate) fn validated(name: &str, config: Value) -> Result<Value, Value> {
     }
 }
 
-/// Alice with the key `ka`, and bob without one.
+/// Alice with the key `ka`, the password `pw:x` and the groups `admin` and `users`; bob with
+/// nothing.
 pub(crate) fn directory() -> Directory {
     let consumer = |id, username: &str, custom_id: Option<&str>| Consumer {
         id,
@@ -174,10 +178,23 @@ pub(crate) fn directory() -> Directory {
         tags: None,
     };
     let nobody = Uuid::from_u128(0xdead);
-    Directory::new(
-        consumers,
-        vec![key(KEY, ALICE, "ka"), key(nobody, nobody, "kn")],
-    )
+    let password = BasicAuthCredential {
+        id: KEY,
+        consumer: Reference(ALICE),
+        username: "alice".to_owned(),
+        password: salted_sha1(b"pw:x", ALICE),
+        tags: None,
+    };
+    let member = |group: &str| Acl {
+        id: KEY,
+        consumer: Reference(ALICE),
+        group: group.to_owned(),
+        tags: None,
+    };
+    let keys = vec![key(KEY, ALICE, "ka"), key(nobody, nobody, "kn")];
+    Directory::new(consumers, keys)
+        .with_basic_auth(vec![password])
+        .with_groups(vec![member("admin"), member("users")])
 }
 
 /// Runs `access`; the response if the plugin ends the request.

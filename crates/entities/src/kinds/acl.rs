@@ -1,6 +1,24 @@
 //! Groups of consumers (the `acl` plugin).
 
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Reference;
 use crate::schema::{Field, Schema, typedefs};
+
+/// The membership of a consumer in a group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Acl {
+    /// Identity.
+    pub id: Uuid,
+    /// The member.
+    pub consumer: Reference,
+    /// Name of the group.
+    pub group: String,
+    /// Labels.
+    #[serde(default)]
+    pub tags: Option<Vec<String>>,
+}
 
 /// The schema of `acls`.
 pub(crate) fn schema() -> Schema {

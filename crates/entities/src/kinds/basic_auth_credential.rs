@@ -1,11 +1,40 @@
 //! Names and passwords of consumers (the `basic-auth` plugin).
 
 use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::Object;
 use crate::format::pem::hexadecimal;
 use crate::schema::lookup::get;
 use crate::schema::{Field, Schema, Transformation, typedefs};
+use crate::{Object, Reference};
+
+/// A name and its password.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct BasicAuthCredential {
+    /// Identity.
+    pub id: Uuid,
+    /// Owner.
+    pub consumer: Reference,
+    /// The name.
+    pub username: String,
+    /// SHA-1 of the password followed by the owner's id, in hexadecimal digits.
+    pub password: String,
+    /// Labels.
+    #[serde(default)]
+    pub tags: Option<Vec<String>>,
+}
+
+/// Leaves the password out.
+impl std::fmt::Debug for BasicAuthCredential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BasicAuthCredential")
+            .field("id", &self.id)
+            .field("consumer", &self.consumer)
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
 
 /// The schema of `basicauth_credentials`.
 pub(crate) fn schema() -> Schema {

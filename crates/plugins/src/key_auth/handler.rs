@@ -111,7 +111,7 @@ impl KeyAuth {
             id: key.id,
             identifier: &key.identifier,
         };
-        let credential = (credential, key.header.clone());
+        let credential = (credential, Some(key.header.clone()));
         admit(exchange, &self.directory, consumer, Some(credential));
         Ok(())
     }
