@@ -80,7 +80,7 @@ pub(crate) fn schema() -> Schema {
         ],
     )
     .endpoint_key("instance_name")
-    .unique_key("instance_name", &["instance_name"])
     .cache_key(&["name", "route", "service", "consumer"])
+    .unique_key("instance_name", &["instance_name"])
     .variants(Variants::Plugins)
 }
