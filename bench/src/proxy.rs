@@ -108,6 +108,7 @@ fn measure(
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "a benchmark waits for another process")]
 fn wait_until_up(load: &Load) -> anyhow::Result<()> {
     let one = Load { connections: 1, ..load.clone() };
     let start = Instant::now();

@@ -178,7 +178,7 @@ fn minio_server(program: &Path) -> Result<Server> {
     // A directory in its data is a bucket to MinIO.
     std::fs::create_dir_all(data.join(BUCKET))?;
     let address = free_address()?;
-    let mut command = Command::new(program);
+    let mut command = tied(program);
     command
         .args(["server", "--quiet", "--address", &address.to_string()])
         .arg(&data)
@@ -212,7 +212,7 @@ fn moto() -> Result<PathBuf> {
 
 fn moto_server(program: &Path) -> Result<Server> {
     let address = free_address()?;
-    let mut command = Command::new(program);
+    let mut command = tied(program);
     command.args([
         "-H",
         &address.ip().to_string(),
@@ -237,6 +237,17 @@ pub(crate) fn serve() -> Result<()> {
     }
     server.child.wait()?;
     Ok(())
+}
+
+/// A command that ends with this process, however it ends, where the system has
+/// a program that arranges that.
+fn tied(program: &Path) -> Command {
+    if !answers("setpriv", "--version") {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program);
+    command
 }
 
 fn answers(program: &str, argument: &str) -> bool {

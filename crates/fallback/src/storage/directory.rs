@@ -204,6 +204,7 @@ impl Inner {
     }
 
     /// Waits for the directory's lock; it is released when the file is dropped, also by a crash.
+    #[expect(clippy::disallowed_methods, reason = "blocking work, on a thread for such work")]
     fn lock(&self) -> Result<File, Failure> {
         fs::create_dir_all(&self.root)?;
         let file = File::options()

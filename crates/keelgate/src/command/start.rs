@@ -64,24 +64,19 @@ impl KongsOptions {
 
 /// Starts a node.
 pub(crate) fn start(arguments: &StartArgs) -> Result<()> {
-    let Loaded {
-        settings, remarks, ..
-    } = arguments.sources.loader().load()?;
+    let loaded = arguments.sources.loader().load()?;
     if arguments.background {
         // A process group and session of its own: signals to the terminal that
         // started it are not for it.
         rustix::process::setsid().context("cannot leave the terminal")?;
-        return serve(settings, true);
+        return serve(loaded, true);
     }
     arguments.kongs.warn();
-    let warnings = remarks
-        .iter()
-        .filter(|p| p.severity == keelgate_settings::Severity::Warning);
-    print::problems(warnings);
-    if arguments.foreground || !settings.node.nginx_daemon.0 {
-        serve(settings, false)
+    print::problems(loaded.warnings());
+    if arguments.foreground || !loaded.settings.node.nginx_daemon.0 {
+        serve(loaded, false)
     } else {
-        detach(arguments, &settings)
+        detach(arguments, &loaded.settings)
     }
 }
 
@@ -96,10 +91,13 @@ pub(crate) fn restart(arguments: &StartArgs) -> Result<()> {
 }
 
 /// Runs the node in this process until it ends.
-fn serve(settings: Settings, background: bool) -> Result<()> {
-    let _claim = PidFile::of(&settings.node.prefix).claim()?;
-    let log = logging::init(&settings, background)?;
-    let outcome = node::run(settings, log);
+fn serve(loaded: Loaded, background: bool) -> Result<()> {
+    let _claim = PidFile::of(&loaded.settings.node.prefix).claim()?;
+    let log = logging::init(&loaded.settings, background)?;
+    for warning in loaded.warnings().filter(|_| background) {
+        tracing::warn!("{warning}");
+    }
+    let outcome = node::run(loaded.settings, log);
     if let Err(error) = &outcome {
         tracing::error!("the node ends: {error:#}");
     }
