@@ -1,10 +1,11 @@
 //! Fetching: the newest good snapshot of one storage, and why others were refused.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use keelgate_snapshot::{MAX_DOCUMENT_BYTES, Snapshot, VerifyError};
+use keelgate_snapshot::{Identity, MAX_DOCUMENT_BYTES, Snapshot, VerifyError};
 use serde::{Serialize, Serializer};
 use tokio::task::spawn_blocking;
 
@@ -54,6 +55,8 @@ pub enum RefusalReason {
     Storage(StorageError),
     /// It is damaged, not signed, signed with another key, or not for this build.
     Verify(Arc<VerifyError>),
+    /// It was good once, and this node could not use it.
+    Quarantined(Identity),
     /// The check was stopped.
     Stopped,
 }
@@ -72,6 +75,7 @@ impl Refusal {
                 VerifyError::Truncated { .. } => "truncated",
                 _ => "malformed",
             },
+            RefusalReason::Quarantined(_) => "quarantined",
             RefusalReason::Stopped => "stopped",
         }
     }
@@ -103,6 +107,11 @@ impl std::fmt::Display for Refusal {
             RefusalReason::Verify(error) => {
                 write!(f, "{}: {} is refused: {error}", self.storage, self.key)
             }
+            RefusalReason::Quarantined(identity) => write!(
+                f,
+                "{}: {} holds {identity}, which is quarantined on this node",
+                self.storage, self.key
+            ),
             RefusalReason::Stopped => {
                 write!(f, "{}: the check of {} was stopped", self.storage, self.key)
             }
@@ -159,57 +168,58 @@ impl Fetcher {
 
     /// Makes one pass: `config.json` of the own version; if that is refused, the newest good
     /// history object; then other versions of the same major. Nothing is retried here.
-    pub async fn fetch(&mut self) -> Fetched {
-        let mut refusals = Vec::new();
+    ///
+    /// Snapshots in `skip` are passed over, so that the next best is found.
+    pub async fn fetch(&mut self, skip: &HashSet<Identity>) -> Fetched {
         let own = self.layout.clone();
+        // What is skipped now must be read again, to tell it from what is not modified.
+        self.last
+            .take_if(|(_, last)| skip.contains(last.snapshot.identity()));
         let known = self.last.as_ref().map(|(version, _)| version.clone());
-        let key = own.config();
-        match self.get(&key, known.as_ref()).await {
+        let refusal = match self.get(&own.config(), known.as_ref(), skip).await {
             Ok((version, candidate)) => {
                 self.last = Some((version, candidate.clone()));
                 return Fetched {
                     candidate: Some(candidate),
                     unchanged: false,
-                    refusals,
+                    refusals: Vec::new(),
                 };
             }
-            Err(refusal) => {
-                if matches!(&refusal.reason, RefusalReason::Storage(error) if error.kind == ErrorKind::NotModified)
-                {
-                    return Fetched {
-                        candidate: self.last.as_ref().map(|(_, candidate)| candidate.clone()),
-                        unchanged: true,
-                        refusals,
-                    };
-                }
-                let silent = refusal.is_passing();
-                refusals.push(refusal);
-                if silent {
-                    // The storage itself is away: its other objects are too.
-                    return Fetched {
-                        candidate: None,
-                        unchanged: false,
-                        refusals,
-                    };
-                }
+            Err(refusal) if refusal.kind() == ErrorKind::NotModified.as_str() => {
+                return Fetched {
+                    candidate: self.last.as_ref().map(|(_, candidate)| candidate.clone()),
+                    unchanged: true,
+                    refusals: Vec::new(),
+                };
             }
+            Err(refusal) => refusal,
+        };
+        let mut found = Fetched {
+            candidate: None,
+            unchanged: false,
+            refusals: Vec::new(),
+        };
+        let away = refusal.is_passing();
+        found.refusals.push(refusal);
+        if away {
+            // The storage itself is away: its other objects are too.
+            return found;
         }
         self.last = None;
-        let mut candidate = self.newest_in_history(&own, &mut refusals).await;
-        if candidate.is_none() {
-            candidate = self.other_versions(&mut refusals).await;
+        found.candidate = self
+            .newest_in_history(&own, skip, &mut found.refusals)
+            .await;
+        if found.candidate.is_none() {
+            found.candidate = self.other_versions(skip, &mut found.refusals).await;
         }
-        Fetched {
-            candidate,
-            unchanged: false,
-            refusals,
-        }
+        found
     }
 
     async fn get(
         &self,
         key: &str,
         known: Option<&Version>,
+        skip: &HashSet<Identity>,
     ) -> Result<(Version, Candidate), Refusal> {
         let refuse = |reason| Refusal {
             storage: self.location().to_owned(),
@@ -227,6 +237,9 @@ impl Fetcher {
             .await
             .map_err(|_| refuse(RefusalReason::Stopped))?
             .map_err(|error| refuse(RefusalReason::Verify(Arc::new(error))))?;
+        if skip.contains(snapshot.identity()) {
+            return Err(refuse(RefusalReason::Quarantined(*snapshot.identity())));
+        }
         let candidate = Candidate {
             snapshot,
             storage: self.location().to_owned(),
@@ -238,6 +251,7 @@ impl Fetcher {
     async fn newest_in_history(
         &self,
         layout: &Layout,
+        skip: &HashSet<Identity>,
         refusals: &mut Vec<Refusal>,
     ) -> Option<Candidate> {
         let folder = layout.history_folder();
@@ -258,7 +272,7 @@ impl Fetcher {
             .collect();
         names.sort_unstable_by(|a, b| b.cmp(a));
         for name in names.iter().take(HISTORY_LOOK) {
-            match self.get(&layout.history_named(name), None).await {
+            match self.get(&layout.history_named(name), None, skip).await {
                 Ok((_, candidate)) => return Some(candidate),
                 Err(refusal) => refusals.push(refusal),
             }
@@ -267,7 +281,11 @@ impl Fetcher {
     }
 
     /// The newest good `config.json` of the other versions with the same major number.
-    async fn other_versions(&self, refusals: &mut Vec<Refusal>) -> Option<Candidate> {
+    async fn other_versions(
+        &self,
+        skip: &HashSet<Identity>,
+        refusals: &mut Vec<Refusal>,
+    ) -> Option<Candidate> {
         let folders = match self.storage.folders().await {
             Ok(folders) => folders,
             Err(error) => {
@@ -285,7 +303,7 @@ impl Fetcher {
             if layout == self.layout || major(layout.version()) != self.layout.major() {
                 continue;
             }
-            match self.get(&layout.config(), None).await {
+            match self.get(&layout.config(), None, skip).await {
                 Ok((_, candidate)) => {
                     let position = |candidate: &Candidate| candidate.snapshot.identity().position();
                     if newest

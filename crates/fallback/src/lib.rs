@@ -21,6 +21,7 @@ mod layout;
 mod location;
 mod publish;
 mod storage;
+mod time;
 
 pub use backoff::Backoff;
 pub use election::{Lease, Registration};
@@ -35,3 +36,4 @@ pub use storage::{
     Answer, ErrorKind, LIST_LIMIT, Object, Operation, S3Settings, Storage, StorageError,
     StorageSettings, TimeOuts, Version, open,
 };
+pub use time::unix_seconds;

@@ -4,6 +4,7 @@
 
 mod s3_server;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -151,14 +152,14 @@ async fn what_is_published_is_fetched(storage: Arc<dyn Storage>) {
         sender.send_replace(Some(cluster.snapshot(revision)));
         let status = until(&status, stored(revision)).await;
         assert_eq!(status.last_success.unwrap().identity.revision, revision);
-        let fetched = fetcher.fetch().await;
+        let fetched = fetcher.fetch(&HashSet::new()).await;
         assert!(!fetched.unchanged);
         let candidate = fetched.candidate.unwrap();
         assert_eq!(candidate.snapshot.identity().revision, revision);
         assert_eq!(candidate.key, "0.1.0/config.json");
         assert!(fetched.refusals.is_empty());
     }
-    let again = fetcher.fetch().await;
+    let again = fetcher.fetch(&HashSet::new()).await;
     assert!(again.unchanged && again.candidate.is_some());
     publisher.stop().await;
     let names = storage.list("0.1.0/history").await.unwrap();
@@ -304,7 +305,7 @@ async fn a_damaged_or_deleted_document_is_mended() {
             .await
             .unwrap();
         until(&status, stored(1)).await;
-        let fetched = cluster.fetcher(&storage).fetch().await;
+        let fetched = cluster.fetcher(&storage).fetch(&HashSet::new()).await;
         assert_eq!(fetched.candidate.unwrap().key, "0.1.0/config.json");
     }
     publisher.stop().await;
@@ -402,7 +403,7 @@ async fn what_is_refused_is_told_and_the_newest_good_history_object_serves() {
             .put_if_absent(&layout.config(), document.into())
             .await
             .unwrap();
-        let fetched = cluster.fetcher(&storage).fetch().await;
+        let fetched = cluster.fetcher(&storage).fetch(&HashSet::new()).await;
         let candidate = fetched.candidate.unwrap();
         assert_eq!(candidate.snapshot.identity(), good.identity(), "{kind}");
         assert_eq!(fetched.refusals.len(), 1, "{kind}");
@@ -427,7 +428,7 @@ async fn another_version_of_the_same_major_serves_when_the_own_has_nothing() {
             .await
             .unwrap();
     }
-    let fetched = cluster.fetcher(&storage).fetch().await;
+    let fetched = cluster.fetcher(&storage).fetch(&HashSet::new()).await;
     assert_eq!(fetched.candidate.unwrap().key, "0.2.0/config.json");
     assert!(fetched.refusals[0].is_absence());
 }
@@ -443,12 +444,44 @@ async fn a_fetch_after_damage_recovers_when_the_object_is_mended() {
         .await
         .unwrap();
     let mut fetcher = cluster.fetcher(&storage);
-    assert!(fetcher.fetch().await.candidate.is_some());
+    assert!(fetcher.fetch(&HashSet::new()).await.candidate.is_some());
     overwrite(&storage, &key, "damaged").await;
-    let fetched = fetcher.fetch().await;
+    let fetched = fetcher.fetch(&HashSet::new()).await;
     assert!(fetched.candidate.is_none());
     assert!(!fetched.refusals.is_empty());
     overwrite(&storage, &key, cluster.snapshot(2).document().clone()).await;
-    let candidate = fetcher.fetch().await.candidate.unwrap();
+    let candidate = fetcher.fetch(&HashSet::new()).await.candidate.unwrap();
     assert_eq!(candidate.snapshot.identity().revision, 2);
+}
+
+#[tokio::test]
+async fn a_skipped_snapshot_gives_way_to_the_next_best() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = directory(folder.path());
+    let cluster = Cluster::new();
+    let layout = Layout::new(VERSION);
+    let (older, newer) = (cluster.snapshot(1), cluster.snapshot(2));
+    for key in [layout.config(), layout.history(newer.identity())] {
+        storage
+            .put_if_absent(&key, newer.document().clone())
+            .await
+            .unwrap();
+    }
+    storage
+        .put_if_absent(&layout.history(older.identity()), older.document().clone())
+        .await
+        .unwrap();
+    let mut fetcher = cluster.fetcher(&storage);
+    let first = fetcher.fetch(&HashSet::new()).await.candidate.unwrap();
+    assert_eq!(first.snapshot.identity(), newer.identity());
+    let next = fetcher.fetch(&HashSet::from([*newer.identity()])).await;
+    assert_eq!(
+        next.candidate.unwrap().snapshot.identity(),
+        older.identity()
+    );
+    assert!(
+        next.refusals
+            .iter()
+            .all(|refusal| refusal.kind() == "quarantined")
+    );
 }

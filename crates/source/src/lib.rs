@@ -1,1 +1,28 @@
-//! The data plane's choice of configuration
+//! The data plane's choice of configuration: which snapshot serves, from which source, and why.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `machine` | the choice: events in, decisions out, no I/O and no clock |
+//! | `driver` | the thin task that reads, verifies, activates and reports |
+//! | `cache` | the last good documents on this node's disk |
+//! | `crash` | which snapshot was being activated when the process died |
+//! | `report` | what is told to operators |
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod activator;
+mod cache;
+mod crash;
+mod driver;
+mod durable;
+pub mod machine;
+mod offer;
+mod report;
+#[cfg(test)]
+mod simulation;
+
+pub use activator::{ActivationError, Activator};
+pub use cache::CacheError;
+pub use driver::{Arbiter, ControlPlaneLink, SourceSettings, Verifiers};
+pub use offer::{Offer, Source};
+pub use report::{Report, Serving, State, Tried};

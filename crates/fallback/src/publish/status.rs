@@ -1,11 +1,13 @@
 //! What a publisher tells of itself.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use keelgate_snapshot::Identity;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use uuid::Uuid;
+
+use crate::unix_seconds;
 
 /// What a publisher does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -31,7 +33,7 @@ pub struct Success {
     /// What was read back.
     pub identity: Identity,
     /// When; seconds since 1970.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "unix_seconds")]
     pub at: SystemTime,
     /// Size of the document.
     pub bytes: u64,
@@ -45,7 +47,7 @@ pub struct Trouble {
     /// What is wrong, where, and how to mend it.
     pub message: String,
     /// When; seconds since 1970.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "unix_seconds")]
     pub at: SystemTime,
 }
 
@@ -92,13 +94,4 @@ impl PublisherStatus {
         let success = self.last_success.as_ref()?;
         Some(now.duration_since(success.at).unwrap_or_default())
     }
-}
-
-/// Writes a time as seconds since 1970, to the millisecond.
-pub(crate) fn seconds<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    let millis = time
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis();
-    serializer.serialize_f64(millis as f64 / 1000.0)
 }

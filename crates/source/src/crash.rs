@@ -1,0 +1,185 @@
+//! The guard against a snapshot that kills the process which activates it.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use keelgate_snapshot::Identity;
+use serde::{Deserialize, Serialize};
+
+use crate::durable;
+
+/// How many deaths it takes until a snapshot is not tried again.
+const DEATHS: u32 = 2;
+
+/// How many quarantined snapshots are remembered.
+const REMEMBERED: usize = 16;
+
+/// What is being activated, on disk for the time of the activation.
+#[derive(Debug, Serialize, Deserialize)]
+struct Activating {
+    identity: Identity,
+    attempts: u32,
+}
+
+/// What is not to be tried again by this version: a newer one may have the mend.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Quarantine {
+    version: String,
+    identities: Vec<Identity>,
+}
+
+/// Marks an activation on disk, and finds the mark of one that never ended.
+#[derive(Debug)]
+pub(crate) struct CrashGuard {
+    directory: PathBuf,
+    version: String,
+    unfinished: Option<Activating>,
+}
+
+impl CrashGuard {
+    pub(crate) fn new(directory: PathBuf, version: &str) -> Self {
+        Self {
+            directory,
+            version: version.to_owned(),
+            unfinished: None,
+        }
+    }
+
+    /// Learns how former lives ended: what killed the process twice is quarantined.
+    pub(crate) fn recover(&mut self) -> io::Result<HashSet<Identity>> {
+        let mut quarantine = self
+            .read::<Quarantine>("quarantine.json")
+            .filter(|quarantine| quarantine.version == self.version)
+            .unwrap_or_default();
+        self.unfinished = self.read("activating.json");
+        if let Some(killer) = self
+            .unfinished
+            .take_if(|activating| activating.attempts >= DEATHS)
+        {
+            quarantine.version.clone_from(&self.version);
+            quarantine
+                .identities
+                .retain(|known| *known != killer.identity);
+            quarantine.identities.push(killer.identity);
+            let excess = quarantine.identities.len().saturating_sub(REMEMBERED);
+            quarantine.identities.drain(..excess);
+            self.write("quarantine.json", &quarantine)?;
+            durable::remove(&self.directory.join("activating.json"))?;
+        }
+        Ok(quarantine.identities.into_iter().collect())
+    }
+
+    /// An activation begins.
+    pub(crate) fn begin(&mut self, identity: Identity) -> io::Result<()> {
+        let before = self
+            .unfinished
+            .take()
+            .filter(|unfinished| unfinished.identity == identity)
+            .map_or(0, |unfinished| unfinished.attempts);
+        durable::make_directory(&self.directory)?;
+        self.write(
+            "activating.json",
+            &Activating {
+                identity,
+                attempts: before + 1,
+            },
+        )
+    }
+
+    /// The activation ended, well or not, and the process is alive.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        durable::remove(&self.directory.join("activating.json"))
+    }
+
+    /// A file that is missing or damaged tells nothing.
+    fn read<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Option<T> {
+        let bytes = fs::read(self.directory.join(name)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    fn write(&self, name: &str, value: &impl Serialize) -> io::Result<()> {
+        let bytes = serde_json::to_vec(value)?;
+        durable::replace(&self.directory.join(name), &bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keelgate_snapshot::Digest;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn identity(revision: u64) -> Identity {
+        Identity {
+            cluster_id: Uuid::from_u128(1),
+            epoch: 1,
+            revision,
+            sha256: Digest([0; 32]),
+        }
+    }
+
+    /// One life that dies in the activation of `revision`; what it found quarantined.
+    fn die(directory: &std::path::Path, revision: u64) -> HashSet<Identity> {
+        let mut guard = CrashGuard::new(directory.into(), "0.1.0");
+        let quarantine = guard.recover().unwrap();
+        guard.begin(identity(revision)).unwrap();
+        quarantine
+    }
+
+    #[test]
+    fn the_second_death_quarantines() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("guard");
+        assert!(die(&directory, 4).is_empty());
+        assert!(die(&directory, 4).is_empty());
+        let expected = HashSet::from([identity(4)]);
+        assert_eq!(die(&directory, 3), expected, "the next best is tried");
+        assert_eq!(die(&directory, 3), expected);
+        assert_eq!(
+            die(&directory, 2),
+            HashSet::from([identity(4), identity(3)])
+        );
+    }
+
+    #[test]
+    fn an_activation_that_ended_counts_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..5 {
+            let mut guard = CrashGuard::new(folder.path().into(), "0.1.0");
+            assert!(guard.recover().unwrap().is_empty());
+            guard.begin(identity(4)).unwrap();
+            guard.finish().unwrap();
+        }
+    }
+
+    #[test]
+    fn deaths_by_different_snapshots_are_not_added_up() {
+        let folder = tempfile::tempdir().unwrap();
+        for revision in [1, 2, 1, 2] {
+            assert!(die(folder.path(), revision).is_empty());
+        }
+    }
+
+    #[test]
+    fn another_version_tries_again() {
+        let folder = tempfile::tempdir().unwrap();
+        die(folder.path(), 4);
+        die(folder.path(), 4);
+        assert_eq!(
+            CrashGuard::new(folder.path().into(), "0.1.0")
+                .recover()
+                .unwrap()
+                .len(),
+            1
+        );
+        assert!(
+            CrashGuard::new(folder.path().into(), "0.1.1")
+                .recover()
+                .unwrap()
+                .is_empty()
+        );
+    }
+}

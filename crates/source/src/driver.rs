@@ -1,0 +1,621 @@
+//! Does what the machine decides: reads, verifies, activates, reports.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use keelgate_fallback::{Candidate, Fetched, Fetcher, Refusal, Verify};
+use keelgate_snapshot::{Identity, Snapshot, VerifyError};
+use keelgate_sync::{Applied, Rejection};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::{Cache, Loaded};
+use crate::crash::CrashGuard;
+use crate::machine::{ChoiceSettings, Decision, Event, Machine, Notice};
+use crate::report::{Report, Serving, State};
+use crate::{ActivationError, Activator, Offer, Source};
+
+/// How a data plane finds its configuration.
+#[derive(Clone, Debug)]
+pub struct SourceSettings {
+    /// Directory of the disk cache and of the crash guard; only this node uses it.
+    pub directory: PathBuf,
+    /// Version of the software.
+    pub version: String,
+    /// How many control-plane addresses the client dials.
+    pub control_planes: usize,
+    /// `cluster_connect_deadline`.
+    pub deadline: Duration,
+    /// `cluster_fallback_config_refresh`.
+    pub refresh: Duration,
+}
+
+/// The connection to the control plane.
+#[derive(Debug)]
+pub struct ControlPlaneLink {
+    /// What [`keelgate_sync::Client::run`] tells.
+    pub events: mpsc::Receiver<keelgate_sync::Event>,
+    /// What it passes on to the control plane.
+    pub applied: watch::Sender<Applied>,
+}
+
+/// Which documents are believed.
+#[derive(Clone)]
+pub struct Verifiers {
+    /// From the control plane, which has proved itself by its certificate.
+    pub control_plane: Verify,
+    /// From this node's own disk.
+    pub cache: Verify,
+}
+
+/// A running choice of configuration.
+#[derive(Debug)]
+pub struct Arbiter {
+    report: watch::Receiver<Report>,
+    served: watch::Receiver<Option<Snapshot>>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Arbiter {
+    /// Starts on the current runtime. Without a link there is no control plane; without fetchers
+    /// no storage is read.
+    pub fn start(
+        settings: SourceSettings,
+        link: Option<ControlPlaneLink>,
+        fetchers: Vec<Fetcher>,
+        verifiers: Verifiers,
+        activator: Arc<dyn Activator>,
+    ) -> Self {
+        let (report, watched) = watch::channel(Report::new());
+        let (served, serving) = watch::channel(None);
+        let stop = CancellationToken::new();
+        let (messages, inbox) = mpsc::unbounded_channel();
+        let choice = ChoiceSettings {
+            control_planes: link.as_ref().map_or(0, |_| settings.control_planes.max(1)),
+            storages: fetchers.len(),
+            deadline: settings.deadline,
+            refresh: settings.refresh,
+            ..ChoiceSettings::default()
+        };
+        let (events, applied) = match link {
+            Some(link) => (Some(link.events), Some(link.applied)),
+            None => (None, None),
+        };
+        let guard = CrashGuard::new(settings.directory.join("guard"), &settings.version);
+        let driver = Driver {
+            machine: Machine::new(choice, fastrand::u64(..)),
+            start: Instant::now(),
+            cache_directory: settings.directory.join("cache"),
+            locations: fetchers.iter().map(|f| f.location().to_owned()).collect(),
+            fetchers: fetchers
+                .into_iter()
+                .map(|fetcher| Arc::new(tokio::sync::Mutex::new(fetcher)))
+                .collect(),
+            verifiers,
+            activator,
+            guard: Arc::new(Mutex::new(guard)),
+            activating: None,
+            verifying: false,
+            unverified: None,
+            report,
+            served,
+            applied,
+            messages,
+            cache_writer: None,
+        };
+        let task = tokio::spawn(driver.run(events, inbox, stop.clone()));
+        Self {
+            report: watched,
+            served: serving,
+            stop,
+            task,
+        }
+    }
+
+    /// What is served, from where, and what was tried.
+    pub fn report(&self) -> watch::Receiver<Report> {
+        self.report.clone()
+    }
+
+    /// The snapshot that is served; what a backup node publishes.
+    pub fn served(&self) -> watch::Receiver<Option<Snapshot>> {
+        self.served.clone()
+    }
+
+    /// Stops following all sources; what is served is kept on disk.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the choice of configuration failed");
+        }
+    }
+}
+
+/// What a task of the driver has found.
+enum Message {
+    CacheLoaded(Cache, Loaded),
+    Fetched(usize, Fetched),
+    Verified(Result<Snapshot, VerifyError>),
+    Activated(Result<(), ActivationError>),
+}
+
+struct Driver {
+    machine: Machine<Snapshot>,
+    start: Instant,
+    cache_directory: PathBuf,
+    locations: Vec<String>,
+    fetchers: Vec<Arc<tokio::sync::Mutex<Fetcher>>>,
+    verifiers: Verifiers,
+    activator: Arc<dyn Activator>,
+    guard: Arc<Mutex<CrashGuard>>,
+    activating: Option<Offer<Snapshot>>,
+    verifying: bool,
+    /// The last document of the control plane; one that waits is superseded.
+    unverified: Option<Bytes>,
+    report: watch::Sender<Report>,
+    served: watch::Sender<Option<Snapshot>>,
+    applied: Option<watch::Sender<Applied>>,
+    messages: mpsc::UnboundedSender<Message>,
+    cache_writer: Option<JoinHandle<()>>,
+}
+
+impl Driver {
+    async fn run(
+        mut self,
+        mut events: Option<mpsc::Receiver<keelgate_sync::Event>>,
+        mut inbox: mpsc::UnboundedReceiver<Message>,
+        stop: CancellationToken,
+    ) {
+        let quarantine = self.recover().await;
+        self.handle(Event::Started(quarantine));
+        loop {
+            let wake = self.machine.wake_at().map(|at| self.start + at);
+            let timer = async {
+                match wake {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let told = async {
+                match &mut events {
+                    Some(events) => events.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                event = told => match event {
+                    Some(event) => self.hear(event),
+                    None => events = None,
+                },
+                Some(message) = inbox.recv() => self.take(message),
+                () = timer => self.handle(Event::Tick),
+            }
+        }
+        let writer = self.cache_writer.take();
+        // The writer ends when nobody can serve anything new.
+        drop(self);
+        if let Some(writer) = writer
+            && let Err(error) = writer.await
+        {
+            tracing::error!(%error, "the writer of the disk cache failed");
+        }
+    }
+
+    async fn recover(&mut self) -> HashSet<Identity> {
+        let guard = Arc::clone(&self.guard);
+        let recovered = spawn_blocking(move || lock(&guard).recover()).await;
+        match recovered {
+            Ok(Ok(quarantine)) => {
+                for identity in &quarantine {
+                    tracing::error!(%identity, "quarantined: its activation ended this process twice");
+                }
+                quarantine
+            }
+            Ok(Err(error)) => {
+                self.trouble(
+                    "disk",
+                    "disk",
+                    format!("cannot read the crash guard: {error}"),
+                );
+                HashSet::new()
+            }
+            Err(_) => HashSet::new(),
+        }
+    }
+
+    /// Takes in what the client of the control plane tells.
+    fn hear(&mut self, event: keelgate_sync::Event) {
+        use keelgate_sync::Event as Sync;
+        match event {
+            Sync::Dialing { .. } => {}
+            Sync::DialFailed {
+                address,
+                phase,
+                error,
+                ..
+            } => {
+                let message =
+                    format!("control plane {address} cannot be reached ({phase}): {error}");
+                self.trouble(&address, "control_plane_unreachable", message);
+                self.handle(Event::DialFailed(address));
+            }
+            Sync::Connected { address } => {
+                self.report
+                    .send_modify(|report| report.control_plane = Some(address));
+                self.handle(Event::Connected);
+            }
+            Sync::Stalled { address, after } => {
+                let message = format!(
+                    "control plane {address} is connected and has sent no configuration for {after:?}"
+                );
+                self.trouble(&address, "control_plane_stalled", message);
+                self.handle(Event::Stalled);
+            }
+            Sync::Document(document) => {
+                self.unverified = Some(document);
+                self.verify_next();
+            }
+            Sync::Disconnected { address, reason } => {
+                self.report
+                    .send_modify(|report| report.control_plane = None);
+                let message = format!("the connection to control plane {address} ended: {reason}");
+                self.trouble(&address, "control_plane_lost", message);
+                self.handle(Event::Disconnected(address));
+            }
+        }
+    }
+
+    /// Verifies the last document beside the async threads.
+    fn verify_next(&mut self) {
+        if self.verifying {
+            return;
+        }
+        let Some(document) = self.unverified.take() else {
+            return;
+        };
+        self.verifying = true;
+        let verify = Arc::clone(&self.verifiers.control_plane);
+        let messages = self.messages.clone();
+        spawn_blocking(move || {
+            let _ = messages.send(Message::Verified(verify(document)));
+        });
+    }
+
+    /// Takes in what a task has found.
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::CacheLoaded(cache, loaded) => self.cache_loaded(cache, loaded),
+            Message::Fetched(index, fetched) => self.fetched(index, fetched),
+            Message::Verified(result) => {
+                self.verifying = false;
+                self.verified(result);
+                self.verify_next();
+            }
+            Message::Activated(result) => self.activated(result),
+        }
+    }
+
+    fn cache_loaded(&mut self, cache: Cache, loaded: Loaded) {
+        for error in &loaded.refused {
+            self.trouble("cache", "cache_refused", error.to_string());
+        }
+        self.cache_writer = Some(tokio::spawn(keep(cache, self.served.subscribe())));
+        let offers = loaded
+            .good
+            .into_iter()
+            .map(|snapshot| offer(Source::Cache, snapshot))
+            .collect();
+        self.handle(Event::CacheLoaded(offers));
+    }
+
+    fn fetched(&mut self, index: usize, fetched: Fetched) {
+        let absent = fetched.refusals.first().is_none_or(Refusal::is_absence);
+        for refusal in &fetched.refusals {
+            // That a prefix is empty is worth telling only where it leaves nothing to serve.
+            if !refusal.is_absence() || fetched.candidate.is_none() {
+                self.trouble(&refusal.storage, refusal.kind(), refusal.to_string());
+            }
+        }
+        self.handle(match fetched.candidate {
+            Some(Candidate { snapshot, .. }) => {
+                Event::StorageFetched(index, Some(offer(Source::Storage(index), snapshot)))
+            }
+            None if absent => Event::StorageFetched(index, None),
+            None => Event::StorageFailed(index),
+        });
+    }
+
+    fn verified(&mut self, result: Result<Snapshot, VerifyError>) {
+        match result {
+            Ok(snapshot) => self.handle(Event::SnapshotArrived(offer(
+                Source::ControlPlane,
+                snapshot,
+            ))),
+            Err(error) => {
+                let message = format!("a document of the control plane is refused: {error}");
+                self.reject(None, None, error.to_string());
+                self.trouble("control_plane", "control_plane_refused", message);
+                self.handle(Event::DocumentRefused);
+            }
+        }
+    }
+
+    fn activated(&mut self, result: Result<(), ActivationError>) {
+        let Some(offer) = self.activating.take() else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                self.serve(&offer);
+                self.handle(Event::Activated);
+            }
+            Err(error) => {
+                let identity = offer.identity;
+                let origin = self.origin(offer.source);
+                let message = format!(
+                    "snapshot {identity} from {origin} cannot be used, what served before serves on: {error}"
+                );
+                if offer.source == Source::ControlPlane {
+                    let hash = offer.snapshot.config_hash().to_owned();
+                    self.reject(Some(identity), Some(hash), error.to_string());
+                }
+                self.trouble(&origin, "rejected", message);
+                self.handle(Event::Rejected);
+            }
+        }
+    }
+
+    /// Tells the world what is served now.
+    fn serve(&mut self, offer: &Offer<Snapshot>) {
+        let (source, origin) = (name(offer.source), self.origin(offer.source));
+        tracing::info!(identity = %offer.identity, source, origin, "configuration serves");
+        let elapsed = self.start.elapsed();
+        self.served.send_replace(Some(offer.snapshot.clone()));
+        self.report.send_modify(|report| {
+            report.serving = Some(Serving::new(source, origin, &offer.snapshot));
+            report
+                .first_served_after_ms
+                .get_or_insert(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+        });
+        if let Some(applied) = &self.applied {
+            applied.send_modify(|applied| {
+                offer
+                    .snapshot
+                    .config_hash()
+                    .clone_into(&mut applied.config_hash);
+                applied.identity = Some(offer.identity);
+                applied.source = Some(source.to_owned());
+                applied.rejection = None;
+            });
+        }
+    }
+
+    fn reject(&self, identity: Option<Identity>, config_hash: Option<String>, reason: String) {
+        if let Some(applied) = &self.applied {
+            applied.send_modify(|applied| {
+                applied.rejection = Some(Rejection {
+                    identity,
+                    config_hash,
+                    reason,
+                });
+            });
+        }
+    }
+
+    fn handle(&mut self, event: Event<Snapshot>) {
+        let now = self.start.elapsed();
+        for decision in self.machine.handle(now, event) {
+            self.perform(decision);
+        }
+        let served = self.machine.served();
+        let state = match served {
+            Some(_) if self.machine.is_current() => State::Current,
+            Some(_) => State::Fallback,
+            None if self.report.borrow().state == State::Empty => State::Empty,
+            None => State::Starting,
+        };
+        let confirmed = served.map(|(source, _)| (name(source), self.origin(source)));
+        let quarantine = self.machine.quarantine();
+        self.report.send_modify(|report| {
+            report.enter(state);
+            if let (Some(serving), Some((source, origin))) = (&mut report.serving, confirmed) {
+                serving.source = source;
+                serving.origin = origin;
+            }
+            if report.quarantined.len() != quarantine.len() {
+                report.quarantined = quarantine.iter().copied().collect();
+            }
+        });
+    }
+
+    fn perform(&mut self, decision: Decision<Snapshot>) {
+        match decision {
+            Decision::LoadCache => {
+                let mut cache = Cache::new(self.cache_directory.clone());
+                let verify = Arc::clone(&self.verifiers.cache);
+                let messages = self.messages.clone();
+                spawn_blocking(move || {
+                    let loaded = cache.load(&verify);
+                    let _ = messages.send(Message::CacheLoaded(cache, loaded));
+                });
+            }
+            Decision::Fetch(index, skip) => {
+                let Some(fetcher) = self.fetchers.get(index).cloned() else {
+                    return;
+                };
+                let messages = self.messages.clone();
+                tokio::spawn(async move {
+                    let fetched = fetcher.lock().await.fetch(&skip).await;
+                    let _ = messages.send(Message::Fetched(index, fetched));
+                });
+            }
+            Decision::Activate(offer) => self.activate(offer),
+            Decision::Adopt(offer) => self.serve(&offer),
+            Decision::Tell(notice) => self.tell(notice),
+        }
+    }
+
+    fn activate(&mut self, offer: Offer<Snapshot>) {
+        let snapshot = offer.snapshot.clone();
+        let identity = offer.identity;
+        self.activating = Some(offer);
+        let (activator, guard) = (Arc::clone(&self.activator), Arc::clone(&self.guard));
+        let messages = self.messages.clone();
+        tokio::spawn(async move {
+            let activation = spawn_blocking(move || {
+                let mut guard = lock(&guard);
+                // Serving is worth more than the guard: a full disk does not stop it.
+                if let Err(error) = guard.begin(identity) {
+                    tracing::warn!(%error, "cannot mark the activation on disk");
+                }
+                let result = activator.activate(&snapshot);
+                if let Err(error) = guard.finish() {
+                    tracing::warn!(%error, "cannot remove the mark of the activation from disk");
+                }
+                result
+            });
+            let result = activation.await.unwrap_or_else(|panic| {
+                Err(ActivationError(format!("the activation failed: {panic}")))
+            });
+            let _ = messages.send(Message::Activated(result));
+        });
+    }
+
+    fn tell(&mut self, notice: Notice) {
+        match notice {
+            Notice::Confirmed(identity) => {
+                tracing::info!(%identity, "the control plane confirms what is served");
+                if let Some(applied) = &self.applied {
+                    applied.send_modify(|applied| {
+                        applied.source = Some(name(Source::ControlPlane).to_owned());
+                    });
+                }
+            }
+            Notice::Empty => {
+                self.report.send_modify(|report| report.enter(State::Empty));
+                tracing::error!(
+                    "no good configuration was found in time: the control plane, the disk cache and {} fallback storages have none; the search goes on",
+                    self.locations.len()
+                );
+            }
+            Notice::ControlPlaneBehind { offered, served } => self.trouble(
+                "control_plane",
+                "control_plane_behind",
+                format!(
+                    "the control plane offers {offered}, older than {served} which is served: it was restored from a backup, or an emergency publish happened while it was away; apply the change there and start the next epoch"
+                ),
+            ),
+            Notice::Fork {
+                source,
+                offered,
+                served,
+            } => {
+                let origin = self.origin(source);
+                let message = format!(
+                    "{origin} offers {offered}, another configuration of the same epoch and revision as {served} which is served: two control planes write as one cluster"
+                );
+                self.trouble(&origin, "fork", message);
+            }
+            Notice::Foreign {
+                source,
+                offered,
+                served,
+            } => {
+                let origin = self.origin(source);
+                let message = format!(
+                    "{origin} offers {offered} of cluster {}, this node serves cluster {}: check cluster_fallback_config_storage",
+                    offered.cluster_id, served.cluster_id
+                );
+                self.trouble(&origin, "foreign_cluster", message);
+            }
+            Notice::ClusterChanged { offered, served } => self.trouble(
+                "control_plane",
+                "cluster_changed",
+                format!(
+                    "the control plane is of cluster {}, what was served is of cluster {}: following the control plane",
+                    offered.cluster_id, served.cluster_id
+                ),
+            ),
+            Notice::Quarantined { source, offered } => {
+                let origin = self.origin(source);
+                let message = format!("{origin} offers {offered}, which is quarantined on this node");
+                self.trouble(&origin, "quarantined", message);
+            }
+        }
+    }
+
+    fn trouble(&self, origin: &str, kind: &'static str, message: String) {
+        tracing::warn!(origin, kind, "{message}");
+        self.report
+            .send_modify(|report| report.trouble(origin, kind, message));
+    }
+
+    /// Where a source is, for people.
+    fn origin(&self, source: Source) -> String {
+        match source {
+            Source::ControlPlane => {
+                let report = self.report.borrow();
+                report.control_plane.clone().unwrap_or_default()
+            }
+            Source::Cache => self.cache_directory.display().to_string(),
+            Source::Storage(index) => self.locations.get(index).cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// Writes what is served to disk, the newest only.
+async fn keep(mut cache: Cache, mut served: watch::Receiver<Option<Snapshot>>) {
+    served.mark_changed();
+    while served.changed().await.is_ok() {
+        let Some(snapshot) = served.borrow_and_update().clone() else {
+            continue;
+        };
+        let stored = spawn_blocking(move || {
+            let result = cache.store(&snapshot);
+            (cache, result)
+        });
+        match stored.await {
+            Ok((kept, result)) => {
+                cache = kept;
+                if let Err(error) = result {
+                    tracing::error!(%error, "the configuration is not kept on disk");
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the configuration is not kept on disk");
+                return;
+            }
+        }
+    }
+}
+
+fn offer(source: Source, snapshot: Snapshot) -> Offer<Snapshot> {
+    Offer {
+        source,
+        identity: *snapshot.identity(),
+        snapshot,
+    }
+}
+
+/// The word for a source in reports.
+fn name(source: Source) -> &'static str {
+    match source {
+        Source::ControlPlane => "control_plane",
+        Source::Cache => "cache",
+        Source::Storage(_) => "storage",
+    }
+}
+
+/// A guard whose holder panicked is still good: every write of it is whole.
+fn lock(guard: &Mutex<CrashGuard>) -> std::sync::MutexGuard<'_, CrashGuard> {
+    guard
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
