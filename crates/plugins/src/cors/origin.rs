@@ -15,6 +15,8 @@ pub(crate) enum Origins {
     Any,
     /// This one, told to everybody; the browser compares.
     Fixed(HeaderValue),
+    /// All, though they are told apart from requests without an origin: `*` among others.
+    AnyNamed,
     /// Those that match.
     List(Vec<Rule>),
 }
@@ -22,8 +24,6 @@ pub(crate) enum Origins {
 /// One of several origins.
 #[derive(Debug)]
 pub(crate) enum Rule {
-    /// `*` among others.
-    Any,
     /// This origin.
     Exactly(String),
     /// Origins, or only their hosts, that match as a whole.
@@ -47,6 +47,7 @@ impl Origins {
             [] => Ok(Self::Any),
             [only] if only == "*" => Ok(Self::Any),
             [only] if !is_regex(only) => Ok(Self::Fixed(setting::header_value("origins", only)?)),
+            several if several.iter().any(|origin| origin == "*") => Ok(Self::AnyNamed),
             several => {
                 let rules = several.iter().map(|origin| Rule::new(origin));
                 Ok(Self::List(rules.collect::<Result<_, _>>()?))
@@ -63,6 +64,8 @@ impl Origins {
         let rules = match self {
             Self::Any => return Verdict::Any,
             Self::Fixed(origin) => return Verdict::Origin(origin.clone()),
+            Self::AnyNamed if origin.is_some() => return Verdict::Any,
+            Self::AnyNamed => return Verdict::Nothing,
             Self::List(rules) => rules,
         };
         let Some(origin) = origin.and_then(|origin| origin.to_str().ok()) else {
@@ -71,7 +74,6 @@ impl Origins {
         let origin = normal(origin);
         for rule in rules {
             let matches = match rule {
-                Rule::Any => return Verdict::Any,
                 Rule::Exactly(known) => *known == origin.whole,
                 Rule::Matching { regex, host_only } => regex.is_match(if *host_only {
                     origin.host
@@ -89,9 +91,6 @@ impl Origins {
 
 impl Rule {
     fn new(origin: &str) -> Result<Self, Reason> {
-        if origin == "*" {
-            return Ok(Self::Any);
-        }
         if !is_regex(origin) {
             return Ok(Self::Exactly(normal(origin).whole.into_owned()));
         }
@@ -211,7 +210,16 @@ mod tests {
             judge(&["http://a.test", "http://b.test"], "null"),
             Verdict::Nothing
         );
-        assert_eq!(judge(&["http://a.test", "*"], "null"), Verdict::Any);
+    }
+
+    #[test]
+    fn a_star_among_others_allows_every_origin() {
+        let origins = ["http://a.test", "*"];
+        assert_eq!(judge(&origins, "null"), Verdict::Any);
+        assert_eq!(judge(&origins, "http://a.test"), Verdict::Any);
+        let origins = origins.map(str::to_owned);
+        let nothing = Origins::new(Some(&origins)).unwrap().judge(None);
+        assert_eq!(nothing, Verdict::Nothing);
     }
 
     #[test]
