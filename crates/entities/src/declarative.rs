@@ -22,7 +22,7 @@ mod yaml;
 
 pub use dump::dump;
 pub use error::DeclarativeError;
-pub use parse::{parse, parse_config_table};
+pub use parse::{Draft, check, parse, parse_config_table};
 pub use table::Table;
 pub use yaml::{parse_text, to_yaml};
 

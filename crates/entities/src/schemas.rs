@@ -130,7 +130,10 @@ impl Schemas {
             return Err(ApiError::schema_violation(errors));
         }
         given.transform(schema, &mut merged);
-        complete::show_old_names(shape, &mut merged);
+        if schema.ttl {
+            merged.entry("ttl").or_insert(Value::Null);
+        }
+        self.show_old_names(schema, &mut merged);
         Ok(merged)
     }
 
@@ -240,8 +243,7 @@ impl Schemas {
         let given = Given::of(schema, &input);
         let mut entity = input;
         let validator = self.validator();
-        let shape = self
-            .complete(validator, schema, &mut entity, now)
+        self.complete(validator, schema, &mut entity, now)
             .map_err(ApiError::schema_violation)?;
         let mut errors = validator.entity(schema, &entity, true);
         given.check(schema, &entity, None, &mut errors);
@@ -249,7 +251,10 @@ impl Schemas {
             return Err(ApiError::schema_violation(errors));
         }
         given.transform(schema, &mut entity);
-        complete::show_old_names(shape, &mut entity);
+        if schema.ttl {
+            entity.entry("ttl").or_insert(Value::Null);
+        }
+        self.show_old_names(schema, &mut entity);
         Ok(entity)
     }
 
@@ -260,15 +265,21 @@ impl Schemas {
         schema: &'s Schema,
         entity: &mut Object,
         now: SystemTime,
-    ) -> Result<Shape<'s>, Object> {
+    ) -> Result<(), Object> {
         let shape = self.shape(schema, entity);
-        Completer::new(validator, Context::Write, now).level(shape, entity)?;
-        Ok(shape)
+        Completer::new(validator, Context::Write, now).level(shape, entity)
     }
 
     /// Writes derived fields of an entity whose fields were all given.
     pub(crate) fn transform(&self, schema: &Schema, entity: &mut Object) {
         Given::of(schema, entity).transform(schema, entity);
+    }
+
+    /// Writes old names of settings next to the new ones. Only plugins have any.
+    pub(crate) fn show_old_names(&self, schema: &Schema, entity: &mut Object) {
+        if matches!(schema.variants, Variants::Plugins) {
+            complete::show_old_names(self.shape(schema, entity), entity);
+        }
     }
 
     /// The fields of an entity, as its variant has them.

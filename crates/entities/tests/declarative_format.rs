@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use keelgate_entities::declarative::{
-    DeclarativeError, Table, dump, parse, parse_config_table, parse_text, to_yaml,
+    DeclarativeError, Table, check, dump, parse, parse_config_table, parse_text, to_yaml,
 };
 use keelgate_entities::{Config, Field, PluginSchema, Schemas};
 use serde_json::{Value, json};
@@ -247,4 +247,23 @@ fn an_export_is_read_back_as_it_was() {
     assert!(text.starts_with("_format_version: '3.0'\n_transform: false\n"));
     let again = read(parse_text(&text).unwrap()).unwrap();
     assert_eq!(dump(&again), export);
+}
+
+#[test]
+fn a_draft_is_what_was_written_and_a_table_what_is_served() {
+    let document = json!({
+        "_format_version": "3.0",
+        "consumers": [{ "username": "c", "basicauth_credentials": [
+            { "username": "u", "password": "p" }
+        ] }],
+    });
+    let schemas = schemas();
+    let draft = check(document, &schemas, now()).unwrap();
+    assert_eq!(
+        draft.entities().get("basicauth_credentials")[0]["password"],
+        "p"
+    );
+    let table = draft.into_table();
+    let served = &table.get("basicauth_credentials")[0]["password"];
+    assert_eq!(served.as_str().map(str::len), Some(40));
 }

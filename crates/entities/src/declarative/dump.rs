@@ -26,16 +26,14 @@ fn id(entity: &Object) -> &str {
 
 /// An entity with references as plain ids.
 pub(super) fn flat(entity: &Object) -> Object {
+    let mut entity = entity.clone();
+    for value in entity.values_mut() {
+        if let Value::Object(reference) = value
+            && reference.len() == 1
+            && let Some(id) = reference.get_mut("id")
+        {
+            *value = id.take();
+        }
+    }
     entity
-        .iter()
-        .map(|(key, value)| {
-            let value = match value {
-                Value::Object(reference) if reference.len() == 1 => {
-                    reference.get("id").unwrap_or(value)
-                }
-                other => other,
-            };
-            (key.clone(), value.clone())
-        })
-        .collect()
 }

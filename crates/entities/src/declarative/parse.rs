@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::collect::{ErrorTree, Items, check_comments};
 use super::error::{DeclarativeError, Refused};
 use super::{Table, legacy_paths, references};
-use crate::schema::complete;
 use crate::schema::validate::Validator;
 use crate::{Object, Schemas};
 
@@ -30,7 +29,19 @@ pub fn parse(
     schemas: &Schemas,
     now: SystemTime,
 ) -> Result<Table, DeclarativeError> {
-    parse_with(document, schemas, now, false)
+    check(document, schemas, now).map(Draft::into_table)
+}
+
+/// Like [`parse`], but stops before derived fields are written.
+///
+/// # Errors
+/// Everything that is wrong, by its place in the document.
+pub fn check(
+    document: Value,
+    schemas: &Schemas,
+    now: SystemTime,
+) -> Result<Draft<'_>, DeclarativeError> {
+    read(document, schemas, now, false)
 }
 
 /// Checks the `config_table` of a control plane. Like [`parse`], but unknown fields that are null
@@ -43,15 +54,52 @@ pub fn parse_config_table(
     schemas: &Schemas,
     now: SystemTime,
 ) -> Result<Table, DeclarativeError> {
-    parse_with(document, schemas, now, true)
+    read(document, schemas, now, true).map(Draft::into_table)
 }
 
-fn parse_with(
+/// A valid configuration as its author wrote it, completed: what `POST /config` answers. Passwords
+/// are as they were given, and fields that are derived from others are not there yet.
+#[derive(Debug)]
+pub struct Draft<'s> {
+    table: Table,
+    schemas: &'s Schemas,
+    transform: bool,
+}
+
+impl Draft<'_> {
+    /// The entities, flat.
+    pub fn entities(&self) -> &Table {
+        &self.table
+    }
+
+    /// The configuration with derived fields (digests of passwords and certificates, old names of
+    /// settings), as it is served and sent on.
+    pub fn into_table(self) -> Table {
+        let schemas = self.schemas;
+        self.table.map(|kind, entity| {
+            let Some(schema) = schemas.kind(kind) else {
+                return;
+            };
+            for field in schema.fields.iter().filter(|field| field.transient) {
+                entity.remove(field.name);
+            }
+            if self.transform {
+                schemas.transform(schema, entity);
+            }
+            if schema.ttl {
+                entity.entry("ttl").or_insert(Value::Null);
+            }
+            schemas.show_old_names(schema, entity);
+        })
+    }
+}
+
+fn read(
     document: Value,
     schemas: &Schemas,
     now: SystemTime,
     ignore_unknown_nulls: bool,
-) -> Result<Table, DeclarativeError> {
+) -> Result<Draft<'_>, DeclarativeError> {
     let mut document = match document {
         Value::Object(document) => document,
         Value::Array(items) if items.is_empty() => Object::new(),
@@ -84,7 +132,11 @@ fn parse_with(
         return Err(refused.into_error(schemas));
     }
     let transform = document.get("_transform") != Some(&Value::Bool(false));
-    Ok(table(items, schemas, transform))
+    Ok(Draft {
+        table: table(items, schemas),
+        schemas,
+        transform,
+    })
 }
 
 /// Checks what stands beside the collections.
@@ -135,32 +187,34 @@ fn entities(
             let id = items.list[parent].entity.get("id").cloned();
             (field, id.unwrap_or_default())
         });
-        let place = items.place(index);
         let item = &mut items.list[index];
+        let mut out_of_place = Object::new();
         for foreign in item.schema.foreign_keys() {
             match item.entity.get(foreign.field) {
                 None | Some(Value::Null) => continue,
                 Some(value) => by_object |= !value.is_string(),
             }
             if parent.is_some() {
-                let mut error = Object::new();
-                error.insert(foreign.field.to_owned(), "value must be null".into());
-                misplaced.add(&place, Value::Object(error));
+                out_of_place.insert(foreign.field.to_owned(), "value must be null".into());
             }
         }
-        if let Some((field, id)) = parent {
-            let unset = item.entity.get(field).is_none_or(Value::is_null);
-            if unset {
-                let reference = json!({ "id": id });
-                item.entity.insert(field.to_owned(), reference);
-            }
+        // Where the reference may be null, nesting an entity is not held against it: a plugin that
+        // cannot be bound to consumers may stand inside one, as in Kong.
+        if let Some((field, id)) = parent
+            && item.schema.field(field).is_some_and(|field| field.required)
+            && item.entity.get(field).is_none_or(Value::is_null)
+        {
+            let reference = json!({ "id": id });
+            item.entity.insert(field.to_owned(), reference);
         }
         let found = match schemas.complete(validator, item.schema, &mut item.entity, now) {
             Ok(_) => validator.entity(item.schema, &item.entity, true),
             Err(errors) => errors,
         };
-        if !found.is_empty() {
-            errors.add(&place, Value::Object(found));
+        for (tree, found) in [(&mut misplaced, out_of_place), (&mut errors, found)] {
+            if !found.is_empty() {
+                tree.add(&items.place(index), Value::Object(found));
+            }
         }
     }
     if errors.is_empty() && misplaced.is_empty() && !by_object {
@@ -208,23 +262,12 @@ fn merge_value(present: &mut Value, more: Value) {
     }
 }
 
-fn table(items: Items<'_>, schemas: &Schemas, transform: bool) -> Table {
+fn table(items: Items<'_>, schemas: &Schemas) -> Table {
     let mut lists: Vec<Vec<Object>> = schemas.kinds().iter().map(|_| Vec::new()).collect();
     let mut entities: Vec<Option<(usize, Object)>> = items
         .list
         .into_iter()
-        .map(|item| {
-            let kind = schemas.position(item.schema)?;
-            let mut entity = item.entity;
-            for field in item.schema.fields.iter().filter(|field| field.transient) {
-                entity.remove(field.name);
-            }
-            if transform {
-                schemas.transform(item.schema, &mut entity);
-            }
-            complete::show_old_names(schemas.shape(item.schema, &entity), &mut entity);
-            Some((kind, entity))
-        })
+        .map(|item| Some((schemas.position(item.schema)?, item.entity)))
         .collect();
     for index in items.children_first {
         if let Some((kind, entity)) = entities[index].take() {

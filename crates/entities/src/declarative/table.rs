@@ -42,6 +42,14 @@ impl Table {
         )
     }
 
+    /// The table with every entity changed.
+    pub(super) fn map(mut self, change: impl Fn(&'static str, &mut Object)) -> Self {
+        for (kind, list) in &mut self.0 {
+            list.iter_mut().for_each(|entity| change(kind, entity));
+        }
+        self
+    }
+
     /// The entities of a collection.
     pub fn get(&self, kind: &str) -> &[Object] {
         self.0.get(kind).map_or(&[], Vec::as_slice)

@@ -58,9 +58,6 @@ impl<'s> Completer<'s> {
         if !shape.fields.iter().any(|field| field.name == "updated_at") {
             data.remove("updated_at");
         }
-        if shape.expires() && self.context != Context::Change {
-            data.entry("ttl").or_insert(Value::Null);
-        }
         Ok(())
     }
 
