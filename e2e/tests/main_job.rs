@@ -110,7 +110,7 @@ async fn a_newborn_retries_a_storage_that_is_not_there_yet() {
     newborn.up().await;
     wait::until("a report of the missing snapshot", || async {
         let report = newborn.report().await.to_string();
-        if report.contains("storage") { Ok(()) } else { Err(report) }
+        if report.contains("config.json") { Ok(()) } else { Err(report) }
     })
     .await;
     newborn.answers(&newborn.status("/status/ready"), 503).await;

@@ -15,7 +15,9 @@ async fn dbless(upstream: &Upstream, plugins: Value) -> Node {
 async fn load(node: &Node, upstream: &Upstream, path: &str, plugins: Value) {
     let config = json!({
         "_format_version": "3.0",
-        "services": [{"name": "echo", "url": upstream.url(), "routes": [{"name": "echo", "paths": [path], "strip_path": false}]}],
+        "services": [{"name": "echo", "url": upstream.url(), "routes": [{
+            "name": "echo", "paths": [path], "strip_path": false, "request_buffering": false, "response_buffering": false,
+        }]}],
         "consumers": [{"username": "ann", "keyauth_credentials": [{"key": "open-sesame"}]}],
         "plugins": plugins,
     });

@@ -51,7 +51,7 @@ async fn a_corrupted_configuration_is_refused() {
             let text = String::from_utf8(document).expect("config.json is text");
             text.replace("\"/second\"", "\"/secont\"").into_bytes()
         },
-        "digest",
+        "SHA-256",
     )
     .await;
 }
@@ -80,7 +80,7 @@ async fn a_document_signed_by_another_cluster_is_refused() {
     let stranger = Cluster::with_s3().await;
     backed_up(&stranger).await;
     let foreign = stranger.storage().read(&Storage::config_key()).await.expect("it was stored").to_vec();
-    refuses(|_| foreign, "another key").await;
+    refuses(|_| foreign, "another certificate").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,8 +119,13 @@ async fn a_spoilt_disk_cache_is_refused_and_the_storage_serves() {
     let control_plane = backed_up(&cluster).await;
     let mut data_plane = cluster.data_plane_of(&control_plane, &[("cluster_fallback_config_import", "on")]);
     data_plane.serves("/second", 200).await;
-    data_plane.kill();
     let cache = data_plane.prefix().join("cache");
+    wait::until("the disk cache", || async {
+        // It is written after the configuration serves.
+        std::fs::read_dir(&cache).map_err(|error| error.to_string())?.next().ok_or("it is empty")?.map_err(|error| error.to_string())
+    })
+    .await;
+    data_plane.kill();
     let mut spoilt = 0;
     for file in std::fs::read_dir(&cache).expect("the cache directory exists") {
         let path = file.expect("read the directory").path();

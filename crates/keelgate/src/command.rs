@@ -8,6 +8,7 @@ mod pid_file;
 mod print;
 mod sources;
 mod start;
+mod status;
 mod stop;
 mod version;
 
@@ -52,6 +53,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Tell whether a node runs.
     Health(health::HealthArgs),
+    /// Tell what a node serves, from which source, and what it tried.
+    Status(status::StatusArgs),
     /// Print the version.
     Version(version::VersionArgs),
     /// Work with declarative configuration.
@@ -76,6 +79,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Restart(arguments) => start::restart(&arguments),
         Command::Check(arguments) => check::check(&arguments, verbose),
         Command::Health(arguments) => health::health(&arguments),
+        Command::Status(arguments) => status::status(&arguments),
         Command::Version(arguments) => {
             version::version(&arguments);
             Ok(())

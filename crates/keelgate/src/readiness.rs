@@ -3,7 +3,7 @@
 //! on such a socket, too.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -22,8 +22,17 @@ fn notify(state: &str) {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
         return;
     };
-    if let Err(error) = send(&name, state) {
-        tracing::warn!(%error, state, "cannot notify the process that started this one");
+    match send(&name, state) {
+        Ok(()) => {}
+        // `keelgate start` has gone when the node that it started ends.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused
+            ) => {}
+        Err(error) => {
+            tracing::warn!(%error, state, "cannot notify the process that started this one");
+        }
     }
 }
 

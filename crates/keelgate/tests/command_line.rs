@@ -230,6 +230,7 @@ fn a_node_starts_in_the_background_and_obeys() {
     let mut answer = String::new();
     client.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    drop(client);
 
     place.succeeds(&["reload", "-c", &conf]);
     assert!(place.succeeds(&["health"]).contains("Keelgate is healthy"));

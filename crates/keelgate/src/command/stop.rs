@@ -9,8 +9,9 @@ use rustix::process::Signal;
 use super::pid_file::PidFile;
 use super::sources::{Prefix, Sources};
 
-/// How long a node that was told to stop at once may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a node that was told to stop at once may take; longer than it gives
+/// to requests in flight.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Options of `keelgate stop`.
 #[derive(Args, Debug)]

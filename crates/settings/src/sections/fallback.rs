@@ -20,7 +20,7 @@ section! {
         cluster_fallback_config_import: bool = "off" for DataPlane;
         /// Seconds that the writing node waits after a change, so that several
         /// changes in a row become one backup.
-        cluster_fallback_config_export_delay: Seconds = "60" for Hybrid;
+        cluster_fallback_config_export_delay: Seconds = "5" for Hybrid;
         /// Members of S3's PutObject call for every upload, as a JSON object, such as
         /// {"ServerSideEncryption": "AES256"}.
         cluster_fallback_export_s3_config: Option<S3PutOptions> = "" for Hybrid;
