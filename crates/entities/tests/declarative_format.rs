@@ -267,3 +267,20 @@ fn a_draft_is_what_was_written_and_a_table_what_is_served() {
     let served = &table.get("basicauth_credentials")[0]["password"];
     assert_eq!(served.as_str().map(str::len), Some(40));
 }
+
+#[test]
+fn debug_output_holds_no_secrets() {
+    let document = json!({
+        "_format_version": "3.0",
+        "consumers": [{ "username": "c", "keyauth_credentials": [{ "key": "hidden" }] }],
+    });
+    let table = read(document.clone()).unwrap();
+    assert_eq!(
+        format!("{table:?}"),
+        r#"{"consumers": 1, "keyauth_credentials": 1}"#
+    );
+    let mut refused = document;
+    refused["nope"] = json!(1);
+    let error = read(refused).unwrap_err();
+    assert!(!format!("{error:?}").contains("hidden"));
+}
