@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 /// A body and its content type.
 pub(crate) struct Page {
@@ -13,6 +13,8 @@ pub(crate) struct Page {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
+    /// Nothing: gRPC clients are told in other headers.
+    Grpc,
     Json,
     Html,
     Xml,
@@ -22,6 +24,7 @@ enum Form {
 impl Form {
     fn content_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
+            Self::Grpc => "",
             Self::Json => "application/json; charset=utf-8",
             Self::Html => "text/html; charset=utf-8",
             Self::Xml => "application/xml; charset=utf-8",
@@ -31,6 +34,7 @@ impl Form {
 
     fn render(self, message: &str, request_id: &str) -> String {
         match self {
+            Self::Grpc => String::new(),
             Self::Json => {
                 let message = serde_json::Value::from(message);
                 format!("{{\n  \"message\":{message},\n  \"request_id\":\"{request_id}\"\n}}")
@@ -57,8 +61,13 @@ impl Form {
 }
 
 /// The page for an error that the gateway or a plugin decided on: after `Accept`, else JSON.
-pub(crate) fn decided(headers: &HeaderMap, message: &str, request_id: &str) -> Page {
-    if is_grpc(headers.get(CONTENT_TYPE)) {
+pub(crate) fn decided(
+    headers: &HeaderMap,
+    version: Version,
+    message: &str,
+    request_id: &str,
+) -> Page {
+    if version == Version::HTTP_2 && is_grpc(headers.get(CONTENT_TYPE)) {
         return Page {
             content_type: Some(HeaderValue::from_static("application/grpc")),
             body: Bytes::new(),
@@ -131,6 +140,32 @@ pub(crate) fn bare(title: &str) -> Page {
     }
 }
 
+/// The page of a redirect.
+pub(crate) fn redirect(status: StatusCode) -> Page {
+    let title = format!(
+        "{} {}",
+        status.as_str(),
+        status.canonical_reason().unwrap_or("")
+    );
+    Page {
+        content_type: Some(HeaderValue::from_static("text/html")),
+        ..bare(&title)
+    }
+}
+
+/// The page for plain HTTP on a port for TLS.
+pub(crate) fn plain_on_tls() -> Page {
+    const SAID: &str = "The plain HTTP request was sent to HTTPS port";
+    Page {
+        content_type: Some(HeaderValue::from_static("text/html; charset=UTF-8")),
+        body: format!(
+            "<html>\r\n<head><title>400 {SAID}</title></head>\r\n<body>\r\n<center><h1>400 Bad \
+             Request</h1></center>\r\n<center>{SAID}</center>\r\n</body>\r\n</html>\r\n"
+        )
+        .into(),
+    }
+}
+
 /// What is said about a status.
 pub(crate) fn message(status: StatusCode) -> String {
     match status.as_u16() {
@@ -188,6 +223,7 @@ fn form_of<'a>(lists: impl Iterator<Item = &'a str>) -> Form {
                 "text/html" => Form::Html,
                 "text/plain" | "text/*" => Form::Plain,
                 "application/xml" => Form::Xml,
+                "application/grpc" => Form::Grpc,
                 _ => Form::Json,
             };
             best = (quality, form);
@@ -239,7 +275,12 @@ mod tests {
             failed.body,
             "An invalid response was received from the upstream server\nrequest_id: id\n"
         );
-        let decided = decided(&none, "no Route matched with those values", "id");
+        let decided = decided(
+            &none,
+            Version::HTTP_11,
+            "no Route matched with those values",
+            "id",
+        );
         assert_eq!(
             decided.content_type.unwrap(),
             "application/json; charset=utf-8"

@@ -158,12 +158,19 @@ impl Runtime {
         let router = Router::compile(&routes, env.flavor)?;
 
         let mut chains = compile_plugins(&plugins, &directory, env)?.finish();
+        // Services of streams have no part in HTTP; their routes are left without a service.
+        let of_http = |index: &u32| {
+            use kinds::Protocol::{Grpc, Grpcs, Http, Https};
+            let protocol = services[*index as usize].service.protocol;
+            matches!(protocol, Http | Https | Grpc | Grpcs)
+        };
         let entries = routes
             .iter()
             .map(|route| RouteEntry {
                 service: route
                     .service
-                    .and_then(|service| by_id.get(&service.0).copied()),
+                    .and_then(|service| by_id.get(&service.0).copied())
+                    .filter(of_http),
                 chain: chains.draw(Some(route.id), route.service.map(|service| service.0)),
             })
             .collect();
@@ -480,5 +487,162 @@ impl Services<'_> {
             )
             .map(Some)
             .map_err(|what| problem(what, "mend the certificates that the service names"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    struct None;
+
+    impl Plugins for None {
+        fn compile(
+            &self,
+            _plugin: &kinds::Plugin,
+            _directory: &Arc<Directory>,
+        ) -> Result<Arc<dyn keelgate_plugins::Plugin>, String> {
+            Err("config.x: must be a number".to_owned())
+        }
+
+        fn priority(&self, name: &str) -> Option<i32> {
+            (name == "known").then_some(1)
+        }
+    }
+
+    fn env() -> Env {
+        let made = rcgen::generate_simple_self_signed(vec!["default".to_owned()]).unwrap();
+        let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        Env {
+            plugins: Arc::new(None),
+            flavor: Flavor::default(),
+            default_certificate: Arc::new(crate::certificates::certified_key(&cert, &key).unwrap()),
+            trusted: Arc::new(RootCertStore::empty()),
+            verify_upstreams: true,
+            client_certificate: Option::None,
+        }
+    }
+
+    fn compile(config: Value) -> Result<Runtime, CompileError> {
+        compile_after(config, Option::None)
+    }
+
+    fn compile_after(config: Value, previous: Option<&Runtime>) -> Result<Runtime, CompileError> {
+        let config = serde_json::from_value(config).unwrap();
+        Runtime::compile(config, "test".to_owned(), &env(), previous)
+    }
+
+    fn id(n: u32) -> String {
+        Uuid::from_u128(n.into()).to_string()
+    }
+
+    fn service(n: u32) -> Value {
+        json!({"id": id(n), "protocol": "https", "host": "h", "port": 443})
+    }
+
+    fn route(n: u32, service: u32) -> Value {
+        json!({
+            "id": id(n), "protocols": ["http"], "paths": [format!("/{n}")],
+            "service": id(service),
+        })
+    }
+
+    #[test]
+    fn routes_of_disabled_services_do_not_serve() {
+        let mut disabled = service(1);
+        disabled["enabled"] = false.into();
+        let config = json!({
+            "services": [disabled, service(2)], "routes": [route(3, 1), route(4, 2)],
+        });
+        let runtime = compile(config).unwrap();
+        assert_eq!(runtime.route_count(), 1);
+        assert_eq!(runtime.routed(0).unwrap().route.id.to_string(), id(4));
+    }
+
+    #[test]
+    fn the_entity_that_does_not_compile_is_named() {
+        let plugin = |name| json!({"plugins": [{"id": id(5), "name": name}]});
+        for (config, kind, n) in [
+            (json!({"routes": [route(3, 1)]}), "routes", 3),
+            (plugin("unknown"), "plugins", 5),
+            (plugin("known"), "plugins", 5),
+            (
+                json!({"ca_certificates": [{"id": id(6), "cert": "x"}]}),
+                "ca_certificates",
+                6,
+            ),
+            (
+                json!({"snis": [{"id": id(7), "name": "a", "certificate": id(8)}]}),
+                "snis",
+                7,
+            ),
+            (
+                json!({
+                    "upstreams": [{"id": id(9), "name": "u"}],
+                    "targets": [{"id": id(10), "upstream": id(9), "target": "a b"}],
+                }),
+                "targets",
+                10,
+            ),
+        ] {
+            let error = compile(config).unwrap_err();
+            assert_eq!((error.kind, error.id.to_string()), (kind, id(n)), "{error}");
+        }
+    }
+
+    #[test]
+    fn disabled_plugins_are_not_looked_at() {
+        let config = json!({"plugins": [{"id": id(5), "name": "unknown", "enabled": false}]});
+        assert!(compile(config).unwrap().unrouted().links().is_empty());
+    }
+
+    #[test]
+    fn a_host_is_an_address_an_upstream_or_a_name() {
+        let mut services = [service(1), service(2), service(3), service(4)];
+        services[0]["host"] = "10.0.0.1".into();
+        services[1]["host"] = "[::1]".into();
+        services[2]["host"] = "Pool".into();
+        let config = json!({
+            "services": services, "upstreams": [{"id": id(9), "name": "pool"}],
+        });
+        let runtime = compile(config).unwrap();
+        let origins: Vec<Origin> = runtime.services.iter().map(|entry| entry.origin).collect();
+        assert_eq!(
+            origins,
+            [
+                Origin::Address("10.0.0.1".parse().unwrap()),
+                Origin::Address("::1".parse().unwrap()),
+                Origin::Upstream(0),
+                Origin::Name,
+            ]
+        );
+    }
+
+    #[test]
+    fn equal_services_share_a_tls_profile_also_with_the_next_snapshot() {
+        let mut unverified = service(3);
+        unverified["tls_verify"] = false.into();
+        let config = json!({"services": [service(1), service(2), unverified]});
+        let first = compile(config.clone()).unwrap();
+        let second = compile_after(config, Some(&first)).unwrap();
+        let of = |runtime: &Runtime| -> Vec<u64> {
+            let profiles = runtime.services.iter().map(|entry| entry.tls.as_ref());
+            profiles.map(|profile| profile.unwrap().id).collect()
+        };
+        assert_eq!(of(&first)[0], of(&first)[1]);
+        assert_ne!(of(&first)[0], of(&first)[2]);
+        assert_eq!(of(&first), of(&second));
+    }
+
+    #[test]
+    fn a_hundred_thousand_routes_compile_and_share_one_chain() {
+        let routes: Vec<Value> = (10..100_010).map(|n| route(n, 1)).collect();
+        let config = json!({"services": [service(1)], "routes": routes});
+        let runtime = compile(config).unwrap();
+        assert_eq!(runtime.route_count(), 100_000);
+        let chain = |n: usize| std::ptr::from_ref(runtime.routed(n).unwrap().chain);
+        assert!((1..100_000).all(|n| chain(n) == chain(0)));
     }
 }

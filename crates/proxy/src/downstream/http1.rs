@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use http::header::{CONNECTION, EXPECT};
+use http::header::{CONNECTION, EXPECT, UPGRADE};
 use http::{HeaderMap, Method, StatusCode, Version};
 use keelgate_router::host;
 
@@ -93,15 +93,7 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, connection: Connection
 pub(crate) async fn refuse_plain(core: &Core, connection: Connection) {
     let timer = Timer::default();
     let none = HeaderMap::new();
-    refuse(
-        core,
-        &connection,
-        &timer,
-        none,
-        false,
-        refusal::PLAIN_ON_TLS,
-    )
-    .await;
+    refuse(core, &connection, &timer, none, false, Refusal::PlainOnTls).await;
 }
 
 /// Waits for the first bytes of a request; `false` when there will be none.
@@ -406,13 +398,13 @@ impl Respond for Responder<'_> {
         }
         if switching {
             out.extend_from_slice(b"Connection: upgrade\r\n");
-        } else if head.headers.contains_key(http::header::UPGRADE) {
-            // The gateway itself asks for another protocol (426).
-            out.extend_from_slice(b"Connection: Upgrade\r\n");
         } else if self.keep {
             out.extend_from_slice(b"Connection: keep-alive\r\n");
         } else {
             out.extend_from_slice(b"Connection: close\r\n");
+        }
+        if head.status == StatusCode::UPGRADE_REQUIRED && head.headers.contains_key(UPGRADE) {
+            out.extend_from_slice(b"Connection: Upgrade\r\n");
         }
         encode::lines(head.headers, head.spelling, is_decided, out);
         out.extend_from_slice(b"\r\n");
@@ -475,11 +467,6 @@ impl Respond for Responder<'_> {
 fn is_decided(name: &str) -> bool {
     matches!(
         name,
-        "connection"
-            | "content-length"
-            | "transfer-encoding"
-            | "keep-alive"
-            | "proxy-connection"
-            | "trailer"
+        "connection" | "content-length" | "transfer-encoding" | "keep-alive" | "trailer"
     ) || name.starts_with("x-accel-")
 }

@@ -19,6 +19,8 @@ pub(super) enum Refusal {
     Status(StatusCode),
     /// A header that is too large; told with a message of its own, as status 400.
     HeaderTooLarge,
+    /// Plain HTTP on a port for TLS.
+    PlainOnTls,
     /// With a bare page: the client speaks something else.
     Bare(StatusCode, &'static str),
 }
@@ -40,12 +42,6 @@ impl Refusal {
         }
     }
 }
-
-/// Plain HTTP on a port for TLS.
-pub(super) const PLAIN_ON_TLS: Refusal = Refusal::Bare(
-    StatusCode::BAD_REQUEST,
-    "400 The plain HTTP request was sent to HTTPS port",
-);
 
 /// Sends a refusal; the connection is to be closed after it.
 pub(super) async fn send<R: Respond>(
@@ -69,6 +65,7 @@ pub(super) async fn send<R: Respond>(
                 default_type,
             ),
         ),
+        Refusal::PlainOnTls => (StatusCode::BAD_REQUEST, error_page::plain_on_tls()),
         Refusal::Bare(status, title) => (status, error_page::bare(title)),
     };
     let added = &core.settings.headers;

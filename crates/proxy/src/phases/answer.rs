@@ -41,9 +41,15 @@ impl Answer {
         let exchange = &flight.exchange;
         Self::empty(status).with(error_page::decided(
             &exchange.headers,
+            exchange.version,
             message,
             &exchange.request_id,
         ))
+    }
+
+    /// A redirect; its target is to be added.
+    pub(super) fn redirect(status: StatusCode) -> Self {
+        Self::empty(status).with(error_page::redirect(status))
     }
 
     /// What failed, with the usual message of the status.
@@ -83,6 +89,7 @@ impl Answer {
             }
             Body::Error(message) => answer.with(error_page::decided(
                 &exchange.headers,
+                exchange.version,
                 &message,
                 &exchange.request_id,
             )),

@@ -1,6 +1,6 @@
 //! `header_filter`: plugins see the response's head; then the gateway adds its own headers.
 
-use http::header::{SERVER, VIA};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, SERVER, VIA};
 use http::{HeaderName, HeaderValue};
 
 use super::Flight;
@@ -19,6 +19,7 @@ pub(super) fn run(flight: &mut Flight<'_>) {
             plugin.header_filter(&mut flight.exchange);
         }
     }
+    complete_content_type(flight);
     let elapsed = milliseconds(flight.exchange.times.started.elapsed());
     if flight.proxied {
         let upstream = flight.exchange.times.upstream.map_or(0, milliseconds);
@@ -59,6 +60,35 @@ pub(super) fn run(flight: &mut Flight<'_>) {
         && let Ok(id) = HeaderValue::from_str(&flight.exchange.request_id)
     {
         set(flight, "x-kong-request-id", id);
+    }
+}
+
+/// Text is said to be UTF-8 where nothing else is said, as Kong's clients are used to.
+fn complete_content_type(flight: &mut Flight<'_>) {
+    let response = &mut flight.exchange.response;
+    // Not on redirects, and not on what is encoded further.
+    if matches!(response.status.as_u16(), 301 | 302)
+        || response.headers.contains_key(CONTENT_ENCODING)
+    {
+        return;
+    }
+    let Some(value) = response.headers.get(CONTENT_TYPE) else {
+        return;
+    };
+    const TEXT: [&str; 6] = [
+        "text/html",
+        "text/xml",
+        "text/plain",
+        "text/vnd.wap.wml",
+        "application/javascript",
+        "application/rss+xml",
+    ];
+    let bytes = value.as_bytes();
+    let is_text = TEXT
+        .iter()
+        .any(|text| bytes.eq_ignore_ascii_case(text.as_bytes()));
+    if is_text && let Ok(value) = HeaderValue::from_bytes(&[bytes, b"; charset=UTF-8"].concat()) {
+        response.headers.insert(CONTENT_TYPE, value);
     }
 }
 

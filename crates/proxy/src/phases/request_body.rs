@@ -13,6 +13,9 @@ use crate::http1::Framing;
 /// not hold an upstream connection, and the request can be sent again when an attempt fails.
 const READ_AHEAD: u64 = 128 * 1024;
 
+/// What may have arrived together with the head of a request that is not to be waited for.
+const ARRIVED: u64 = 8 * 1024;
+
 /// A request body as far as it was read, and how it goes on.
 pub(super) struct RequestBody {
     /// What was read; can be sent more than once.
@@ -73,15 +76,16 @@ pub(super) async fn prepare<U: Upload>(
         framing: flight.received.framing,
     };
     let mut read = 0;
+    let limit = if wait { READ_AHEAD } else { ARRIVED };
     match body.framing {
         Framing::Empty | Framing::UntilClose => {
             body.more = false;
             return Ok(body);
         }
-        Framing::Length(length) if length > READ_AHEAD => return Ok(body),
+        Framing::Length(length) if length > limit => return Ok(body),
         Framing::Length(_) | Framing::Chunked => {}
     }
-    while read <= READ_AHEAD {
+    while read <= limit {
         let piece = if wait {
             upload.next().await?
         } else {

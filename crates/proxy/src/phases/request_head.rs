@@ -35,14 +35,16 @@ pub(super) fn drop_connection_headers(headers: &mut HeaderMap) {
     }
 }
 
+/// What an attempt decides about the head.
+pub(super) struct Facts<'a> {
+    pub(super) host: &'a str,
+    pub(super) websocket: bool,
+    pub(super) trailers: bool,
+    pub(super) framing: Framing,
+}
+
 /// Writes the head. Headers that the gateway decides on replace what the client or a plugin set.
-pub(super) fn write(
-    flight: &Flight<'_>,
-    host: &str,
-    websocket: bool,
-    framing: Framing,
-    out: &mut Vec<u8>,
-) {
+pub(super) fn write(flight: &Flight<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) {
     let exchange = &flight.exchange;
     let headers = &exchange.headers;
     let spelling = &flight.received.spelling;
@@ -57,13 +59,13 @@ pub(super) fn write(
         out.extend_from_slice(query.as_bytes());
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    encode::line("Host", host.as_bytes(), out);
-    if websocket {
+    encode::line("Host", facts.host.as_bytes(), out);
+    if facts.websocket {
         out.extend_from_slice(b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n");
     } else {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
     }
-    if wants_trailers(headers) {
+    if facts.trailers {
         out.extend_from_slice(b"TE: trailers\r\n");
     }
 
@@ -103,7 +105,7 @@ pub(super) fn write(
     if added.request_id_upstream {
         encode::line("X-Kong-Request-Id", exchange.request_id.as_bytes(), out);
     }
-    encode::framing(framing, out);
+    encode::framing(facts.framing, out);
     encode::lines(
         headers,
         spelling,
@@ -113,7 +115,8 @@ pub(super) fn write(
     out.extend_from_slice(b"\r\n");
 }
 
-fn wants_trailers(headers: &HeaderMap) -> bool {
+/// Whether the client takes trailers.
+pub(super) fn wants_trailers(headers: &HeaderMap) -> bool {
     headers.get(TE).is_some_and(|value| {
         value
             .as_bytes()

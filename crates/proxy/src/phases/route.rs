@@ -177,11 +177,14 @@ fn tell_forwarded(flight: &mut Flight<'_>, prefix: Option<Vec<u8>>) {
     };
 }
 
+/// Where a client of HTTP/1.0 names no host, Kong's own name stands in.
+const NAMELESS: &str = "kong";
+
 /// The host of the request without port and final dot, in lower case; that of the target first.
 fn seen_host(headers: &HeaderMap, authority: Option<&str>) -> Vec<u8> {
     let host = authority
         .or_else(|| headers.get(HOST)?.to_str().ok())
-        .unwrap_or("");
+        .unwrap_or(NAMELESS);
     let name = match (host.starts_with('['), host.find(']')) {
         (true, Some(end)) => &host[..=end],
         _ => host.split(':').next().unwrap_or(""),
@@ -222,7 +225,7 @@ fn check_admission(flight: &Flight<'_>, routed: &Routed<'_>) -> Result<(), Answe
         Admission::Http2Required => upgrade("Please use HTTP2 protocol", "HTTP/2"),
         Admission::RedirectToHttps(status) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FOUND);
-            let mut answer = Answer::empty(status);
+            let mut answer = Answer::redirect(status);
             let mut location = String::from("https://");
             let target = String::from_utf8_lossy(&flight.received.target);
             let host = String::from_utf8_lossy(&flight.forwarded.host);

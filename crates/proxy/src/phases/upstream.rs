@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
+use keelgate_entities::kinds::Protocol;
 use keelgate_plugins::exchange::{MadeBy, ResponseHead as Response};
 use keelgate_runtime::ServiceEntry;
 
@@ -52,6 +53,8 @@ pub(super) async fn proxy<'r, U: Upload, R: Respond>(
 struct Request {
     body: RequestBody,
     websocket: bool,
+    /// The client takes trailers.
+    trailers: bool,
 }
 
 async fn prepare<U: Upload>(flight: &mut Flight<'_>, upload: &mut U) -> Result<Request, Answer> {
@@ -65,8 +68,13 @@ async fn prepare<U: Upload>(flight: &mut Flight<'_>, upload: &mut U) -> Result<R
     };
     let headers = &mut flight.exchange.headers;
     let websocket = request_head::wants_websocket(headers);
+    let trailers = request_head::wants_trailers(headers);
     request_head::drop_connection_headers(headers);
-    Ok(Request { body, websocket })
+    Ok(Request {
+        body,
+        websocket,
+        trailers,
+    })
 }
 
 /// Attempts until one gives a response, as often as the service allows.
@@ -86,9 +94,12 @@ async fn call<'r, U: Upload, R: Respond>(
         head.clear();
         request_head::write(
             flight,
-            &choice.host,
-            request.websocket,
-            request.body.framing,
+            &request_head::Facts {
+                host: &choice.host,
+                websocket: request.websocket,
+                trailers: request.trailers,
+                framing: request.body.framing,
+            },
             &mut head,
         );
         let fault = match attempt(flight, entry, &choice, &head, &mut request, upload, respond)
@@ -155,6 +166,12 @@ async fn attempt<'r, U: Upload, R: Respond>(
     respond: &mut R,
 ) -> Result<Outcome, Failure> {
     let service = &entry.service;
+    if matches!(service.protocol, Protocol::Grpc | Protocol::Grpcs) {
+        return Err(Failure::Upstream {
+            fault: Fault::Protocol(service.protocol.as_str()),
+            reused: false,
+        });
+    }
     let name = server_name(&choice.host);
     let peer = Peer {
         address: choice.address,
@@ -463,7 +480,9 @@ impl Relay<'_> {
         let mut headers = response.headers;
         drop_hop_headers(&mut headers);
         let told = std::mem::take(&mut flight.exchange.response.headers);
-        headers.extend(told);
+        for (name, value) in &told {
+            headers.append(name.clone(), value.clone());
+        }
         flight.exchange.response = Response {
             status,
             headers,

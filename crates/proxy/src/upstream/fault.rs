@@ -22,6 +22,9 @@ pub(crate) enum Fault {
     /// Nothing could be written, or nothing came, in time.
     #[error("the upstream took too long")]
     Timeout,
+    /// The service speaks a protocol that this build does not.
+    #[error("services of protocol {0} cannot be called by this build; use http or https")]
+    Protocol(&'static str),
     /// The response cannot be understood.
     #[error("the response cannot be understood: {0}")]
     Response(#[from] Malformed),
@@ -31,7 +34,7 @@ impl Fault {
     /// Whether another attempt makes sense as far as the fault goes; an upstream that answered
     /// nonsense has worked on the request.
     pub(crate) fn may_be_retried(&self) -> bool {
-        !matches!(self, Self::Response(_))
+        !matches!(self, Self::Response(_) | Self::Protocol(_))
     }
 
     /// Whether the request may have reached the upstream.
