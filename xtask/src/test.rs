@@ -8,20 +8,23 @@ use crate::{progress, storage_server, workspace};
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     // The server is built beside the workspace: neither needs the other.
     let program = storage_server::get()?;
-    progress::step("building the workspace and its tests");
-    workspace::run(&mut workspace::cargo(&[
-        "build",
-        "--workspace",
-        "--all-targets",
-        "--quiet",
-    ]))?;
+    let is_whole = !arguments
+        .iter()
+        .any(|argument| argument.starts_with("-p") || argument.starts_with("--package"));
+    // All targets, so that what is built here is what the tests use: features of
+    // dependencies are chosen for all that is built together.
+    let build: &[&str] = if is_whole {
+        progress::step("building the workspace and its tests");
+        &["build", "--workspace", "--all-targets", "--quiet"]
+    } else {
+        progress::step("building the gateway");
+        &["build", "--package", "keelgate", "--quiet"]
+    };
+    workspace::run(&mut workspace::cargo(build))?;
     let server = program.start()?;
     progress::step("running the tests");
     let mut command = workspace::cargo(&["test", "--quiet"]);
-    if !arguments
-        .iter()
-        .any(|argument| argument == "-p" || argument == "--package")
-    {
+    if is_whole {
         command.arg("--workspace");
     }
     command
