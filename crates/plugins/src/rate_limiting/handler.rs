@@ -6,7 +6,6 @@ use std::sync::Arc;
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use keelgate_entities::kinds;
-use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::config::{Config, LimitBy, NAME, Policy};
@@ -41,8 +40,12 @@ enum Caller {
     Path(String),
 }
 
-/// Headers for the response, made in `access`.
-type Kept = SmallVec<[(HeaderName, HeaderValue); 5]>;
+/// What `access` found out, kept for the response's headers.
+struct Standing {
+    usage: Usage,
+    /// Seconds since 1970.
+    now: u32,
+}
 
 /// Compiles a configuration.
 pub(crate) fn compile(
@@ -141,38 +144,40 @@ impl Caller {
 }
 
 impl RateLimiting {
-    /// The headers that tell the client where it stands; the last is `RateLimit-Reset`.
-    fn headers(&self, usage: &Usage, now: u32) -> Kept {
-        let mut headers = Kept::new();
-        let mut tightest: Option<(f64, usize)> = None;
-        for (at, (limit, used)) in self.limits.iter().zip(&usage.used).enumerate() {
+    /// Tells the client where it stands; returns `RateLimit-Reset`.
+    fn tell(&self, standing: &Standing, headers: &mut HeaderMap) -> HeaderValue {
+        let Standing { usage, now } = standing;
+        headers.reserve(2 * self.limits.len() + 4);
+        let mut tightest = (f64::INFINITY, 1);
+        let mut least_limit = 0.0;
+        for (limit, used) in self.limits.iter().zip(&usage.used) {
             let taken = f64::from(*used) + f64::from(u8::from(usage.counted));
             let remaining = (limit.requests - taken).max(0.0);
             // Of equally tight limits, the longer one tells when to come back.
-            if tightest.is_none_or(|(least, _)| remaining <= least) {
-                tightest = Some((remaining, at));
+            if remaining <= tightest.0 {
+                let elapsed = now.saturating_sub(limit.period.start(*now));
+                let reset = limit.period.seconds().saturating_sub(elapsed).max(1);
+                tightest = (remaining, reset);
+                least_limit = limit.requests;
             }
             let (limit_name, remaining_name) = header_names(limit.period);
-            headers.push((limit_name, number(limit.requests)));
-            headers.push((remaining_name, number(remaining)));
+            headers.insert(limit_name, number(limit.requests));
+            headers.insert(remaining_name, number(remaining));
         }
-        if let Some((remaining, at)) = tightest {
-            let Limit { period, requests } = self.limits[at];
-            let elapsed = now - period.start(now);
-            let reset = period.seconds().saturating_sub(elapsed).max(1);
-            headers.push((LIMIT, number(requests)));
-            headers.push((REMAINING, number(remaining)));
-            headers.push((RESET, HeaderValue::from(reset)));
-        }
-        headers
+        let (remaining, reset) = tightest;
+        let reset = HeaderValue::from(reset);
+        headers.insert(LIMIT, number(least_limit));
+        headers.insert(REMAINING, number(remaining));
+        headers.insert(RESET, reset.clone());
+        reset
     }
 
-    fn refuse(&self, headers: Kept) -> Flow {
+    fn refuse(&self, standing: &Standing) -> Flow {
         let mut response = Response::error(self.error_code, self.error_message.as_str());
-        if let Some((_, reset)) = headers.last() {
-            response.headers.insert(RETRY_AFTER, reset.clone());
+        if !self.hide_headers {
+            let reset = self.tell(standing, &mut response.headers);
+            response.headers.insert(RETRY_AFTER, reset);
         }
-        insert(&mut response.headers, headers);
         Flow::Respond(Box::new(response))
     }
 }
@@ -191,26 +196,21 @@ impl Plugin for RateLimiting {
         let usage = self.caller.identify(exchange, |caller| {
             self.counters.count(self.plugin, caller, &self.limits, now)
         });
-        let headers = if self.hide_headers {
-            Kept::new()
-        } else {
-            self.headers(&usage, now)
-        };
-        if !usage.counted {
-            return Access::Ready(self.refuse(headers));
+        let standing = Standing { usage, now };
+        if !standing.usage.counted {
+            return Access::Ready(self.refuse(&standing));
         }
         if !self.hide_headers {
-            exchange.kept.push((NAME, Box::new(headers)));
+            exchange.kept.push((NAME, Box::new(standing)));
         }
         Access::Ready(Flow::Continue)
     }
 
     fn header_filter<'r>(&'r self, exchange: &mut Exchange<'r>) {
-        let kept = exchange.kept.iter_mut().find(|(name, _)| *name == NAME);
-        if let Some((_, kept)) = kept
-            && let Some(headers) = kept.downcast_mut::<Kept>()
-        {
-            insert(&mut exchange.response.headers, std::mem::take(headers));
+        let kept = exchange.kept.iter().find(|(name, _)| *name == NAME);
+        let standing = kept.and_then(|(_, kept)| kept.downcast_ref::<Standing>());
+        if let Some(standing) = standing {
+            self.tell(standing, &mut exchange.response.headers);
         }
     }
 }
@@ -229,12 +229,6 @@ fn header_names(period: Period) -> (HeaderName, HeaderName) {
         HeaderName::from_static(limit),
         HeaderName::from_static(remaining),
     )
-}
-
-fn insert(headers: &mut HeaderMap, added: Kept) {
-    for (name, value) in added {
-        headers.insert(name, value);
-    }
 }
 
 /// A number as a header value; whole ones are written without an allocation for text.

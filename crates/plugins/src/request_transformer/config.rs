@@ -13,43 +13,45 @@ pub(crate) const NAME: &str = "request-transformer";
 
 /// Description of the settings.
 pub(crate) fn schema() -> PluginSchema {
-    PluginSchema::new(NAME, 801, VERSION).fields([
-        typedefs::http_method("http_method").description("Method of the request upstream."),
-        Field::record(
-            "remove",
-            [
-                strings("body"),
-                strings("headers").elements(|name| name.custom(check_header)),
-                strings("querystring"),
-            ],
-        )
-        .description("What is removed."),
-        Field::record(
-            "rename",
-            [
-                values("body"),
-                pairs("headers").elements(|pair| pair.custom(check_both_headers)),
-                values("querystring"),
-            ],
-        )
-        .description("What gets another name, as `old:new`."),
-        Field::record(
-            "replace",
-            [
-                values("body"),
-                headers(),
-                values("querystring"),
-                Field::string("uri")
-                    .custom(check_template)
-                    .description("Path of the request upstream."),
-            ],
-        )
-        .description("What gets another value where it is, as `name:value`."),
-        Field::record("add", [values("body"), headers(), values("querystring")])
-            .description("What is added where it is not, as `name:value`."),
-        Field::record("append", [values("body"), headers(), values("querystring")])
-            .description("Values that are added to those that are there, as `name:value`."),
-    ])
+    PluginSchema::new(NAME, 801, VERSION)
+        .default_protocols(&["grpc", "grpcs", "http", "https"])
+        .fields([
+            typedefs::http_method("http_method").description("Method of the request upstream."),
+            Field::record(
+                "remove",
+                [
+                    strings("body"),
+                    strings("headers").elements(|name| name.custom(check_header)),
+                    strings("querystring"),
+                ],
+            )
+            .description("What is removed."),
+            Field::record(
+                "rename",
+                [
+                    values("body"),
+                    pairs("headers").elements(|pair| pair.custom(check_both_headers)),
+                    values("querystring"),
+                ],
+            )
+            .description("What gets another name, as `old:new`."),
+            Field::record(
+                "replace",
+                [
+                    values("body"),
+                    headers(),
+                    values("querystring"),
+                    Field::string("uri")
+                        .custom(check_template)
+                        .description("Path of the request upstream."),
+                ],
+            )
+            .description("What gets another value where it is, as `name:value`."),
+            Field::record("add", [values("body"), headers(), values("querystring")])
+                .description("What is added where it is not, as `name:value`."),
+            Field::record("append", [values("body"), headers(), values("querystring")])
+                .description("Values that are added to those that are there, as `name:value`."),
+        ])
 }
 
 fn strings(name: &'static str) -> Field {
