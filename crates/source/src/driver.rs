@@ -72,10 +72,12 @@ impl Arbiter {
         verifiers: Verifiers,
         activator: Arc<dyn Activator>,
     ) -> Self {
-        let (report, watched) = watch::channel(Report::new());
+        let view = Report::new();
+        let (report, watched) = watch::channel(view.clone());
         let (served, serving) = watch::channel(None);
         let stop = CancellationToken::new();
-        let (messages, inbox) = mpsc::unbounded_channel();
+        // One answer at most of every storage, the cache, the verifier and the activator.
+        let (messages, inbox) = mpsc::channel(fetchers.len() + 3);
         let choice = ChoiceSettings {
             control_planes: link.as_ref().map_or(0, |_| settings.control_planes.max(1)),
             storages: fetchers.len(),
@@ -108,6 +110,7 @@ impl Arbiter {
             applied,
             messages,
             cache_writer: None,
+            view,
         };
         let task = tokio::spawn(driver.run(events, inbox, stop.clone()));
         Self {
@@ -158,10 +161,12 @@ struct Driver {
     verifying: bool,
     /// The last document of the control plane; one that waits is superseded.
     unverified: Option<Bytes>,
+    /// What is told after every event, as a whole.
+    view: Report,
     report: watch::Sender<Report>,
     served: watch::Sender<Option<Snapshot>>,
     applied: Option<watch::Sender<Applied>>,
-    messages: mpsc::UnboundedSender<Message>,
+    messages: mpsc::Sender<Message>,
     cache_writer: Option<JoinHandle<()>>,
 }
 
@@ -169,7 +174,7 @@ impl Driver {
     async fn run(
         mut self,
         mut events: Option<mpsc::Receiver<keelgate_sync::Event>>,
-        mut inbox: mpsc::UnboundedReceiver<Message>,
+        mut inbox: mpsc::Receiver<Message>,
         stop: CancellationToken,
     ) {
         let quarantine = self.recover().await;
@@ -197,6 +202,7 @@ impl Driver {
                 Some(message) = inbox.recv() => self.take(message),
                 () = timer => self.handle(Event::Tick),
             }
+            self.report.send_replace(self.view.clone());
         }
         let writer = self.cache_writer.take();
         // The writer ends when nobody can serve anything new.
@@ -247,8 +253,7 @@ impl Driver {
                 self.handle(Event::DialFailed(address));
             }
             Sync::Connected { address } => {
-                self.report
-                    .send_modify(|report| report.control_plane = Some(address));
+                self.view.control_plane = Some(address);
                 self.handle(Event::Connected);
             }
             Sync::Stalled { address, after } => {
@@ -263,8 +268,7 @@ impl Driver {
                 self.verify_next();
             }
             Sync::Disconnected { address, reason } => {
-                self.report
-                    .send_modify(|report| report.control_plane = None);
+                self.view.control_plane = None;
                 let message = format!("the connection to control plane {address} ended: {reason}");
                 self.trouble(&address, "control_plane_lost", message);
                 self.handle(Event::Disconnected(address));
@@ -284,7 +288,7 @@ impl Driver {
         let verify = Arc::clone(&self.verifiers.control_plane);
         let messages = self.messages.clone();
         spawn_blocking(move || {
-            let _ = messages.send(Message::Verified(verify(document)));
+            let _ = messages.blocking_send(Message::Verified(verify(document)));
         });
     }
 
@@ -378,12 +382,10 @@ impl Driver {
         tracing::info!(identity = %offer.identity, source, origin, "configuration serves");
         let elapsed = self.start.elapsed();
         self.served.send_replace(Some(offer.snapshot.clone()));
-        self.report.send_modify(|report| {
-            report.serving = Some(Serving::new(source, origin, &offer.snapshot));
-            report
-                .first_served_after_ms
-                .get_or_insert(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-        });
+        self.view.serving = Some(Serving::new(source, origin, &offer.snapshot));
+        self.view
+            .first_served_after_ms
+            .get_or_insert(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
         if let Some(applied) = &self.applied {
             applied.send_modify(|applied| {
                 offer
@@ -418,21 +420,19 @@ impl Driver {
         let state = match served {
             Some(_) if self.machine.is_current() => State::Current,
             Some(_) => State::Fallback,
-            None if self.report.borrow().state == State::Empty => State::Empty,
+            None if self.view.state == State::Empty => State::Empty,
             None => State::Starting,
         };
         let confirmed = served.map(|(source, _)| (name(source), self.origin(source)));
         let quarantine = self.machine.quarantine();
-        self.report.send_modify(|report| {
-            report.enter(state);
-            if let (Some(serving), Some((source, origin))) = (&mut report.serving, confirmed) {
-                serving.source = source;
-                serving.origin = origin;
-            }
-            if report.quarantined.len() != quarantine.len() {
-                report.quarantined = quarantine.iter().copied().collect();
-            }
-        });
+        self.view.enter(state);
+        if let (Some(serving), Some((source, origin))) = (&mut self.view.serving, confirmed) {
+            serving.source = source;
+            serving.origin = origin;
+        }
+        if self.view.quarantined.len() != quarantine.len() {
+            self.view.quarantined = quarantine.iter().copied().collect();
+        }
     }
 
     fn perform(&mut self, decision: Decision<Snapshot>) {
@@ -443,7 +443,7 @@ impl Driver {
                 let messages = self.messages.clone();
                 spawn_blocking(move || {
                     let loaded = cache.load(&verify);
-                    let _ = messages.send(Message::CacheLoaded(cache, loaded));
+                    let _ = messages.blocking_send(Message::CacheLoaded(cache, loaded));
                 });
             }
             Decision::Fetch(index, skip) => {
@@ -453,7 +453,7 @@ impl Driver {
                 let messages = self.messages.clone();
                 tokio::spawn(async move {
                     let fetched = fetcher.lock().await.fetch(&skip).await;
-                    let _ = messages.send(Message::Fetched(index, fetched));
+                    let _ = messages.send(Message::Fetched(index, fetched)).await;
                 });
             }
             Decision::Activate(offer) => self.activate(offer),
@@ -484,7 +484,7 @@ impl Driver {
             let result = activation.await.unwrap_or_else(|panic| {
                 Err(ActivationError(format!("the activation failed: {panic}")))
             });
-            let _ = messages.send(Message::Activated(result));
+            let _ = messages.send(Message::Activated(result)).await;
         });
     }
 
@@ -499,7 +499,7 @@ impl Driver {
                 }
             }
             Notice::Empty => {
-                self.report.send_modify(|report| report.enter(State::Empty));
+                self.view.enter(State::Empty);
                 tracing::error!(
                     "no good configuration was found in time: the control plane, the disk cache and {} fallback storages have none; the search goes on",
                     self.locations.len()
@@ -551,19 +551,15 @@ impl Driver {
         }
     }
 
-    fn trouble(&self, origin: &str, kind: &'static str, message: String) {
+    fn trouble(&mut self, origin: &str, kind: &'static str, message: String) {
         tracing::warn!(origin, kind, "{message}");
-        self.report
-            .send_modify(|report| report.trouble(origin, kind, message));
+        self.view.trouble(origin, kind, message);
     }
 
     /// Where a source is, for people.
     fn origin(&self, source: Source) -> String {
         match source {
-            Source::ControlPlane => {
-                let report = self.report.borrow();
-                report.control_plane.clone().unwrap_or_default()
-            }
+            Source::ControlPlane => self.view.control_plane.clone().unwrap_or_default(),
             Source::Cache => self.cache_directory.display().to_string(),
             Source::Storage(index) => self.locations.get(index).cloned().unwrap_or_default(),
         }

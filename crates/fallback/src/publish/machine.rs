@@ -276,7 +276,7 @@ impl<V: Clone + PartialEq> Machine<V> {
     fn verdict(&self, wanted: &Identity) -> Verdict<V> {
         let (version, content) = match &self.known {
             Known::Nothing => return Verdict::Unknown,
-            Known::Absent => return self.from_history(wanted, Expected::Absent),
+            Known::Absent => return self.judged_by_history(wanted, Expected::Absent),
             Known::Present { version, content } => (version, content),
         };
         let replace = || Verdict::Replace {
@@ -297,13 +297,15 @@ impl<V: Clone + PartialEq> Machine<V> {
                 Some(_) => Verdict::Refuse(Blocked::Unverified(*found)),
                 None => replace(),
             },
-            Content::Unreadable => self.from_history(wanted, Expected::Version(version.clone())),
+            Content::Unreadable => {
+                self.judged_by_history(wanted, Expected::Version(version.clone()))
+            }
             Content::TooNew => Verdict::Refuse(Blocked::TooNew),
         }
     }
 
     /// Decides where `config.json` is gone or damaged: the history tells how far the cluster was.
-    fn from_history(&self, wanted: &Identity, expected: Expected<V>) -> Verdict<V> {
+    fn judged_by_history(&self, wanted: &Identity, expected: Expected<V>) -> Verdict<V> {
         match self.history.flatten() {
             Some(found) if found != *wanted => match refusal(&found, wanted) {
                 Some(blocked) => Verdict::Refuse(blocked),

@@ -260,6 +260,7 @@ impl World {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "the failing seed, for replay")]
 fn simulate(damage: bool) {
     let mut total = 0;
     for seed in 0..SEEDS {

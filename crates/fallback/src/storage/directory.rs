@@ -7,7 +7,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use keelgate_snapshot::Digest;
@@ -53,14 +53,22 @@ impl Directory {
         &self,
         operation: Operation,
         key: &str,
-        work: impl FnOnce(&Inner) -> Result<T, Failure> + Send + 'static,
+        work: impl Fn(&Inner) -> Result<T, Failure> + Send + Sync + 'static,
     ) -> Result<T, StorageError> {
-        let inner = Arc::clone(&self.inner);
-        let task = tokio::task::spawn_blocking(move || work(&inner));
-        let failure = match tokio::time::timeout(self.inner.time_out, task).await {
-            Ok(Ok(Ok(value))) => return Ok(value),
-            Ok(Ok(Err(failure))) => failure,
-            Ok(Err(stopped)) => Failure::new(ErrorKind::Unavailable, stopped),
+        let work = Arc::new(work);
+        let attempts = async {
+            loop {
+                let (inner, work) = (Arc::clone(&self.inner), Arc::clone(&work));
+                match tokio::task::spawn_blocking(move || work(&inner)).await {
+                    Ok(Err(failure)) if failure.locked => tokio::time::sleep(LOCK_POLL).await,
+                    Ok(result) => return result,
+                    Err(stopped) => return Err(Failure::new(ErrorKind::Unavailable, stopped)),
+                }
+            }
+        };
+        let failure = match tokio::time::timeout(self.inner.time_out, attempts).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(failure)) => failure,
             Err(_) => Failure::new(
                 ErrorKind::TimedOut,
                 format_args!("after {:?}", self.inner.time_out),
@@ -203,8 +211,8 @@ impl Inner {
         Ok(version_of(bytes))
     }
 
-    /// Waits for the directory's lock; it is released when the file is dropped, also by a crash.
-    #[expect(clippy::disallowed_methods, reason = "blocking work, on a thread for such work")]
+    /// Takes the directory's lock, or says that another writer has it; it is released when the
+    /// file is dropped, also by a crash.
     fn lock(&self) -> Result<File, Failure> {
         fs::create_dir_all(&self.root)?;
         let file = File::options()
@@ -212,21 +220,13 @@ impl Inner {
             .truncate(false)
             .write(true)
             .open(self.root.join(LOCK))?;
-        let deadline = Instant::now() + self.time_out;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    std::thread::sleep(LOCK_POLL);
-                }
-                Err(TryLockError::WouldBlock) => {
-                    return Err(Failure::new(
-                        ErrorKind::TimedOut,
-                        "another writer holds .lock",
-                    ));
-                }
-                Err(TryLockError::Error(error)) => return Err(error.into()),
-            }
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(Failure {
+                locked: true,
+                ..Failure::new(ErrorKind::Unavailable, "another writer holds .lock")
+            }),
+            Err(TryLockError::Error(error)) => Err(error.into()),
         }
     }
 
@@ -263,6 +263,8 @@ fn version_of(bytes: &[u8]) -> Version {
 struct Failure {
     kind: ErrorKind,
     detail: String,
+    /// Another writer is at work: worth another attempt at once.
+    locked: bool,
 }
 
 impl Failure {
@@ -270,6 +272,7 @@ impl Failure {
         Self {
             kind,
             detail: detail.to_string(),
+            locked: false,
         }
     }
 

@@ -6,7 +6,7 @@ use keelgate_fallback::{Location, S3Settings, StorageSettings};
 
 /// Where the server listens; nothing when there is none, which is told past the capture of the
 /// test harness and is a failure under CI.
-pub fn endpoint() -> Option<String> {
+pub(crate) fn endpoint() -> Option<String> {
     let endpoint = std::env::var("KEELGATE_TEST_S3_ENDPOINT").ok();
     if endpoint.is_none() {
         assert!(
@@ -24,7 +24,7 @@ pub fn endpoint() -> Option<String> {
 }
 
 /// A fresh prefix in the bucket of the server.
-pub fn fresh() -> Option<(Location, StorageSettings)> {
+pub(crate) fn fresh() -> Option<(Location, StorageSettings)> {
     let endpoint = endpoint()?;
     let location = Location::S3 {
         bucket: variable("BUCKET", "keelgate"),
@@ -36,7 +36,7 @@ pub fn fresh() -> Option<(Location, StorageSettings)> {
 }
 
 /// Settings with these credentials.
-pub fn settings(endpoint: &str, key: &str, secret: &str) -> StorageSettings {
+pub(crate) fn settings(endpoint: &str, key: &str, secret: &str) -> StorageSettings {
     let environment = [
         ("AWS_CONFIG_STORAGE_ENDPOINT", endpoint),
         ("AWS_ACCESS_KEY_ID", key),
