@@ -39,8 +39,7 @@ fn loader(state: &State) -> Result<Arc<dyn Loader>, Failure> {
 async fn read(state: Arc<State>, _call: Call) -> Outcome {
     loader(&state)?;
     let (_, table) = state.store().export().await?;
-    let text = serde_yaml_ng::to_string(&declarative::dump(&table))
-        .map_err(|error| Failure::Internal(error.to_string()))?;
+    let text = declarative::to_yaml(&declarative::dump(&table));
     Ok(respond::ok(&json!({ "config": text })))
 }
 
@@ -68,9 +67,9 @@ async fn write(state: Arc<State>, call: Call) -> Outcome {
     match loaded {
         Ok(Some(entities)) => Ok(respond::json(StatusCode::CREATED, &entities)),
         Ok(None) => Ok(StatusCode::NOT_MODIFIED.into_response()),
-        Err(LoadError::Refused(mut error)) => {
-            let body = refusal(&mut error, flatten);
-            Err(Failure::Body(StatusCode::BAD_REQUEST, body))
+        Err(LoadError::Refused(error)) => {
+            let error = if flatten { error.flattened() } else { error };
+            Err(Failure::Body(StatusCode::BAD_REQUEST, json!(error)))
         }
         Err(LoadError::Busy) => {
             let status = StatusCode::TOO_MANY_REQUESTS;
@@ -93,19 +92,15 @@ fn by_id(table: &Table) -> Object {
     let kinds = table.iter().map(|(kind, entities)| {
         let entities = entities.iter().map(|entity| {
             let id = entity.get("id").and_then(Value::as_str);
-            (id.unwrap_or_default().to_owned(), json!(entity))
+            let mut shown = entity.clone();
+            if shown.get("ttl").is_some_and(Value::is_null) {
+                shown.remove("ttl");
+            }
+            (id.unwrap_or_default().to_owned(), Value::Object(shown))
         });
         (kind.to_owned(), Value::Object(entities.collect()))
     });
     kinds.collect()
-}
-
-/// Errors by entity only where they were asked for.
-fn refusal(error: &mut DeclarativeError, flatten: bool) -> Value {
-    if !flatten {
-        return json!(error.error);
-    }
-    json!(error)
 }
 
 /// A configuration as it was sent.

@@ -1,0 +1,294 @@
+//! The node through the Admin API and the status API, over real sockets.
+
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+#[allow(dead_code)]
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use keelgate_admin::{DataPlanes, Listener, Mode, serve};
+use serde_json::{Value, json};
+use support::{Api, request};
+
+#[tokio::test]
+async fn the_root_tells_of_the_node() {
+    let api = Api::database().await;
+    api.send("POST", "/plugins", json!({"name": "echo"}))
+        .await
+        .expect(201);
+    let root = api.get("/").await.expect(200);
+    assert_eq!(root["version"], keelgate_entities::KONG_API_VERSION);
+    assert_eq!(root["hostname"], "node.test");
+    assert_eq!(root["configuration"]["role"], "traditional");
+    assert_eq!(
+        root["plugins"],
+        json!({
+            "available_on_server": {"echo": {"version": "1.0.0", "priority": 10}},
+            "enabled_in_cluster": ["echo"],
+        })
+    );
+    let status = api.get("/status").await.expect(200);
+    assert_eq!(status["database"], json!({"reachable": true}));
+    assert_eq!(status["keelgate"], json!({"state": "following"}));
+    let endpoints = api.get("/endpoints").await.expect(200);
+    let endpoints = endpoints["data"].as_array().unwrap().clone();
+    for path in [
+        "/",
+        "/services/{services}/routes/{routes}",
+        "/key-auths",
+        "/schemas/{name}",
+    ] {
+        assert!(endpoints.contains(&json!(path)), "{path}");
+    }
+    let enabled = api.get("/plugins/enabled").await.expect(200);
+    assert_eq!(enabled, json!({"enabled_plugins": ["echo"]}));
+    assert_eq!(api.get("/metrics").await.text, "up 1\n");
+}
+
+#[tokio::test]
+async fn schemas_are_shown_and_tried() {
+    let api = Api::database().await;
+    let schema = api.get("/schemas/services").await.expect(200);
+    let fields = schema["fields"].as_array().unwrap();
+    assert!(
+        fields
+            .iter()
+            .any(|field| field.get("connect_timeout").is_some())
+    );
+    api.get("/schemas/plugins/echo").await.expect(200);
+    let missing = api.get("/schemas/plugins/nope").await.expect(404);
+    assert_eq!(missing, json!({"message": "No plugin named 'nope'"}));
+    let missing = api.get("/schemas/nope").await.expect(404);
+    assert_eq!(missing, json!({"message": "No entity named 'nope'"}));
+
+    let good = api
+        .send("POST", "/schemas/services/validate", json!({"host": "h"}))
+        .await;
+    assert_eq!(
+        good.expect(200),
+        json!({"message": "schema validation successful"})
+    );
+    let bad = api
+        .send("POST", "/schemas/plugins/validate", json!({"name": "nope"}))
+        .await;
+    assert_eq!(bad.expect(400)["code"], 2);
+    assert_eq!(api.store.position().await.unwrap().revision, 0);
+}
+
+#[tokio::test]
+async fn tags_are_listed_over_all_kinds() {
+    let api = Api::database().await;
+    let consumer = json!({"username": "a", "tags": ["x", "y"]});
+    let id = api.send("POST", "/consumers", consumer).await.expect(201)["id"].clone();
+    let row = |tag: &str| json!({"tag": tag, "entity_name": "consumers", "entity_id": id});
+    let all = api.get("/tags").await.expect(200);
+    assert_eq!(all["data"], json!([row("x"), row("y")]));
+    let one = api.get("/tags/y").await.expect(200);
+    assert_eq!(one, json!({"data": [row("y")], "next": null}));
+}
+
+#[tokio::test]
+async fn the_level_of_the_log_can_be_changed() {
+    let api = Api::database().await;
+    let path = "/debug/node/log-level";
+    let level = async || api.get(path).await.expect(200)["message"].clone();
+    assert_eq!(level().await, "log level: notice");
+    let changed = api
+        .bare("PUT", "/debug/node/log-level/debug")
+        .await
+        .expect(200);
+    assert_eq!(changed, json!({"message": "log level changed"}));
+    assert_eq!(level().await, "log level: debug");
+    let unknown = api
+        .bare("PUT", "/debug/node/log-level/zzz")
+        .await
+        .expect(400);
+    assert_eq!(unknown, json!({"message": "unknown log level: zzz"}));
+}
+
+const CONFIG: &str = "_format_version: '3.0'\nservices:\n- name: s\n  host: h.test\n  routes:\n  \
+                      - name: r\n    paths: [/]\n";
+
+#[tokio::test]
+async fn a_whole_configuration_is_posted_as_json_yaml_or_form() {
+    let api = Api::dbless().await;
+    let document = json!({"_format_version": "3.0", "services": [{"name": "j", "host": "h"}]});
+    let loaded = api.send("POST", "/config", document).await.expect(201);
+    assert_eq!(loaded["services"].as_object().unwrap().len(), 1);
+    assert_eq!(api.get("/services/j").await.status, 200);
+
+    let yaml = [("content-type", "text/yaml")];
+    request(api.address, "POST", "/config", &yaml, CONFIG)
+        .await
+        .expect(201);
+    assert_eq!(api.get("/services/j").await.status, 404);
+    assert_eq!(api.get("/services/s/routes/r").await.status, 200);
+
+    let wrapped = api.send("POST", "/config", json!({"config": CONFIG})).await;
+    wrapped.expect(201);
+    let again = json!({"config": CONFIG, "check_hash": 1});
+    assert_eq!(api.send("POST", "/config", again).await.status, 304);
+    let status = api.get("/status").await.expect(200);
+    assert_eq!(
+        status["configuration_hash"],
+        keelgate_admin::config_hash(CONFIG)
+    );
+
+    let shown = api.get("/config").await.expect(200);
+    assert!(shown["config"].as_str().unwrap().contains("h.test"));
+    let empty = api.form("POST", "/config", "x=1").await.expect(400);
+    assert_eq!(
+        empty,
+        json!({"message": "expected a declarative configuration"})
+    );
+}
+
+#[tokio::test]
+async fn a_bad_configuration_leaves_the_old_one() {
+    let api = Api::dbless().await;
+    api.send("POST", "/config", json!({"config": CONFIG}))
+        .await
+        .expect(201);
+    let bad = json!({"_format_version": "3.0", "services": [{"name": "b", "host": 5}]});
+    let refused = api.send("POST", "/config", bad.clone()).await.expect(400);
+    assert_eq!(refused["code"], 14);
+    assert_eq!(
+        refused["fields"],
+        json!({"services": [{"host": "expected a string"}]})
+    );
+    let flat = api
+        .send("POST", "/config?flatten_errors=1", bad)
+        .await
+        .expect(400);
+    assert_eq!(flat["flattened_errors"][0]["entity_name"], "b");
+    assert_eq!(api.get("/services/s").await.status, 200);
+}
+
+#[tokio::test]
+async fn without_a_database_nothing_else_is_written() {
+    let api = Api::dbless().await;
+    api.send("POST", "/config", json!({"config": CONFIG}))
+        .await
+        .expect(201);
+    let created = api
+        .send("POST", "/services", json!({"host": "h"}))
+        .await
+        .expect(405);
+    assert_eq!(
+        created,
+        json!({
+            "code": 12,
+            "name": "operation unsupported",
+            "message": "cannot create 'services' entities when not using a database",
+        })
+    );
+    let patched = api
+        .send("PATCH", "/services/s", json!({"retries": 1}))
+        .await
+        .expect(405);
+    assert_eq!(
+        patched["message"],
+        "cannot update 'services' entities when not using a database"
+    );
+    assert_eq!(
+        api.send("PATCH", "/services/x", json!({"retries": 1}))
+            .await
+            .status,
+        404
+    );
+    assert_eq!(api.bare("DELETE", "/services/x").await.status, 204);
+    assert_eq!(api.bare("DELETE", "/routes/r").await.status, 405);
+    assert_eq!(
+        api.get("/services/s/routes").await.expect(200)["data"][0]["name"],
+        "r"
+    );
+}
+
+#[tokio::test]
+async fn with_a_database_there_is_no_configuration_to_post() {
+    let api = Api::database().await;
+    let refused = api
+        .send("POST", "/config", json!({"config": CONFIG}))
+        .await
+        .expect(400);
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .contains("not use a database")
+    );
+}
+
+struct Two;
+
+impl DataPlanes for Two {
+    fn list(&self) -> Vec<Value> {
+        let plane = |id: &str| json!({"id": id, "hostname": "dp", "config_hash": "x"});
+        vec![plane("b"), plane("a")]
+    }
+}
+
+#[tokio::test]
+async fn a_control_plane_tells_of_its_data_planes() {
+    let database = Api::database().await;
+    assert_eq!(database.get("/clustering/data-planes").await.status, 400);
+
+    let mut admin = support::admin(Arc::clone(&database.store), Mode::Database);
+    admin.data_planes = Some(Arc::new(Two));
+    let address = support::start(admin.router()).await;
+    let get = async |path: &str| request(address, "GET", path, &[], "").await.expect(200);
+    let page = get("/clustering/data-planes?size=1").await;
+    assert_eq!(page["data"][0]["id"], "a");
+    let next = get(page["next"].as_str().unwrap()).await;
+    assert_eq!(
+        (&next["data"][0]["id"], &next["next"]),
+        (&json!("b"), &Value::Null)
+    );
+    assert_eq!(get("/clustering/status").await["b"]["config_hash"], "x");
+}
+
+#[tokio::test]
+async fn the_status_api_is_ready_when_the_node_is() {
+    let ready = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&ready);
+    let report = move || match asked.load(Ordering::Relaxed) {
+        true => Ok(()),
+        false => Err("no configuration yet".to_owned()),
+    };
+    let address = support::status_api(Arc::new(report)).await;
+    let get = async |path: &str| request(address, "GET", path, &[], "").await;
+    let waiting = get("/status/ready").await.expect(503);
+    assert_eq!(waiting, json!({"message": "no configuration yet"}));
+    ready.store(true, Ordering::Relaxed);
+    assert_eq!(
+        get("/status/ready").await.expect(200),
+        json!({"message": "ready"})
+    );
+    assert_eq!(
+        get("/status").await.expect(200)["keelgate"]["state"],
+        "following"
+    );
+    assert_eq!(get("/metrics").await.text, "up 1\n");
+    assert_eq!(get("/services").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_stopping_server_ends_when_its_requests_have() {
+    let api = Api::database().await;
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let router = support::admin(Arc::clone(&api.store), Mode::Database).router();
+    let listeners = vec![Listener { socket, tls: None }];
+    let server = tokio::spawn(serve(listeners, router, async {
+        let _ = stopped.await;
+    }));
+    request(address, "GET", "/services", &[], "")
+        .await
+        .expect(200);
+    stop.send(()).unwrap();
+    server.await.unwrap();
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
