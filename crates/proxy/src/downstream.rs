@@ -22,6 +22,8 @@ pub(crate) struct Client {
     pub(crate) local: SocketAddr,
     pub(crate) tls: bool,
     pub(crate) sni: Option<String>,
+    /// What a PROXY protocol header said.
+    pub(crate) told: Option<SocketAddr>,
 }
 
 /// The head of a request.

@@ -1,6 +1,7 @@
 //! Byte streams, and waiting on them with limits.
 
 pub(crate) mod connection;
+pub(crate) mod proxy_protocol;
 pub(crate) mod stream;
 pub(crate) mod timer;
 

@@ -14,7 +14,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use crate::core::{Core, Draining};
 use crate::downstream::{Client, http1, http2};
-use crate::net::{Connection, Stream};
+use crate::net::{Connection, Stream, proxy_protocol};
 use crate::settings::{Listen, Settings};
 
 /// How long a listener rests when the system has no file left for another connection.
@@ -111,6 +111,7 @@ async fn listen_on(
                         local: canonical(local),
                         tls: listen.tls,
                         sni: None,
+                        told: None,
                     };
                     serve(core, &listen, tls, stream, client).await;
                 });
@@ -127,10 +128,21 @@ async fn serve(
     core: Rc<Core>,
     listen: &Listen,
     tls: TlsAcceptor,
-    stream: TcpStream,
+    mut stream: TcpStream,
     mut client: Client,
 ) {
     let _ = stream.set_nodelay(true);
+    let limit = core.settings.client.header_timeout;
+    if listen.proxy_protocol {
+        match tokio::time::timeout(limit, proxy_protocol::take(&mut stream)).await {
+            Ok(Ok(told)) => client.told = told,
+            Ok(Err(error)) => {
+                tracing::debug!(peer = %client.peer, %error, "connection refused");
+                return;
+            }
+            Err(_) => return,
+        }
+    }
     if !listen.tls {
         if listen.http2 && has_http2_preface(&core, &stream).await {
             http2::serve(core, client, Stream::Tcp(stream)).await;
@@ -153,7 +165,6 @@ async fn serve(
         }
         tls.accept(stream).await.ok()
     };
-    let limit = core.settings.client.header_timeout;
     let Ok(Some(stream)) = tokio::time::timeout(limit, handshake).await else {
         return;
     };

@@ -83,7 +83,11 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, connection: Connection
         }
         // What is left of an unread body would be taken for the next request.
         if outcome == Outcome::Close || !respond.keep || !upload.skip_rest().await {
-            linger(&connection, &timer).await;
+            if upload.done && connection.input().is_empty() {
+                let _ = connection.shutdown().await;
+            } else {
+                linger(&connection, &timer).await;
+            }
             return;
         }
     }

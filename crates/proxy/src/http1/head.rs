@@ -68,6 +68,10 @@ impl RequestHead {
         let mut request = httparse::Request::new(&mut []);
         let mut config = httparse::ParserConfig::default();
         config.allow_multiple_spaces_in_request_line_delimiters(true);
+        if let Some(minor) = newer_minor(input) {
+            // A newer minor version means the same to who knows only the older one.
+            input[minor] = b'1';
+        }
         let parsed = config.parse_request_with_uninit_headers(&mut request, input, &mut lines);
         let length = match parsed {
             Ok(httparse::Status::Complete(length)) => length,
@@ -228,6 +232,15 @@ fn within_limits(input: &[u8], limits: Limits) -> Result<(), Malformed> {
     }
 }
 
+/// Where the request line says `HTTP/1.2` up to `HTTP/1.9`: the place of the last digit.
+fn newer_minor(input: &[u8]) -> Option<usize> {
+    let end = memchr::memchr(b'\n', input)?;
+    let end = end - usize::from(input[..end].ends_with(b"\r"));
+    let digit = end.checked_sub(1)?;
+    let is_newer = input[..digit].ends_with(b" HTTP/1.") && (b'2'..=b'9').contains(&input[digit]);
+    is_newer.then_some(digit)
+}
+
 /// A well-formed version that is not HTTP/1 is told apart from nonsense.
 fn version_error(input: &[u8]) -> Malformed {
     let line = input.split(|byte| *byte == b'\n').next().unwrap_or(input);
@@ -269,6 +282,12 @@ mod tests {
         assert_eq!(head.headers["x_y"], "v");
         assert!(head.spelling.underscores);
         assert_eq!(&input[..], b"rest");
+    }
+
+    #[test]
+    fn a_newer_minor_version_is_read_as_the_known_one() {
+        let head = take("GET / HTTP/1.2\r\nHost: h\r\n\r\n").unwrap().unwrap();
+        assert_eq!(head.minor, 1);
     }
 
     #[test]

@@ -17,7 +17,8 @@ use crate::http1::{Framing, Spelling};
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+    /// Boxed, since answers travel as errors, which are to be small.
+    pub(crate) headers: Box<HeaderMap>,
     pub(crate) body: Bytes,
     pub(crate) made_by: MadeBy,
     /// Nobody is there to read it; only the log learns of it.
@@ -29,7 +30,7 @@ impl Answer {
     pub(super) fn empty(status: StatusCode) -> Self {
         Self {
             status,
-            headers: HeaderMap::new(),
+            headers: Box::default(),
             body: Bytes::new(),
             made_by: MadeBy::Gateway,
             unheard: false,
@@ -78,7 +79,7 @@ impl Answer {
     pub(super) fn from_plugin(flight: &Flight<'_>, response: Response) -> Self {
         let exchange = &flight.exchange;
         let mut answer = Self {
-            headers: response.headers,
+            headers: Box::new(response.headers),
             made_by: MadeBy::Plugin,
             ..Self::empty(response.status)
         };
@@ -130,7 +131,7 @@ pub(super) async fn send<R: Respond>(
     response.status = answer.status;
     response.made_by = answer.made_by;
     // What is there already names the route to whoever asked.
-    for (name, value) in &answer.headers {
+    for (name, value) in &*answer.headers {
         response.headers.append(name.clone(), value.clone());
     }
     if answer.unheard {

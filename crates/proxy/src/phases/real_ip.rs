@@ -3,8 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
+use http::header::HeaderName;
+
+use smallvec::SmallVec;
 
 use crate::settings::{RealIp, Settings};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Whether forwarding headers of a connection from `address` are believed.
 pub(super) fn is_trusted(settings: &Settings, address: IpAddr) -> bool {
@@ -19,15 +24,27 @@ pub(super) fn is_trusted(settings: &Settings, address: IpAddr) -> bool {
 ///
 /// The header is read from the right. Each trusted hop is replaced by the address before it; with
 /// `real_ip_recursive` until one is not trusted, otherwise once.
-pub(super) fn resolve(settings: &Settings, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-    let RealIp::Header(name) = &settings.real_ip else {
-        return peer;
-    };
+pub(super) fn resolve(
+    settings: &Settings,
+    peer: IpAddr,
+    told: Option<SocketAddr>,
+    headers: &HeaderMap,
+) -> IpAddr {
     if settings.trusted_ips.is_empty() || !is_trusted(settings, peer) {
         return peer;
     }
+    let name = match &settings.real_ip {
+        RealIp::ProxyProtocol => return told.map_or(peer, |told| told.ip()),
+        RealIp::Header(name) => name,
+    };
     let mut client = peer;
-    let lines: smallvec::SmallVec<[_; 4]> = headers.get_all(name).iter().collect();
+    // Only lists of hops may be continued on further lines.
+    let lines = if *name == X_FORWARDED_FOR {
+        usize::MAX
+    } else {
+        1
+    };
+    let lines: SmallVec<[_; 4]> = headers.get_all(name).iter().take(lines).collect();
     let hops = lines
         .iter()
         .rev()
@@ -72,7 +89,7 @@ mod tests {
         for value in values {
             headers.append(name.clone(), HeaderValue::from_static(value));
         }
-        resolve(&settings, IpAddr::from([127, 0, 0, 1]), &headers).to_string()
+        resolve(&settings, IpAddr::from([127, 0, 0, 1]), None, &headers).to_string()
     }
 
     #[test]
@@ -89,6 +106,7 @@ mod tests {
     fn odd_values_are_survived() {
         let real = "x-real-ip";
         assert_eq!(resolved(real, false, &["9.9.9.9:80"]), "9.9.9.9");
+        assert_eq!(resolved(real, false, &["9.9.9.9", "8.8.8.8"]), "9.9.9.9");
         assert_eq!(resolved(real, false, &["2001:db8::1"]), "2001:db8::1");
         assert_eq!(resolved(real, false, &["nonsense"]), "127.0.0.1");
         assert_eq!(resolved(real, false, &[""]), "127.0.0.1");

@@ -2,6 +2,7 @@
 
 use http::header::{CONNECTION, TE, UPGRADE, VIA};
 use http::{HeaderMap, HeaderName};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::Flight;
 use super::forwarded::{header, write_for};
@@ -53,13 +54,15 @@ pub(super) fn write(flight: &Flight<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) {
 
     out.extend_from_slice(exchange.method.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(exchange.upstream.path.as_bytes());
+    write_target(&exchange.upstream.path, out);
     if let Some(query) = &exchange.query {
         out.push(b'?');
-        out.extend_from_slice(query.as_bytes());
+        write_target(query, out);
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    encode::line("Host", facts.host.as_bytes(), out);
+    out.extend_from_slice(b"Host: ");
+    write_target(facts.host, out);
+    out.extend_from_slice(b"\r\n");
     if facts.websocket {
         out.extend_from_slice(b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n");
     } else {
@@ -84,20 +87,26 @@ pub(super) fn write(flight: &Flight<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) {
         exchange.client.ip,
         out,
     );
-    out.extend_from_slice(b"\r\nX-Forwarded-Proto: ");
-    match &forwarded.proto {
-        Some(proto) => out.extend_from_slice(proto.as_bytes()),
-        None if exchange.client.tls => out.extend_from_slice(b"https"),
-        None => out.extend_from_slice(b"http"),
-    }
     out.extend_from_slice(b"\r\n");
-    if !forwarded.host.is_empty() {
-        encode::line("X-Forwarded-Host", &forwarded.host, out);
-    }
-    encode::line("X-Forwarded-Port", &forwarded.port, out);
-    encode::line("X-Forwarded-Path", &forwarded.path, out);
-    if let Some(prefix) = &forwarded.prefix {
-        encode::line("X-Forwarded-Prefix", prefix, out);
+    let proto = match &forwarded.proto {
+        Some(proto) => proto.as_bytes(),
+        None if exchange.client.tls => b"https",
+        None => b"http",
+    };
+    for (name, value) in [
+        ("X-Forwarded-Proto", proto),
+        ("X-Forwarded-Host", &forwarded.host),
+        ("X-Forwarded-Port", &forwarded.port),
+        ("X-Forwarded-Path", &forwarded.path),
+        (
+            "X-Forwarded-Prefix",
+            forwarded.prefix.as_deref().unwrap_or_default(),
+        ),
+    ] {
+        // What a trusted proxy left empty is not told.
+        if !value.is_empty() {
+            encode::line(name, value, out);
+        }
     }
     out.extend_from_slice(b"X-Real-IP: ");
     write_for(None, exchange.client.ip, exchange.client.ip, out);
@@ -115,13 +124,22 @@ pub(super) fn write(flight: &Flight<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Writes a part of the request line or the host. Plugins can set them to any text; what would end
+/// the line is escaped.
+fn write_target(text: &str, out: &mut Vec<u8>) {
+    const ENDS: &AsciiSet = &CONTROLS.add(b' ');
+    for part in utf8_percent_encode(text, ENDS) {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
 /// Whether the client takes trailers.
 pub(super) fn wants_trailers(headers: &HeaderMap) -> bool {
     headers.get(TE).is_some_and(|value| {
         value
             .as_bytes()
             .split(|byte| *byte == b',')
-            .any(|coding| coding.trim_ascii() == b"trailers")
+            .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     })
 }
 
@@ -159,13 +177,20 @@ mod tests {
     }
 
     #[test]
+    fn no_text_ends_the_request_line() {
+        let mut out = Vec::new();
+        write_target("/a b\r\nX: y%20", &mut out);
+        assert_eq!(out, b"/a%20b%0D%0AX:%20y%20");
+    }
+
+    #[test]
     fn trailers_are_asked_for_only_when_the_client_does() {
         let asks = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert("te", HeaderValue::from_static(value));
             wants_trailers(&headers)
         };
-        assert!(asks("trailers") && asks("gzip, trailers"));
+        assert!(asks("Trailers") && asks("gzip, trailers"));
         assert!(!asks("gzip") && !asks("trailers;q=1"));
     }
 }

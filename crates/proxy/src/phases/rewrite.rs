@@ -38,7 +38,7 @@ pub(super) fn begin<'r>(
         request_id: request_id(),
         client: ClientFacts {
             peer: client.peer,
-            ip: real_ip::resolve(settings, client.peer.ip(), &incoming.headers),
+            ip: real_ip::resolve(settings, client.peer.ip(), client.told, &incoming.headers),
             local: client.local,
             sni: client.sni.clone(),
             tls: client.tls,

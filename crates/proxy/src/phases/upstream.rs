@@ -480,8 +480,12 @@ impl Relay<'_> {
         let mut headers = response.headers;
         drop_hop_headers(&mut headers);
         let told = std::mem::take(&mut flight.exchange.response.headers);
-        for (name, value) in &told {
-            headers.append(name.clone(), value.clone());
+        if !told.is_empty() {
+            // The gateway's own come first where the upstream uses the same names.
+            let of_upstream = std::mem::replace(&mut headers, told);
+            for (name, value) in &of_upstream {
+                headers.append(name.clone(), value.clone());
+            }
         }
         flight.exchange.response = Response {
             status,
