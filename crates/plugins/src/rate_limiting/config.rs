@@ -31,6 +31,7 @@ pub(crate) fn schema() -> PluginSchema {
                 .default("local")
                 .len_min(0)
                 .one_of(["local", "cluster", "redis"])
+                .custom(check_policy)
                 .description("Where requests are counted: on each node by itself, in the database, or in Redis."),
             Field::boolean("fault_tolerant")
                 .required()
@@ -95,6 +96,17 @@ pub(crate) fn schema() -> PluginSchema {
     old_redis_settings()
         .into_iter()
         .fold(schema, PluginSchema::shorthand)
+}
+
+/// Refused when it is written: a snapshot that a data plane cannot compile would hold up all later
+/// changes.
+fn check_policy(policy: &str) -> Result<(), String> {
+    match policy {
+        "local" => Ok(()),
+        _ => Err(format!(
+            "this build cannot count by the policy '{policy}'; use 'local'"
+        )),
+    }
 }
 
 fn redis() -> Field {
