@@ -15,6 +15,7 @@ const NO_TRACING: &str = "tracing is not in this build yet";
 const NO_PLUGIN_SERVERS: &str = "external plugin servers are not in this build yet";
 const NO_WASM: &str = "WebAssembly filters are not in this build yet";
 const NO_SANDBOX: &str = "serverless Lua plugins are not in this build yet";
+const NO_DEBUG: &str = "a setting for developers of Kong";
 const NO_KIC: &str = "the ingress controller's mode makes no difference here";
 const CIPHERS: &str = "the cipher list is fixed to safe ones with forward secrecy";
 const RBAC: &str = "role-based access control of Kong Enterprise does not exist here: the Admin API is NOT protected by it; keep admin_listen private";
@@ -178,7 +179,15 @@ pub(crate) const ACCEPTED: &[Key] = &[
     none("pg_ro_pool_size", Kind::Number, "", NO_READ_REPLICA),
     none("pg_ro_backlog", Kind::Number, "", NO_READ_REPLICA),
     missing("tracing_instrumentations", WORDS, "off", NO_TRACING),
-    missing("tracing_sampling_rate", Kind::Number, "0.01", NO_TRACING),
+    none("tracing_sampling_rate", Kind::Number, "0.01", NO_TRACING),
+    none("debug_ssl_cert", Kind::Text, "", NO_DEBUG),
+    secret(none("debug_ssl_cert_key", Kind::Text, "", NO_DEBUG)),
+    none(
+        "_debug_pg_ttl_cleanup_interval",
+        Kind::Number,
+        "300",
+        NO_DEBUG,
+    ),
     missing("pluginserver_names", WORDS, "", NO_PLUGIN_SERVERS),
     missing(
         "untrusted_lua",
