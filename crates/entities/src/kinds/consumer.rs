@@ -30,12 +30,11 @@ pub(crate) fn schema() -> Schema {
             typedefs::seconds("created_at"),
             typedefs::seconds("updated_at"),
             Field::string("username").description(
-                "The unique username of the Consumer. You must send at least one of username or \
-                 custom_id with the request.",
+                "What the client is called here; unique. Needed unless `custom_id` is given.",
             ),
             Field::string("custom_id").description(
-                "Stores the existing unique ID of the consumer. You must send at least one of \
-                 username or custom_id with the request.",
+                "What the client is called in a system of yours; unique. Needed unless `username` \
+                 is given.",
             ),
             typedefs::tags(),
         ],

@@ -15,15 +15,19 @@ pub(crate) fn schema() -> Schema {
             typedefs::id(),
             Field::foreign("set", "key_sets")
                 .cascade()
-                .description("The id of the key-set with which to associate the key."),
-            Field::string("name").description("The name to associate with the given keys."),
-            Field::string("kid")
-                .required()
-                .description("A unique identifier for a key."),
+                .description("The group of keys that this one belongs to."),
+            Field::string("name")
+                .description("An optional, unique label by which the key can be addressed."),
+            Field::string("kid").required().description(
+                "The `kid` by which tokens point at this key; unique within its group.",
+            ),
             Field::string("jwk")
                 .referenceable()
                 .encrypted()
-                .description("A JSON Web Key represented as a string."),
+                .description(
+                    "The key as JWK: the JSON document, as text. Its `kid` must equal the one \
+                     beside it.",
+                ),
             pem_pair(),
             typedefs::tags(),
             typedefs::seconds("created_at"),
@@ -49,7 +53,7 @@ fn pem_pair() -> Field {
     .optional()
     .check(CheckRule::at_least_one_of(&["private_key", "public_key"]))
     .custom_value(check_pem)
-    .description("A pair of PEM-encoded public and private keys.")
+    .description("The key in PEM form, as an alternative to `jwk`; one half may be left out.")
 }
 
 fn check_pem(value: &Value) -> Result<(), String> {

@@ -8,7 +8,7 @@ pub(crate) fn schema() -> Schema {
         "key_sets",
         [
             typedefs::id(),
-            Field::string("name").description("The name to associate with the given key-set."),
+            Field::string("name").description("An optional, unique label for a group of keys."),
             typedefs::tags(),
             typedefs::seconds("created_at"),
             typedefs::seconds("updated_at"),

@@ -54,28 +54,22 @@ pub(crate) fn schema() -> Schema {
             typedefs::id(),
             Field::string("name")
                 .required()
-                .description("The name of the Plugin that's going to be added."),
+                .description("Which plugin runs; it must be enabled on every node."),
             typedefs::name("instance_name"),
             typedefs::seconds("created_at"),
             typedefs::seconds("updated_at"),
-            scope(Field::foreign("route", "routes")).description(
-                "If set, the plugin will only activate when receiving requests via the specified \
-                 route.",
-            ),
-            scope(Field::foreign("service", "services")).description(
-                "If set, the plugin will only activate when receiving requests via one of the \
-                 routes belonging to the specified service. ",
-            ),
-            scope(Field::foreign("consumer", "consumers")).description(
-                "If set, the plugin will activate only for requests where the specified has been \
-                 authenticated.",
-            ),
-            Field::record("config", []).description("The configuration properties for the Plugin."),
+            scope(Field::foreign("route", "routes"))
+                .description("Narrows the plugin to requests of one route; null means any."),
+            scope(Field::foreign("service", "services"))
+                .description("Narrows the plugin to requests for one service; null means any."),
+            scope(Field::foreign("consumer", "consumers"))
+                .description("Narrows the plugin to requests of one known client; null means any."),
+            Field::record("config", []).description("Settings; their shape depends on `name`."),
             typedefs::protocols("protocols"),
             Field::boolean("enabled")
                 .required()
                 .default(true)
-                .description("Whether the plugin is applied."),
+                .description("False switches the plugin off and keeps its settings."),
             typedefs::tags(),
         ],
     )

@@ -151,33 +151,34 @@ fn fields() -> Vec<Field> {
                 &["grpc", "grpcs"],
             ])
             .default(vec!["http", "https"])
-            .description("An array of the protocols this Route should allow."),
+            .description(
+                "By which protocols clients may come. HTTP, gRPC and stream protocols cannot be \
+                 mixed.",
+            ),
         Field::integer("https_redirect_status_code")
             .required()
             .one_of([426, 301, 302, 307, 308])
             .default(426)
             .description(
-                "The status code Kong responds with when all properties of a Route match except \
-                 the protocol",
+                "Answer to a request in clear that fits in all but its protocol, where only TLS is \
+                 allowed: 426, or a redirect to `https`.",
             ),
-        switch("strip_path", true).description(
-            "When matching a Route via one of the paths, strip the matching prefix from the \
-             upstream request URL.",
+        switch("strip_path", true)
+            .description("Cut the part that `paths` matched off before the request goes on."),
+        switch("preserve_host", false)
+            .description("Pass the client's `Host` on instead of the one of the service."),
+        switch("request_buffering", true).description(
+            "Read the whole request body before the service is contacted; false streams it.",
         ),
-        switch("preserve_host", false).description(
-            "When matching a Route via one of the hosts domain names, use the request Host header \
-             in the upstream request headers.",
-        ),
-        switch("request_buffering", true)
-            .description("Whether to enable request body buffering or not. With HTTP 1.1."),
         switch("response_buffering", true)
-            .description("Whether to enable response body buffering or not."),
+            .description("Collect the response before it goes to the client; false streams it."),
         typedefs::tags(),
-        Field::foreign("service", "services").description(
-            "The Service this Route is associated to. This is where the Route proxies traffic to.",
+        Field::foreign("service", "services")
+            .description("Where matching requests go; null leaves the answer to plugins."),
+        Field::set("snis", typedefs::wildcard_host(ITEM)).description(
+            "TLS server names, any of which the client must have asked for. One `*` is \
+             allowed, at either end.",
         ),
-        Field::set("snis", typedefs::wildcard_host(ITEM))
-            .description("A list of SNIs that match this Route."),
         typedefs::endpoints("sources"),
         typedefs::endpoints("destinations"),
         methods(),
@@ -185,22 +186,21 @@ fn fields() -> Vec<Field> {
         paths(),
         headers(),
         Field::integer("regex_priority").default(0).description(
-            "A number used to choose which route resolves a given request when several routes \
-             match it using regexes simultaneously.",
+            "Rank among routes whose path patterns fit the same request; the greatest wins.",
         ),
         Field::string("path_handling")
             .default("v0")
             .one_of(["v0", "v1"])
             .description(
-                "Controls how the Service path, Route path and requested path are combined when \
-                 sending a request to the upstream.",
+                "Rule for joining the path of the service with what is left of the requested one: \
+                 `v0` or `v1`.",
             ),
     ]
 }
 
 fn methods() -> Field {
     Field::set("methods", typedefs::http_method(ITEM))
-        .description("A set of strings representing HTTP methods.")
+        .description("Request methods, any of which fits, in upper case.")
 }
 
 fn hosts() -> Field {
@@ -214,7 +214,10 @@ fn hosts() -> Field {
             "invalid wildcard: must be placed at leftmost or rightmost label",
         )
         .custom(host::route_host);
-    Field::array("hosts", element).description("An array of strings representing hosts.")
+    Field::array("hosts", element).description(
+        "Values of the `Host` header, any of which fits; one `*` is allowed, at either end, and a \
+         port may follow.",
+    )
 }
 
 fn paths() -> Field {
@@ -225,7 +228,10 @@ fn paths() -> Field {
         )
         .match_none("//", "must not have empty segments")
         .custom(path::route_path);
-    Field::array("paths", element).description("An array of strings representing router paths.")
+    Field::array("paths", element).description(
+        "Beginnings of the request path, any of which fits; after `~` stands a regular \
+         expression.",
+    )
 }
 
 fn headers() -> Field {
@@ -233,8 +239,10 @@ fn headers() -> Field {
         "^[Hh][Oo][Ss][Tt]$",
         "cannot contain 'host' header, which must be specified in the 'hosts' attribute",
     );
-    Field::map("headers", names, Field::array(ITEM, Field::string(ITEM)))
-        .description("A map of header names to arrays of header values.")
+    Field::map("headers", names, Field::array(ITEM, Field::string(ITEM))).description(
+        "Headers that all must be there, each with one of the values listed for it; a single \
+             value after `~*` is a regular expression.",
+    )
 }
 
 /// Header values that are patterns can be compiled.

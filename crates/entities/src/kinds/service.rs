@@ -107,7 +107,7 @@ fn fields() -> Vec<Field> {
         Field::integer("retries")
             .default(5)
             .between(0.0, 32_767.0)
-            .description("The number of retries to execute upon failure to proxy."),
+            .description("How many further attempts follow a failed one."),
         typedefs::protocol("protocol").required().default("http"),
         typedefs::host("host").required(),
         typedefs::port("port").required().default(80),
@@ -116,28 +116,26 @@ fn fields() -> Vec<Field> {
         timeout("write_timeout"),
         timeout("read_timeout"),
         typedefs::tags(),
-        Field::foreign("client_certificate", "certificates").description(
-            "Certificate to be used as client certificate while TLS handshaking to the upstream \
-             server.",
-        ),
+        Field::foreign("client_certificate", "certificates")
+            .description("Presented when the backend asks for a certificate."),
         Field::boolean("tls_verify").description(
-            "Whether to enable verification of upstream server TLS certificate. If not set, the \
-             global level config `proxy_ssl_verify` will be used.",
+            "Check the backend's certificate; null leaves that to the node's settings.",
         ),
         Field::integer("tls_verify_depth")
             .default(Value::Null)
             .between(0.0, 64.0)
             .description(
-                "Maximum depth of chain while verifying Upstream server's TLS certificate.",
+                "How many intermediate certificates the backend's chain may have; null leaves that \
+                 to the node's settings.",
             ),
         Field::array("ca_certificates", Field::string(ITEM).uuid()).description(
-            "Array of CA Certificate object UUIDs that are used to build the trust store while \
-             verifying upstream server's TLS certificate.",
+            "Ids of the authorities that the backend's certificate may come from; null leaves that \
+             to the node's settings.",
         ),
         Field::boolean("enabled")
             .required()
             .default(true)
-            .description("Whether the Service is active. "),
+            .description("False keeps the service and its routes away from data planes."),
     ]
 }
 

@@ -32,9 +32,7 @@ pub(crate) fn schema() -> Schema {
             typedefs::tags(),
             Field::foreign("certificate", "certificates")
                 .required()
-                .description(
-                    "The id (a UUID) of the certificate with which to associate the SNI hostname.",
-                ),
+                .description("The certificate that is presented for this server name."),
         ],
     )
     .endpoint_key("name")

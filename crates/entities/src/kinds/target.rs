@@ -43,20 +43,15 @@ pub(crate) fn schema() -> Schema {
             Field::foreign("upstream", "upstreams")
                 .required()
                 .cascade()
-                .description(
-                    "The unique identifier or the name of the upstream for which to update the \
-                     target.",
-                ),
+                .description("The upstream whose requests are shared out to this target."),
             Field::string("target")
                 .required()
                 .custom(host::target)
-                .description("The target address (ip or hostname) and port."),
+                .description("`HOST:PORT`; the port is 8000 when left out."),
             Field::integer("weight")
                 .default(100)
                 .between(0.0, 65_535.0)
-                .description(
-                    "The weight this target gets within the upstream loadbalancer (0-65535).",
-                ),
+                .description("Share of the traffic relative to the other targets; 0 takes it out."),
             typedefs::tags(),
         ],
     )

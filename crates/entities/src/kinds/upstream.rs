@@ -312,7 +312,9 @@ fn fields() -> Vec<Field> {
         Field::string("name")
             .required()
             .custom(host::upstream_name)
-            .description("This is a hostname, which must be equal to the host of a Service."),
+            .description(
+                "Unique; services whose `host` is this name are balanced over the targets.",
+            ),
         typedefs::seconds("updated_at"),
         Field::string("algorithm")
             .default("round-robin")
@@ -322,13 +324,13 @@ fn fields() -> Vec<Field> {
                 "round-robin",
                 "latency",
             ])
-            .description("Which load balancing algorithm to use."),
+            .description("How a target is picked for each request."),
         attribute("hash_on"),
         attribute("hash_fallback"),
         typedefs::header_name("hash_on_header"),
         typedefs::header_name("hash_fallback_header"),
         typedefs::cookie_name("hash_on_cookie")
-            .description("The cookie name to take the value from as hash input."),
+            .description("Cookie whose value is hashed; one is set for clients that come without."),
         typedefs::path("hash_on_cookie_path").default("/"),
         word("hash_on_query_arg"),
         word("hash_fallback_query_arg"),
@@ -337,17 +339,16 @@ fn fields() -> Vec<Field> {
         Field::integer("slots")
             .default(10_000)
             .between(10.0, 65_536.0)
-            .description("The number of slots in the load balancer algorithm."),
+            .description("Size of the hash ring; some hundred per target spread the load evenly."),
         health_checks(),
         typedefs::tags(),
         typedefs::host_with_optional_port("host_header"),
         Field::foreign("client_certificate", "certificates").description(
-            "If set, the certificate to be used as client certificate while TLS handshaking to \
-             the upstream server.",
+            "Presented to targets that ask for a certificate; wins over that of the service.",
         ),
         Field::boolean("use_srv_name")
             .default(false)
-            .description("If set, the balancer will use SRV hostname."),
+            .description("Send the name from the SRV record as `Host` to targets found by one."),
     ]
 }
 
@@ -420,7 +421,10 @@ fn health_checks() -> Field {
             Field::number("threshold").default(0).between(0.0, 100.0),
         ],
     )
-    .description("The array of healthchecks.")
+    .description(
+        "When targets are taken out and let in again: by probes (`active`) and by watching traffic \
+         (`passive`).",
+    )
 }
 
 /// Algorithms that hash nothing drop the attribute.

@@ -13,12 +13,15 @@ pub(crate) fn schema() -> Schema {
                 .required()
                 .matches("^[a-z][a-z0-9-]*?[a-z0-9]+$")
                 .not_one_of(["env"])
-                .description("The unique prefix (or identifier) for this Vault configuration."),
+                .description(
+                    "Host part of the references that lead here: `{vault://PREFIX/…}`. Unique.",
+                ),
             Field::string("name")
                 .required()
-                .description("The name of the Vault that's going to be added."),
-            Field::string("description").description("The description of the Vault entity."),
-            Field::record("config", []).description("The configuration properties for the Vault."),
+                .description("Which kind of secret store this is, for example `env`."),
+            Field::string("description").description("A note for people; without effect."),
+            Field::record("config", [])
+                .description("Settings of the secret store; their shape depends on `name`."),
             typedefs::seconds("created_at"),
             typedefs::seconds("updated_at"),
             typedefs::tags(),
@@ -34,7 +37,7 @@ pub(crate) fn schema() -> Schema {
 fn environment() -> Variant {
     let prefix = Field::string("prefix")
         .matches("^[A-Za-z_-][A-Za-z0-9_-]*$")
-        .description("The prefix for the environment variable that the value will be stored in.");
+        .description("Put before the name in a reference to get the name of the variable.");
     Variant {
         words: &["env"],
         fields: vec![Field::record("config", [prefix])],

@@ -28,7 +28,7 @@ pub fn id() -> Field {
 pub fn uuid(name: &'static str) -> Field {
     Field::string(name)
         .uuid()
-        .description("A string representing a UUID (universally unique identifier).")
+        .description("UUID in hexadecimal digits with hyphens.")
 }
 
 /// `created_at` or `updated_at` in seconds.
@@ -36,7 +36,7 @@ pub fn seconds(name: &'static str) -> Field {
     Field::integer(name)
         .timestamp()
         .auto()
-        .description("An integer representing an automatic Unix timestamp in seconds.")
+        .description("Seconds since 1970 (UTC); kept by the gateway.")
 }
 
 /// `created_at` or `updated_at` in seconds with three decimals.
@@ -44,27 +44,27 @@ pub fn milliseconds(name: &'static str) -> Field {
     Field::number(name)
         .timestamp()
         .auto()
-        .description("A number representing an automatic Unix timestamp in milliseconds.")
+        .description("Seconds since 1970 (UTC) with three decimals; kept by the gateway.")
 }
 
 /// Labels.
 pub fn tags() -> Field {
     Field::set("tags", Field::string(ITEM).custom(format::name::tag))
-        .description("A set of strings representing tags.")
+        .description("Labels to filter lists by; no `,` or `/` in them.")
 }
 
 /// A name with letters of any script.
 pub fn name(name: &'static str) -> Field {
     Field::string(name)
         .custom(format::name::utf8_name)
-        .description("A unique string representing a UTF-8 encoded name.")
+        .description("Unique. Letters and digits of any script, and `.`, `-`, `_`, `~`.")
 }
 
 /// A protocol.
 pub fn protocol(name: &'static str) -> Field {
     Field::string(name)
         .one_of(PROTOCOLS)
-        .description("A string representing a protocol, such as HTTP or HTTPS.")
+        .description("How the peer is spoken to, for example `https`.")
 }
 
 /// The protocols that a plugin runs for: by default those of HTTP.
@@ -72,63 +72,63 @@ pub fn protocols(name: &'static str) -> Field {
     Field::set(name, protocol(ITEM))
         .required()
         .default(vec!["grpc", "grpcs", "http", "https"])
-        .description("A set of strings representing protocols.")
+        .description("Requests of other protocols are left alone.")
 }
 
 /// A host name or address.
 pub fn host(name: &'static str) -> Field {
     Field::string(name)
         .custom(format::host::host)
-        .description("A string representing a host name, such as example.com.")
+        .description("DNS name or IP address, without a port.")
 }
 
 /// A host name or address with an optional port.
 pub fn host_with_optional_port(name: &'static str) -> Field {
     Field::string(name)
         .custom(format::host::host_with_optional_port)
-        .description("A string representing a host name with an optional port number.")
+        .description("DNS name or IP address; `:PORT` may follow.")
 }
 
 /// A host name with an optional `*` at one end.
 pub fn wildcard_host(name: &'static str) -> Field {
     Field::string(name)
         .custom(format::host::wildcard_host)
-        .description("A string representing a wildcard host name, such as *.example.com.")
+        .description("DNS name; `*` may stand for its first or last part.")
 }
 
 /// A TLS server name.
 pub fn sni(name: &'static str) -> Field {
     Field::string(name)
         .custom(format::host::server_name)
-        .description("A string representing an SNI (server name indication) value for TLS.")
+        .description("DNS name as clients send it in the TLS handshake.")
 }
 
 /// An address.
 pub fn ip(name: &'static str) -> Field {
     Field::string(name)
         .custom(format::host::ip)
-        .description("A string representing an IP address.")
+        .description("IPv4 or IPv6, without a port.")
 }
 
 /// An address or a block of addresses.
 pub fn ip_or_cidr(name: &'static str) -> Field {
     Field::string(name)
         .custom(format::host::ip_or_cidr)
-        .description("A string representing an IP address or CIDR block.")
+        .description("IPv4 or IPv6; `/BITS` makes it a block.")
 }
 
 /// An address of version 4, or a block of them.
 pub fn ip_or_cidr_v4(name: &'static str) -> Field {
     Field::string(name)
         .custom(format::host::ip_or_cidr_v4)
-        .description("A string representing an IPv4 address or CIDR block.")
+        .description("IPv4; `/BITS` makes it a block.")
 }
 
 /// A port.
 pub fn port(name: &'static str) -> Field {
     Field::integer(name)
         .between(0.0, 65_535.0)
-        .description("An integer representing a port number between 0 and 65535, inclusive.")
+        .description("Port number, up to 65535.")
 }
 
 /// A path.
@@ -137,49 +137,48 @@ pub fn path(name: &'static str) -> Field {
         .starts_with("/")
         .match_none("//", "must not have empty segments")
         .custom(format::path::path)
-        .description("A string representing a URL path; it starts with a slash.")
+        .description("Begins with `/` and has no `//`.")
 }
 
 /// A URL with a scheme and a host.
 pub fn url(name: &'static str) -> Field {
     Field::string(name)
         .custom(format::url::url)
-        .description("A string representing a URL.")
+        .description("Absolute: scheme, host, and what may follow.")
 }
 
 /// The name of a cookie.
 pub fn cookie_name(name: &'static str) -> Field {
     Field::string(name)
         .custom(format::name::cookie)
-        .description("A string representing an HTTP token.")
+        .description("Cookie name: letters, digits and few signs, as RFC 6265 has it.")
 }
 
 /// The name of a header.
 pub fn header_name(name: &'static str) -> Field {
     Field::string(name)
         .custom(format::name::header)
-        .description("A string representing an HTTP header name.")
+        .description("Header name; upper and lower case are the same.")
 }
 
 /// Header values by header name.
 pub fn headers(name: &'static str) -> Field {
     let values = Field::array(ITEM, Field::string(ITEM));
-    Field::map(name, header_name(ITEM), values)
-        .description("A map of header names to arrays of header values.")
+    Field::map(name, header_name(ITEM), values).description("Lists of values by header name.")
 }
 
 /// A method.
 pub fn http_method(name: &'static str) -> Field {
     Field::string(name)
         .matches("^[A-Z]+$")
-        .description("A string representing an HTTP method, in upper case.")
+        .description("Request method in capitals, for example `GET`.")
 }
 
 /// A time-out in milliseconds.
 pub fn timeout(name: &'static str) -> Field {
     Field::integer(name)
         .between(0.0, LONGEST)
-        .description("An integer representing a timeout in milliseconds.")
+        .description("Milliseconds.")
 }
 
 /// A time-out in milliseconds that is not zero.
@@ -191,20 +190,21 @@ pub fn nonzero_timeout(name: &'static str) -> Field {
 pub fn certificate(name: &'static str) -> Field {
     Field::string(name)
         .custom(format::pem::certificate)
-        .description("A string representing a certificate.")
+        .description("X.509 in PEM; the leaf first, then its chain.")
 }
 
 /// A private key in PEM.
 pub fn key(name: &'static str) -> Field {
     Field::string(name)
         .custom(format::pem::key)
-        .description("A string representing a key.")
+        .description("Private key in PEM, unencrypted.")
 }
 
 /// Addresses and ports of stream routes.
 pub fn endpoints(name: &'static str) -> Field {
     let endpoint = Field::record(ITEM, [ip_or_cidr("ip"), port("port")])
         .check(CheckRule::at_least_one_of(&["ip", "port"]));
-    Field::set(name, endpoint)
-        .description("A set of endpoints, each of which has at least one of 'ip' or 'port'.")
+    Field::set(name, endpoint).description(
+        "Ends of a connection, any of which fits: an address or block, a port, or both.",
+    )
 }
