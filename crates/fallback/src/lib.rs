@@ -29,8 +29,8 @@ pub use fetch::{Candidate, Fetched, Fetcher, Refusal, RefusalReason, Verify};
 pub use layout::{HistoryName, Layout};
 pub use location::{Location, LocationError};
 pub use publish::{
-    Blocked, Check, PublishSettings, Publisher, PublisherSettings, PublisherState, PublisherStatus,
-    Success, Trouble,
+    Blocked, Check, DEFAULT_LEASE, PublishSettings, Publisher, PublisherSettings, PublisherState,
+    PublisherStatus, Success, Trouble,
 };
 pub use storage::{
     Answer, ErrorKind, LIST_LIMIT, Object, Operation, S3Settings, Storage, StorageError,

@@ -485,3 +485,37 @@ async fn a_skipped_snapshot_gives_way_to_the_next_best() {
             .all(|refusal| refusal.kind() == "quarantined")
     );
 }
+
+#[tokio::test]
+async fn a_storage_that_was_away_is_written_when_it_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mount");
+    std::fs::write(&path, "not mounted").unwrap();
+    let storage = directory(&path);
+    let cluster = Cluster::new();
+    let (_sender, snapshots) = watch::channel(Some(cluster.snapshot(1)));
+    let publisher = cluster.publisher(&storage, &snapshots);
+    let status = &publisher.statuses()[0];
+    let seen = until(status, |status| {
+        status.state == PublisherState::Retrying && status.last_error.is_some()
+    })
+    .await;
+    let message = seen.last_error.unwrap().message;
+    assert!(message.contains("mount"), "{message}");
+    std::fs::remove_file(&path).unwrap();
+    until(status, stored(1)).await;
+    publisher.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_starts_publishes_if_the_storage_is_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = directory(folder.path());
+    let cluster = Cluster::new();
+    for revision in [1, 2] {
+        let (_sender, snapshots) = watch::channel(Some(cluster.snapshot(revision)));
+        let publisher = cluster.publisher(&storage, &snapshots);
+        until(&publisher.statuses()[0], stored(revision)).await;
+        publisher.stop().await;
+    }
+}

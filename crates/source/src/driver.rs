@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, Loaded};
 use crate::crash::CrashGuard;
-use crate::machine::{ChoiceSettings, Decision, Event, Machine, Notice};
+use crate::machine::{ChoiceSettings, Decision, Event, Machine};
 use crate::report::{Report, Serving, State};
-use crate::{ActivationError, Activator, Offer, Source};
+use crate::{ActivationError, Activator, Notice, Offer, Source};
 
 /// How a data plane finds its configuration.
 #[derive(Clone, Debug)]
@@ -426,7 +426,9 @@ impl Driver {
         let confirmed = served.map(|(source, _)| (name(source), self.origin(source)));
         let quarantine = self.machine.quarantine();
         self.view.enter(state);
-        if let (Some(serving), Some((source, origin))) = (&mut self.view.serving, confirmed) {
+        if let (Some(serving), Some((source, origin))) = (&mut self.view.serving, confirmed)
+            && serving.source != source
+        {
             serving.source = source;
             serving.origin = origin;
         }
@@ -489,66 +491,22 @@ impl Driver {
     }
 
     fn tell(&mut self, notice: Notice) {
+        let origin = self.origin(notice.source());
+        let message = notice.message(&origin);
         match notice {
-            Notice::Confirmed(identity) => {
-                tracing::info!(%identity, "the control plane confirms what is served");
+            Notice::Confirmed(_) => {
+                tracing::info!("{message}");
                 if let Some(applied) = &self.applied {
                     applied.send_modify(|applied| {
                         applied.source = Some(name(Source::ControlPlane).to_owned());
                     });
                 }
+                return;
             }
-            Notice::Empty => {
-                self.view.enter(State::Empty);
-                tracing::error!(
-                    "no good configuration was found in time: the control plane, the disk cache and {} fallback storages have none; the search goes on",
-                    self.locations.len()
-                );
-            }
-            Notice::ControlPlaneBehind { offered, served } => self.trouble(
-                "control_plane",
-                "control_plane_behind",
-                format!(
-                    "the control plane offers {offered}, older than {served} which is served: it was restored from a backup, or an emergency publish happened while it was away; apply the change there and start the next epoch"
-                ),
-            ),
-            Notice::Fork {
-                source,
-                offered,
-                served,
-            } => {
-                let origin = self.origin(source);
-                let message = format!(
-                    "{origin} offers {offered}, another configuration of the same epoch and revision as {served} which is served: two control planes write as one cluster"
-                );
-                self.trouble(&origin, "fork", message);
-            }
-            Notice::Foreign {
-                source,
-                offered,
-                served,
-            } => {
-                let origin = self.origin(source);
-                let message = format!(
-                    "{origin} offers {offered} of cluster {}, this node serves cluster {}: check cluster_fallback_config_storage",
-                    offered.cluster_id, served.cluster_id
-                );
-                self.trouble(&origin, "foreign_cluster", message);
-            }
-            Notice::ClusterChanged { offered, served } => self.trouble(
-                "control_plane",
-                "cluster_changed",
-                format!(
-                    "the control plane is of cluster {}, what was served is of cluster {}: following the control plane",
-                    offered.cluster_id, served.cluster_id
-                ),
-            ),
-            Notice::Quarantined { source, offered } => {
-                let origin = self.origin(source);
-                let message = format!("{origin} offers {offered}, which is quarantined on this node");
-                self.trouble(&origin, "quarantined", message);
-            }
+            Notice::Empty => self.view.enter(State::Empty),
+            _ => {}
         }
+        self.trouble(&origin, notice.kind(), message);
     }
 
     fn trouble(&mut self, origin: &str, kind: &'static str, message: String) {

@@ -3,6 +3,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | `machine` | the choice: events in, decisions out, no I/O and no clock |
+//! | `notice` | what the machine wants an operator to know |
 //! | `driver` | the thin task that reads, verifies, activates and reports |
 //! | `cache` | the last good documents on this node's disk |
 //! | `crash` | which snapshot was being activated when the process died |
@@ -16,6 +17,7 @@ mod crash;
 mod driver;
 mod durable;
 pub mod machine;
+mod notice;
 mod offer;
 mod report;
 #[cfg(test)]
@@ -24,5 +26,6 @@ mod simulation;
 pub use activator::{ActivationError, Activator};
 pub use cache::CacheError;
 pub use driver::{Arbiter, ControlPlaneLink, SourceSettings, Verifiers};
+pub use notice::Notice;
 pub use offer::{Offer, Source};
 pub use report::{Report, Serving, State, Tried};

@@ -12,7 +12,7 @@ use keelgate_fallback::Backoff;
 use keelgate_snapshot::Identity;
 
 use crate::offer::Standing;
-use crate::{Offer, Source};
+use crate::{Notice, Offer, Source};
 
 /// How a data plane chooses.
 #[derive(Clone, Copy, Debug)]
@@ -89,54 +89,6 @@ pub enum Decision<S> {
     Adopt(Offer<S>),
     /// Tell the operator.
     Tell(Notice),
-}
-
-/// Something that an operator should know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// The deadline has passed and there is no good snapshot anywhere yet.
-    Empty,
-    /// The control plane confirms what is served.
-    Confirmed(Identity),
-    /// The control plane offers something older than what is served.
-    ControlPlaneBehind {
-        /// What it offers.
-        offered: Identity,
-        /// What is served.
-        served: Identity,
-    },
-    /// Another configuration with the same epoch and revision.
-    Fork {
-        /// Who offers it.
-        source: Source,
-        /// What is offered.
-        offered: Identity,
-        /// What is served.
-        served: Identity,
-    },
-    /// A candidate is of another cluster and was not used.
-    Foreign {
-        /// Who offers it.
-        source: Source,
-        /// What is offered.
-        offered: Identity,
-        /// What is served.
-        served: Identity,
-    },
-    /// The control plane is of another cluster; it is the authority and was followed.
-    ClusterChanged {
-        /// What it offers.
-        offered: Identity,
-        /// What was served.
-        served: Identity,
-    },
-    /// A snapshot was offered that is quarantined.
-    Quarantined {
-        /// Who offers it.
-        source: Source,
-        /// What it is.
-        offered: Identity,
-    },
 }
 
 #[derive(Debug)]

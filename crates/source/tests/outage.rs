@@ -204,6 +204,15 @@ async fn a_newborn_serves_from_the_storage_when_the_control_plane_refuses() {
     assert!(!report.potentially_stale);
     assert_eq!(report.serving.unwrap().origin, CP);
     assert_eq!(bed.activated(), [7, 8]);
+
+    life.tell(Event::Disconnected {
+        address: CP.into(),
+        reason: "killed".into(),
+    })
+    .await;
+    let report = life.until(|report| report.state == State::Fallback).await;
+    assert!(report.potentially_stale && report.control_plane.is_none());
+    assert_eq!(report.serving.unwrap().origin, CP);
     life.arbiter.stop().await;
 }
 

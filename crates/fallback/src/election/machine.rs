@@ -227,19 +227,17 @@ impl<V: Clone + PartialEq> Machine<V> {
             Some(seen) if version(&seen.lease) == version(&lease) => seen.since,
             _ => now,
         };
-        let free = match &lease {
-            None => true,
-            Some((lease, _)) => {
-                lease.holder.is_none()
-                    // A former life of this node: nobody else writes its name.
-                    || lease.holder == Some(self.me)
-                    || now >= since + self.period
-            }
-        };
+        // Who finds a lease that nobody ever kept, gave back, or that a former life of this node
+        // holds, is likely to be alone; an abandoned one is found by all at the same time.
+        let vacant = lease
+            .as_ref()
+            .is_none_or(|(lease, _)| lease.holder.is_none_or(|holder| holder == self.me));
+        let abandoned = now >= since + self.period;
         self.seen = Some(Seen { lease, since });
         self.next_at = now;
-        if free {
-            let wait = (self.period / 4).mul_f64(self.random.f64());
+        if vacant || abandoned {
+            let spread = self.period / if vacant { 20 } else { 4 };
+            let wait = spread.mul_f64(self.random.f64());
             self.claim_at = Some(now + wait);
         } else {
             self.claim_at = None;

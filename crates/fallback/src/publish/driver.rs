@@ -26,6 +26,9 @@ const HISTORY_LOOK: usize = 8;
 /// How many history objects one pruning deletes at most.
 const PRUNE_AT_ONCE: usize = 32;
 
+/// A lost leader is replaced within two of these; a lease costs its leader a write every third.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(10);
+
 /// What a node needs to publish.
 #[derive(Clone, Debug)]
 pub struct PublisherSettings {
@@ -37,7 +40,7 @@ pub struct PublisherSettings {
     pub version: String,
     /// How many history objects are kept.
     pub history: usize,
-    /// How long a lease lasts without being renewed.
+    /// How long a lease lasts without being renewed; [`DEFAULT_LEASE`] unless there are reasons.
     pub lease: Duration,
     /// Delays.
     pub pace: PublishSettings,
@@ -169,6 +172,7 @@ impl Lane {
             let view = self.leadership.borrow_and_update().clone();
             self.machine.lead(view.leads);
             if let Some(error) = &view.trouble {
+                tracing::warn!(%error, "cannot take part in the election, will retry");
                 self.trouble(error.kind.as_str(), error.to_string());
             }
             self.status.send_modify(|status| {
@@ -453,6 +457,10 @@ impl Lane {
     fn show(&self) {
         let state = match self.machine.standing() {
             Standing::Empty => PublisherState::Empty,
+            // Without a working election there is nobody to follow.
+            Standing::Following if self.leadership.borrow().trouble.is_some() => {
+                PublisherState::Retrying
+            }
             Standing::Following => PublisherState::Following,
             Standing::Working if self.machine.failures() > 0 => PublisherState::Retrying,
             Standing::Working => PublisherState::Publishing,
