@@ -5,7 +5,7 @@
 
 mod access;
 mod answer;
-mod balance;
+pub(crate) mod balance;
 mod body_filter;
 pub(crate) mod certificate;
 mod forwarded;

@@ -1,4 +1,9 @@
 //! HTTP/1 towards clients: one request after the other on a connection.
+//!
+//! Not left to a server library, for what such a one keeps to itself: the spelling of header
+//! names, which is passed on as it came; the answer to what cannot be parsed, which Kong's clients
+//! get in the form they accept; and the two directions of a connection, which are awaited here in
+//! one task with the upstream's. The parser itself is httparse, the one that hyper uses.
 
 use std::io;
 use std::rc::Rc;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderValue, StatusCode};
-use keelgate_balancer::{Balancer, HashSource, Hashed, Host, Open, Outcome, Pick, TargetIndex};
+use keelgate_balancer::{
+    Balancer, HashSource, Hashed, Health, Host, Open, Outcome, Pick, TargetIndex,
+};
 use keelgate_entities::kinds::Protocol;
 use keelgate_plugins::Exchange;
 use keelgate_router::path;
@@ -14,6 +16,7 @@ use keelgate_runtime::{Origin, ServiceEntry, UpstreamEntry};
 use smallvec::SmallVec;
 
 use super::{Answer, Flight};
+use crate::core::Core;
 use crate::upstream::Fault;
 
 /// The address for one attempt.
@@ -85,27 +88,30 @@ impl<'r> Choosing<'r> {
             give_cookie(flight, hashed.as_ref());
             hashed
         });
-        let target = balancer.pick(&Pick {
-            hash: hashed.as_ref().map(|hashed| hashed.hash),
-            tried: &self.tried,
-            random: fastrand::u64(..),
-            now: now(),
-        });
-        let Some(view) = target.and_then(|target| balancer.target(target)) else {
-            return Err(Answer::decided(
-                flight,
-                StatusCode::SERVICE_UNAVAILABLE,
-                "failure to get a peer from the ring-balancer",
-            ));
-        };
-        self.tried.push(view.index);
-        let address = match &view.address.host {
-            Host::Ip(address) => *address,
-            Host::Name(name) => {
-                let resolved = resolve(flight, name).await;
-                balancer.set_resolved(view.index, resolved.is_ok());
-                resolved?
-            }
+        let hash = hashed.as_ref().map(|hashed| hashed.hash);
+        let (view, address) = loop {
+            let target = balancer.pick(&Pick {
+                hash,
+                tried: &self.tried,
+                random: fastrand::u64(..),
+                now: now(),
+            });
+            let Some(view) = target.and_then(|target| balancer.target(target)) else {
+                return Err(Answer::decided(
+                    flight,
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "failure to get a peer from the ring-balancer",
+                ));
+            };
+            self.tried.push(view.index);
+            match &view.address.host {
+                Host::Ip(address) => break (view, *address),
+                Host::Name(name) => match resolve(flight, name).await {
+                    Ok(address) => break (view, address),
+                    // Out of the balance until `recheck_names` finds an address; the next one.
+                    Err(_) => balancer.set_resolved(view.index, false),
+                },
+            };
         };
         let port = view.address.port;
         let name = match (&entry.upstream.host_header, &view.address.host) {
@@ -153,6 +159,24 @@ impl Choice<'_> {
                 ?outcome,
                 "the health of a target has changed"
             );
+        }
+    }
+}
+
+/// Looks whether targets that had no address have one now.
+pub(crate) async fn recheck_names(core: &Core) {
+    let runtime = core.runtime();
+    for entry in runtime.upstreams() {
+        let balancer = &entry.balancer;
+        let lost = balancer
+            .targets()
+            .filter(|view| view.health == Health::Unavailable);
+        for view in lost {
+            if let Host::Name(name) = &view.address.host
+                && core.resolver.resolve(name).await.is_ok()
+            {
+                balancer.set_resolved(view.index, true);
+            }
         }
     }
 }

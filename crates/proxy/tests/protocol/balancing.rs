@@ -62,6 +62,20 @@ fn a_dead_target_is_passed_over_within_the_request() {
 }
 
 #[test]
+fn a_target_without_address_is_passed_over() {
+    let mut config = balanced(&[nobody(), named("b")], json!({}));
+    config["targets"][0]["target"] = "nowhere.invalid:80".into();
+    let gateway = Gateway::with(
+        config,
+        |settings| settings.dns.servers = vec![nobody()],
+        |_| None,
+    );
+    for _ in 0..3 {
+        assert_eq!(gateway.ask(GET).text(), "b");
+    }
+}
+
+#[test]
 fn passive_checks_take_a_target_out_until_none_is_left() {
     let checks = json!({"healthchecks": {"passive": {"unhealthy": {"tcp_failures": 1}}}});
     let gateway = Gateway::start(balanced(&[nobody()], checks));

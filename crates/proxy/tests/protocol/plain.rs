@@ -1,5 +1,7 @@
 //! A plain request, and what is said about it on both sides.
 
+use keelgate_proxy::RealIp;
+
 use crate::support::{Gateway, config, echo, upstream};
 
 #[test]
@@ -132,6 +134,26 @@ fn a_head_request_tells_a_length_and_sends_no_body() {
         let response = client.response(true);
         assert_eq!(response.header("Content-Length"), Some("7"));
     }
+}
+
+#[test]
+fn a_load_balancer_tells_the_client_by_the_proxy_protocol() {
+    let gateway = Gateway::with(
+        config(echo()),
+        |settings| {
+            settings.listen[0].proxy_protocol = true;
+            settings.real_ip = RealIp::ProxyProtocol;
+            settings.trusted_ips = vec!["127.0.0.0/8".parse().unwrap()];
+        },
+        |_| None,
+    );
+    let mut client = gateway.connect();
+    client.send("PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let seen = client.response(false).text();
+    assert!(seen.contains("X-Real-IP: 192.0.2.1\r\n"), "{seen}");
+    let mut bare = gateway.connect();
+    bare.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(bare.is_closed());
 }
 
 #[test]
