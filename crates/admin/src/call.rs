@@ -1,11 +1,16 @@
 //! One request, as the handlers see it.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::failure::Failure;
+
+/// Time for a whole body: the largest configuration over a slow line.
+const BODY_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A request that a path and a method were found for.
 pub(crate) struct Call {
@@ -74,8 +79,10 @@ impl<S: Send + Sync> FromRequest<S> for Call {
             return Err(Failure::Page(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         let (method, headers) = (parts.method.clone(), parts.headers.clone());
-        let body = Bytes::from_request(Request::from_parts(parts, body), state)
+        let reading = Bytes::from_request(Request::from_parts(parts, body), state);
+        let body = tokio::time::timeout(BODY_TIMEOUT, reading)
             .await
+            .map_err(|_| Failure::Page(StatusCode::REQUEST_TIMEOUT))?
             .map_err(|rejection| Failure::Page(rejection.status()))?;
         Ok(Self {
             method,

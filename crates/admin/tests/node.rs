@@ -275,6 +275,41 @@ async fn the_status_api_is_ready_when_the_node_is() {
 }
 
 #[tokio::test]
+async fn a_tls_listener_serves_those_who_trust_its_certificate() {
+    let api = Api::database().await;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = made.cert.der().clone();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = || Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .unwrap();
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let router = support::admin(Arc::clone(&api.store), Mode::Database).router();
+    let tls = Some(Arc::new(config));
+    let listeners = vec![Listener { socket, tls }];
+    tokio::spawn(serve(listeners, router, std::future::pending()));
+
+    let mut trusted = rustls::RootCertStore::empty();
+    trusted.add(certificate).unwrap();
+    let client = rustls::ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(trusted)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    let stream = connector.connect(name, socket).await.unwrap();
+    let answer = support::request_on(stream, "GET", "/services", &[], "").await;
+    assert_eq!(answer.expect(200)["data"], json!([]));
+}
+
+#[tokio::test]
 async fn a_stopping_server_ends_when_its_requests_have() {
     let api = Api::database().await;
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -218,6 +218,19 @@ mod tests {
         assert_eq!(decode(""), json!({}));
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_form_is_read_and_names_no_more_members_than_it_has_fields(
+            form in "[ab.=&\\[\\]%0-9]{0,60}",
+        ) {
+            let fields = form.split('&').count();
+            let read = nest(pairs(form.as_bytes()));
+            proptest::prop_assert!(read.len() <= fields);
+        }
+    }
+
     #[test]
     fn odd_names_are_taken_as_they_are() {
         assert_eq!(decode(".a=1"), json!({".a": "1"}));

@@ -104,7 +104,9 @@ impl<'w> Writer<'w, '_> {
         let schema = self.schema(kind)?;
         let current = self.transaction.get(kind, key)?;
         match (key, &current) {
-            (Key::Id(id), _) => drop(input.insert("id".to_owned(), json!(id))),
+            (Key::Id(id), _) => {
+                input.insert("id".to_owned(), json!(id));
+            }
             (Key::Unique { name, values }, _) => {
                 let value = values.first().cloned().unwrap_or(Value::Null);
                 input.insert(name.clone(), value);

@@ -14,6 +14,7 @@ use keelgate_entities::schema::{Field, PluginSchema};
 use keelgate_store::{MemoryStore, SqliteStore, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -159,14 +160,25 @@ pub async fn request(
     body: impl Into<bytes::Bytes>,
 ) -> Answer {
     let socket = tokio::net::TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
+    request_on(socket, method, path, headers, body).await
+}
+
+/// A request on a connection of its own.
+pub async fn request_on(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<bytes::Bytes>,
+) -> Answer {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .unwrap();
     tokio::spawn(connection);
     let mut request = http::Request::builder()
         .method(method)
         .uri(path)
-        .header("host", address.to_string());
+        .header("host", "admin.test");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -1,6 +1,6 @@
 //! What every store answers.
 
-use keelgate_store::{Key, Page, PageRequest, Parent, Store, StoreError, TagFilter};
+use keelgate_store::{Key, Page, PageRequest, Parent, Store, StoreError, StoreExt, TagFilter};
 use serde_json::Value;
 
 use super::{id, rejection, schemas, service, table};
@@ -14,6 +14,7 @@ pub async fn reads(store: &dyn Store) {
     lists_tags(store).await;
     refuses_bad_pages(store).await;
     exports_what_it_holds(store).await;
+    a_view_reads_and_cannot_write(store).await;
 }
 
 async fn finds_by_id_and_by_unique_key(store: &dyn Store) {
@@ -128,6 +129,19 @@ async fn exports_what_it_holds(store: &dyn Store) {
     assert_eq!(exported, table(&schemas()));
     assert_eq!(position, store.position().await.unwrap());
     assert_eq!(position.revision, *store.subscribe().borrow());
+}
+
+async fn a_view_reads_and_cannot_write(store: &dyn Store) {
+    let routes = store.read(|view| view.children("routes", "service", "services", &id(1)));
+    let routes: Result<_, StoreError> = routes.await;
+    assert_eq!(routes.unwrap().len(), 2);
+    let before = store.position().await.unwrap();
+    let written = store.read(|view| view.insert("services", &service(9, "s9", &[])));
+    let written: Result<(), StoreError> = written.await;
+    assert!(written.is_err());
+    assert_eq!(store.position().await.unwrap(), before);
+    let none = store.get("services", Key::Id(id(9))).await;
+    assert_eq!(none.unwrap(), None);
 }
 
 fn ids(page: &Page) -> Vec<String> {
