@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
-use keelgate_fallback::{Candidate, Fetched, Fetcher, Refusal, Verify};
+use keelgate_fallback::{Candidate, Fetched, Fetcher, Refusal};
 use keelgate_snapshot::{Identity, Snapshot, VerifyError};
 use keelgate_sync::{Applied, Rejection};
 use tokio::sync::{mpsc, watch};
@@ -18,127 +17,7 @@ use crate::cache::{Cache, Loaded};
 use crate::crash::CrashGuard;
 use crate::machine::{ChoiceSettings, Decision, Event, Machine};
 use crate::report::{Report, Serving, State};
-use crate::{ActivationError, Activator, Notice, Offer, Source};
-
-/// How a data plane finds its configuration.
-#[derive(Clone, Debug)]
-pub struct SourceSettings {
-    /// Directory of the disk cache and of the crash guard; only this node uses it.
-    pub directory: PathBuf,
-    /// Version of the software.
-    pub version: String,
-    /// How many control-plane addresses the client dials.
-    pub control_planes: usize,
-    /// `cluster_connect_deadline`.
-    pub deadline: Duration,
-    /// `cluster_fallback_config_refresh`.
-    pub refresh: Duration,
-}
-
-/// The connection to the control plane.
-#[derive(Debug)]
-pub struct ControlPlaneLink {
-    /// What [`keelgate_sync::Client::run`] tells.
-    pub events: mpsc::Receiver<keelgate_sync::Event>,
-    /// What it passes on to the control plane.
-    pub applied: watch::Sender<Applied>,
-}
-
-/// Which documents are believed.
-#[derive(Clone)]
-pub struct Verifiers {
-    /// From the control plane, which has proved itself by its certificate.
-    pub control_plane: Verify,
-    /// From this node's own disk.
-    pub cache: Verify,
-}
-
-/// A running choice of configuration.
-#[derive(Debug)]
-pub struct Arbiter {
-    report: watch::Receiver<Report>,
-    served: watch::Receiver<Option<Snapshot>>,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-}
-
-impl Arbiter {
-    /// Starts on the current runtime. Without a link there is no control plane; without fetchers
-    /// no storage is read.
-    pub fn start(
-        settings: SourceSettings,
-        link: Option<ControlPlaneLink>,
-        fetchers: Vec<Fetcher>,
-        verifiers: Verifiers,
-        activator: Arc<dyn Activator>,
-    ) -> Self {
-        let view = Report::new();
-        let (report, watched) = watch::channel(view.clone());
-        let (served, serving) = watch::channel(None);
-        let stop = CancellationToken::new();
-        // One answer at most of every storage, the cache, the verifier and the activator.
-        let (messages, inbox) = mpsc::channel(fetchers.len() + 3);
-        let choice = ChoiceSettings {
-            control_planes: link.as_ref().map_or(0, |_| settings.control_planes.max(1)),
-            storages: fetchers.len(),
-            deadline: settings.deadline,
-            refresh: settings.refresh,
-            ..ChoiceSettings::default()
-        };
-        let (events, applied) = match link {
-            Some(link) => (Some(link.events), Some(link.applied)),
-            None => (None, None),
-        };
-        let guard = CrashGuard::new(settings.directory.join("guard"), &settings.version);
-        let driver = Driver {
-            machine: Machine::new(choice, fastrand::u64(..)),
-            start: Instant::now(),
-            cache_directory: settings.directory.join("cache"),
-            locations: fetchers.iter().map(|f| f.location().to_owned()).collect(),
-            fetchers: fetchers
-                .into_iter()
-                .map(|fetcher| Arc::new(tokio::sync::Mutex::new(fetcher)))
-                .collect(),
-            verifiers,
-            activator,
-            guard: Arc::new(Mutex::new(guard)),
-            activating: None,
-            verifying: false,
-            unverified: None,
-            report,
-            served,
-            applied,
-            messages,
-            cache_writer: None,
-            view,
-        };
-        let task = tokio::spawn(driver.run(events, inbox, stop.clone()));
-        Self {
-            report: watched,
-            served: serving,
-            stop,
-            task,
-        }
-    }
-
-    /// What is served, from where, and what was tried.
-    pub fn report(&self) -> watch::Receiver<Report> {
-        self.report.clone()
-    }
-
-    /// The snapshot that is served; what a backup node publishes.
-    pub fn served(&self) -> watch::Receiver<Option<Snapshot>> {
-        self.served.clone()
-    }
-
-    /// Stops following all sources; what is served is kept on disk.
-    pub async fn stop(self) {
-        self.stop.cancel();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the choice of configuration failed");
-        }
-    }
-}
+use crate::{ActivationError, Activator, Notice, Offer, Source, SourceSettings, Verifiers};
 
 /// What a task of the driver has found.
 enum Message {
@@ -148,7 +27,14 @@ enum Message {
     Activated(Result<(), ActivationError>),
 }
 
-struct Driver {
+/// Where the driver tells what it did.
+pub(crate) struct Outlets {
+    pub(crate) report: watch::Sender<Report>,
+    pub(crate) served: watch::Sender<Option<Snapshot>>,
+    pub(crate) applied: Option<watch::Sender<Applied>>,
+}
+
+pub(crate) struct Driver {
     machine: Machine<Snapshot>,
     start: Instant,
     cache_directory: PathBuf,
@@ -163,14 +49,56 @@ struct Driver {
     unverified: Option<Bytes>,
     /// What is told after every event, as a whole.
     view: Report,
-    report: watch::Sender<Report>,
-    served: watch::Sender<Option<Snapshot>>,
-    applied: Option<watch::Sender<Applied>>,
+    outlets: Outlets,
     messages: mpsc::Sender<Message>,
     cache_writer: Option<JoinHandle<()>>,
 }
 
 impl Driver {
+    pub(crate) fn start(
+        settings: SourceSettings,
+        fetchers: Vec<Fetcher>,
+        verifiers: Verifiers,
+        activator: Arc<dyn Activator>,
+        outlets: Outlets,
+        events: Option<mpsc::Receiver<keelgate_sync::Event>>,
+        stop: CancellationToken,
+    ) -> JoinHandle<()> {
+        // One answer at most of every storage, the cache, the verifier and the activator.
+        let (messages, inbox) = mpsc::channel(fetchers.len() + 3);
+        let choice = ChoiceSettings {
+            control_planes: events
+                .as_ref()
+                .map_or(0, |_| settings.control_planes.max(1)),
+            storages: fetchers.len(),
+            deadline: settings.deadline,
+            refresh: settings.refresh,
+            ..ChoiceSettings::default()
+        };
+        let guard = CrashGuard::new(settings.directory.join("guard"), &settings.version);
+        let driver = Self {
+            machine: Machine::new(choice, fastrand::u64(..)),
+            start: Instant::now(),
+            cache_directory: settings.directory.join("cache"),
+            locations: fetchers.iter().map(|f| f.location().to_owned()).collect(),
+            fetchers: fetchers
+                .into_iter()
+                .map(|fetcher| Arc::new(tokio::sync::Mutex::new(fetcher)))
+                .collect(),
+            verifiers,
+            activator,
+            guard: Arc::new(Mutex::new(guard)),
+            activating: None,
+            verifying: false,
+            unverified: None,
+            view: Report::new(),
+            outlets,
+            messages,
+            cache_writer: None,
+        };
+        tokio::spawn(driver.run(events, inbox, stop))
+    }
+
     async fn run(
         mut self,
         mut events: Option<mpsc::Receiver<keelgate_sync::Event>>,
@@ -202,7 +130,7 @@ impl Driver {
                 Some(message) = inbox.recv() => self.take(message),
                 () = timer => self.handle(Event::Tick),
             }
-            self.report.send_replace(self.view.clone());
+            self.outlets.report.send_replace(self.view.clone());
         }
         let writer = self.cache_writer.take();
         // The writer ends when nobody can serve anything new.
@@ -310,7 +238,7 @@ impl Driver {
         for error in &loaded.refused {
             self.trouble("cache", "cache_refused", error.to_string());
         }
-        self.cache_writer = Some(tokio::spawn(keep(cache, self.served.subscribe())));
+        self.cache_writer = Some(tokio::spawn(keep(cache, self.outlets.served.subscribe())));
         let offers = loaded
             .good
             .into_iter()
@@ -381,12 +309,14 @@ impl Driver {
         let (source, origin) = (name(offer.source), self.origin(offer.source));
         tracing::info!(identity = %offer.identity, source, origin, "configuration serves");
         let elapsed = self.start.elapsed();
-        self.served.send_replace(Some(offer.snapshot.clone()));
+        self.outlets
+            .served
+            .send_replace(Some(offer.snapshot.clone()));
         self.view.serving = Some(Serving::new(source, origin, &offer.snapshot));
         self.view
             .first_served_after_ms
             .get_or_insert(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-        if let Some(applied) = &self.applied {
+        if let Some(applied) = &self.outlets.applied {
             applied.send_modify(|applied| {
                 offer
                     .snapshot
@@ -400,7 +330,7 @@ impl Driver {
     }
 
     fn reject(&self, identity: Option<Identity>, config_hash: Option<String>, reason: String) {
-        if let Some(applied) = &self.applied {
+        if let Some(applied) = &self.outlets.applied {
             applied.send_modify(|applied| {
                 applied.rejection = Some(Rejection {
                     identity,
@@ -496,7 +426,7 @@ impl Driver {
         match notice {
             Notice::Confirmed(_) => {
                 tracing::info!("{message}");
-                if let Some(applied) = &self.applied {
+                if let Some(applied) = &self.outlets.applied {
                     applied.send_modify(|applied| {
                         applied.source = Some(name(Source::ControlPlane).to_owned());
                     });

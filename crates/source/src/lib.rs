@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `machine` | the choice: events in, decisions out, no I/O and no clock |
 //! | `notice` | what the machine wants an operator to know |
+//! | `arbiter` | the running choice, as the rest of the node sees it |
 //! | `driver` | the thin task that reads, verifies, activates and reports |
 //! | `cache` | the last good documents on this node's disk |
 //! | `crash` | which snapshot was being activated when the process died |
@@ -12,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod activator;
+mod arbiter;
 mod cache;
 mod crash;
 mod driver;
@@ -24,8 +26,8 @@ mod report;
 mod simulation;
 
 pub use activator::{ActivationError, Activator};
+pub use arbiter::{Arbiter, ControlPlaneLink, SourceSettings, Verifiers};
 pub use cache::CacheError;
-pub use driver::{Arbiter, ControlPlaneLink, SourceSettings, Verifiers};
 pub use notice::Notice;
 pub use offer::{Offer, Source};
 pub use report::{Report, Serving, State, Tried};
