@@ -1,5 +1,7 @@
 //! From nested entities to a flat list.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -82,9 +84,10 @@ impl<'s> Items<'s> {
     /// Collects the entities of a document.
     pub(super) fn of(document: &Object, schemas: &'s Schemas) -> Self {
         let mut items = Self::default();
+        let nesting = nesting(schemas);
         for schema in schemas.kinds() {
             if let Some(list) = document.get(schema.name) {
-                items.collection(schemas, schema, list, None, &[]);
+                items.collection(&nesting, schema, list, None, &[]);
             }
         }
         items
@@ -105,7 +108,7 @@ impl<'s> Items<'s> {
 
     fn collection(
         &mut self,
-        schemas: &'s Schemas,
+        nesting: &Nesting<'s>,
         schema: &'s Schema,
         list: &Value,
         parent: Option<(usize, &'s str)>,
@@ -121,14 +124,15 @@ impl<'s> Items<'s> {
                 return self.errors.add(outside, Value::Object(error));
             }
         };
+        let empty = Object::new();
+        let mut place = outside.to_vec();
         for (index, entity) in entities.iter().enumerate() {
-            let mut place = outside.to_vec();
+            place.truncate(outside.len());
             place.push((schema.name, index));
-            let empty = Object::new();
             match entity {
-                Value::Object(raw) => self.entity(schemas, schema, raw, parent, &place),
+                Value::Object(raw) => self.entity(nesting, schema, raw, parent, &place),
                 Value::Array(items) if items.is_empty() => {
-                    self.entity(schemas, schema, &empty, parent, &place);
+                    self.entity(nesting, schema, &empty, parent, &place);
                 }
                 Value::Null => self.errors.add(&place, "required field missing".into()),
                 _ => self.errors.add(&place, "expected a record".into()),
@@ -138,23 +142,30 @@ impl<'s> Items<'s> {
 
     fn entity(
         &mut self,
-        schemas: &'s Schemas,
+        nesting: &Nesting<'s>,
         schema: &'s Schema,
         raw: &Object,
         parent: Option<(usize, &'s str)>,
         place: &[(&'s str, usize)],
     ) {
-        let nested: Vec<_> = children(schemas, schema)
-            .filter_map(|(child, field)| Some((child, field, raw.get(child.name)?)))
+        let nested: Vec<_> = nesting
+            .get(schema.name)
+            .into_iter()
+            .flatten()
+            .filter_map(|&(child, field)| Some((child, field, raw.get(child.name)?)))
             .collect();
-        let mut entity: Object = raw
-            .iter()
-            .filter(|(key, _)| {
-                let comment = matches!(key.as_str(), "_comment" | "_ignore");
-                !comment && !nested.iter().any(|(child, ..)| child.name == key.as_str())
-            })
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
+        let mut entity = if nested.is_empty() {
+            raw.clone()
+        } else {
+            // Not cloned as a whole: what is nested may be most of the document.
+            let own = |key: &str| nested.iter().all(|(child, ..)| child.name != key);
+            let fields = raw.iter().filter(|(key, _)| own(key));
+            fields
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect()
+        };
+        entity.remove("_comment");
+        entity.remove("_ignore");
         self.comments(raw, place);
 
         let given = entity.get("id").is_some_and(|id| !id.is_null());
@@ -189,7 +200,7 @@ impl<'s> Items<'s> {
             id_derived: derived.is_some(),
         });
         for (child, field, list) in nested {
-            self.collection(schemas, child, list, Some((this, field)), place);
+            self.collection(nesting, child, list, Some((this, field)), place);
         }
         self.children_first.push(this);
     }
@@ -219,8 +230,19 @@ pub(super) fn check_comments(raw: &Object, errors: &mut Object) {
     }
 }
 
+/// By kind, the kinds that can be nested in it, with the field that refers to it. Looked up for
+/// every entity, so it is drawn from the schemas once.
+type Nesting<'s> = HashMap<&'static str, Vec<(&'s Schema, &'s str)>>;
+
+fn nesting(schemas: &Schemas) -> Nesting<'_> {
+    let kinds = schemas.kinds().iter();
+    kinds
+        .map(|outer| (outer.name, children(schemas, outer).collect()))
+        .collect()
+}
+
 /// The kinds that can be nested in a kind, with the field that refers to it.
-pub(super) fn children<'s>(
+fn children<'s>(
     schemas: &'s Schemas,
     schema: &Schema,
 ) -> impl Iterator<Item = (&'s Schema, &'s str)> {

@@ -1,21 +1,21 @@
 //! Foreign keys and duplicates of a whole document.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::collect::{ErrorTree, Items, Place};
+use super::collect::{ErrorTree, Item, Items, Place};
 use crate::{Object, Schema, Schemas};
 
 /// The entities of a document by kind and by unique name or id.
-struct Index {
-    by_key: HashMap<&'static str, HashMap<String, usize>>,
-    by_id: HashMap<&'static str, HashMap<String, usize>>,
+struct Index<'e> {
+    by_key: HashMap<&'static str, HashMap<&'e str, usize>>,
+    by_id: HashMap<&'static str, HashMap<&'e str, usize>>,
 }
 
-impl Index {
+impl Index<'_> {
     fn find(&self, kind: &str, key: &str) -> Option<usize> {
-        let found = |index: &HashMap<_, HashMap<_, _>>| index.get(kind)?.get(key).copied();
+        let found = |index: &HashMap<_, HashMap<&str, _>>| index.get(kind)?.get(key).copied();
         found(&self.by_key).or_else(|| found(&self.by_id))
     }
 }
@@ -42,24 +42,9 @@ pub(super) fn resolve(items: &mut Items<'_>, schemas: &Schemas) -> Result<(), Ob
     if !errors.is_empty() {
         return Err(errors.0);
     }
-    let ids: Vec<Value> = items
-        .list
-        .iter()
-        .map(|item| item.entity.get("id").cloned().unwrap_or_default())
-        .collect();
-    for item in &mut items.list {
-        for foreign in item.schema.foreign_keys() {
-            if let Some(Value::String(name)) = item.entity.get(foreign.field)
-                && let Some(found) = index.find(foreign.kind, name)
-            {
-                let reference = json!({ "id": ids[found] });
-                item.entity.insert(foreign.field.to_owned(), reference);
-            }
-        }
-        if let Some((parent, field)) = item.parent {
-            let reference = json!({ "id": ids[parent] });
-            item.entity.insert(field.to_owned(), reference);
-        }
+    for (position, field, id) in given_by_name(items, &index) {
+        let entity = &mut items.list[position].entity;
+        entity.insert(field.to_owned(), json!({ "id": id }));
     }
     let errors = repeated_values(items, schemas);
     if errors.is_empty() {
@@ -67,6 +52,26 @@ pub(super) fn resolve(items: &mut Items<'_>, schemas: &Schemas) -> Result<(), Ob
     } else {
         Err(errors)
     }
+}
+
+/// The references that are nested or given by name: the position of the entity that refers, its
+/// field, and the id of the other entity.
+fn given_by_name<'s>(items: &Items<'s>, index: &Index<'_>) -> Vec<(usize, &'s str, Value)> {
+    let id = |position: usize| items.list[position].entity.get("id").cloned();
+    let mut given = Vec::new();
+    for (position, item) in items.list.iter().enumerate() {
+        for foreign in item.schema.foreign_keys() {
+            if let Some(Value::String(name)) = item.entity.get(foreign.field)
+                && let Some(found) = index.find(foreign.kind, name)
+            {
+                given.push((position, foreign.field, id(found).unwrap_or_default()));
+            }
+        }
+        if let Some((parent, field)) = item.parent {
+            given.push((position, field, id(parent).unwrap_or_default()));
+        }
+    }
+    given
 }
 
 /// The references by name that lead nowhere: where they stand, and their field.
@@ -86,7 +91,7 @@ pub(super) fn unknown_names<'s>(items: &Items<'s>) -> Vec<(Place<'s>, &'s str)> 
 }
 
 /// Indexes the entities; names and ids that occur twice are errors.
-fn index(items: &Items<'_>) -> (Index, ErrorTree) {
+fn index<'e>(items: &'e Items<'_>) -> (Index<'e>, ErrorTree) {
     let mut index = Index {
         by_key: HashMap::new(),
         by_id: HashMap::new(),
@@ -103,7 +108,7 @@ fn index(items: &Items<'_>) -> (Index, ErrorTree) {
                 // Told at the position in its own list, wherever that list is nested.
                 errors.add(&[(kind, item.index)], violation(kind, key, value));
             } else {
-                names.insert(value.to_owned(), position);
+                names.insert(value, position);
             }
         }
         if let Some(id) = id_of(&item.entity) {
@@ -113,7 +118,7 @@ fn index(items: &Items<'_>) -> (Index, ErrorTree) {
                 let inner = place.len().saturating_sub(2);
                 errors.add(&place[inner..], violation(kind, "primary key", id));
             } else {
-                ids.insert(id.to_owned(), position);
+                ids.insert(id, position);
             }
         }
     }
@@ -128,7 +133,7 @@ fn violation(kind: &str, key: &str, value: &str) -> Value {
 }
 
 /// References that lead nowhere, by kind and name (or id) of the entity that refers.
-fn dangling(items: &Items<'_>, index: &Index, errors: &mut Object) {
+fn dangling(items: &Items<'_>, index: &Index<'_>, errors: &mut Object) {
     for item in &items.list {
         for foreign in item.schema.foreign_keys() {
             let nested = item.parent.is_some_and(|(_, field)| field == foreign.field);
@@ -172,15 +177,16 @@ fn dangling(items: &Items<'_>, index: &Index, errors: &mut Object) {
 /// Values of other unique fields that occur twice, by kind and name of the second entity.
 fn repeated_values(items: &Items<'_>, schemas: &Schemas) -> Object {
     let mut errors = Object::new();
+    let mut by_kind: HashMap<&str, Vec<&Item<'_>>> = HashMap::new();
+    for &position in &items.children_first {
+        let item = &items.list[position];
+        by_kind.entry(item.schema.name).or_default().push(item);
+    }
     for schema in schemas.kinds() {
         let fields = schema.fields.iter().filter(|field| field.unique);
         for field in fields.filter(|field| Some(field.name) != schema.endpoint_key) {
-            let mut seen = std::collections::HashSet::new();
-            for &position in &items.children_first {
-                let item = &items.list[position];
-                if item.schema.name != schema.name {
-                    continue;
-                }
+            let mut seen = HashSet::new();
+            for item in by_kind.get(schema.name).into_iter().flatten() {
                 let Some(value) = item.entity.get(field.name).and_then(Value::as_str) else {
                     continue;
                 };
