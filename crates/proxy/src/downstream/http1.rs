@@ -28,6 +28,9 @@ use crate::phases;
 const LINGER: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 1024 * 1024;
 
+/// Time that a connection without any request yet is given when draining starts.
+const FRESH: Duration = Duration::from_millis(500);
+
 /// An unread body up to this length is read so that its connection can go on.
 const SKIP_BYTES: usize = 256 * 1024;
 
@@ -37,7 +40,9 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, connection: Connection
     let limits = &core.settings.client;
     let mut left = limits.keepalive_requests.max(1);
     loop {
-        if connection.input().is_empty() && !await_request(&core, &connection, &timer).await {
+        let fresh = left == limits.keepalive_requests.max(1);
+        if connection.input().is_empty() && !await_request(&core, &connection, &timer, fresh).await
+        {
             return;
         }
         let head = match read_head(&core, &connection, &timer).await {
@@ -106,16 +111,19 @@ pub(crate) async fn refuse_plain(core: &Core, connection: Connection) {
 }
 
 /// Waits for the first bytes of a request; `false` when there will be none.
-async fn await_request(core: &Core, connection: &Connection, timer: &Timer) -> bool {
-    if core.draining.is_on() {
-        return false;
-    }
-    let first = timer.limit(core.settings.client.keepalive_timeout, connection.fill());
-    let first = std::pin::pin!(first);
+async fn await_request(core: &Core, connection: &Connection, timer: &Timer, fresh: bool) -> bool {
+    let limits = &core.settings.client;
+    let more = async {
+        let first = timer.limit(limits.keepalive_timeout, connection.fill());
+        matches!(first.await, Ok(Ok(1..)))
+    };
+    let more = std::pin::pin!(more);
     let drain = std::pin::pin!(core.draining.started());
-    match select(first, drain).await {
-        Either::Left((Ok(Ok(read)), _)) => read > 0,
-        Either::Left(_) | Either::Right(_) => false,
+    match select(more, drain).await {
+        Either::Left((more, _)) => more,
+        // Whoever connected just before is still served; whoever idles is not.
+        Either::Right(((), more)) if fresh => timer.limit(FRESH, more).await.unwrap_or(false),
+        Either::Right(_) => false,
     }
 }
 
@@ -174,7 +182,9 @@ fn check(core: &Core, head: &RequestHead) -> Result<Checked, Refusal> {
     let mut hosts = head.headers.get_all(http::header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => return Err(bad),
-        (Some(host), None) if !host.to_str().is_ok_and(host::is_valid) => return Err(bad),
+        (Some(host), None) if !std::str::from_utf8(host.as_bytes()).is_ok_and(host::is_valid) => {
+            return Err(bad);
+        }
         (None, _) if head.minor == 1 => return Err(bad),
         _ => {}
     }

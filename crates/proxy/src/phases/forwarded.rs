@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use http::header::HOST;
 use http::{HeaderMap, HeaderValue};
 
 /// Values of the forwarding headers.
@@ -25,6 +26,11 @@ pub(super) fn header<'h>(
         .then(|| headers.get(name.replace('-', "_")))
         .flatten()
         .or_else(|| headers.get(name))
+}
+
+/// The request's `Host`, if it is text; names may be more than ASCII.
+pub(super) fn host(headers: &HeaderMap) -> Option<&str> {
+    std::str::from_utf8(headers.get(HOST)?.as_bytes()).ok()
 }
 
 /// Appends the value of `X-Forwarded-For`: what came in, and the peer; or the client.

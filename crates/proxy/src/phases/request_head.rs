@@ -2,7 +2,7 @@
 
 use http::header::{CONNECTION, TE, UPGRADE, VIA};
 use http::{HeaderMap, HeaderName};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::percent_encode_byte;
 
 use super::Flight;
 use super::forwarded::{header, write_for};
@@ -127,9 +127,17 @@ pub(super) fn write(flight: &Flight<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) {
 /// Writes a part of the request line or the host. Plugins can set them to any text; what would end
 /// the line is escaped.
 fn write_target(text: &str, out: &mut Vec<u8>) {
-    const ENDS: &AsciiSet = &CONTROLS.add(b' ');
-    for part in utf8_percent_encode(text, ENDS) {
-        out.extend_from_slice(part.as_bytes());
+    let ends = |byte: u8| byte <= b' ' || byte == 0x7f;
+    if !text.bytes().any(ends) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    for byte in text.bytes() {
+        if ends(byte) {
+            out.extend_from_slice(percent_encode_byte(byte).as_bytes());
+        } else {
+            out.push(byte);
+        }
     }
 }
 
@@ -179,8 +187,8 @@ mod tests {
     #[test]
     fn no_text_ends_the_request_line() {
         let mut out = Vec::new();
-        write_target("/a b\r\nX: y%20", &mut out);
-        assert_eq!(out, b"/a%20b%0D%0AX:%20y%20");
+        write_target("/a b\r\nX: y%20\u{e9}", &mut out);
+        assert_eq!(out, "/a%20b%0D%0AX:%20y%20\u{e9}".as_bytes());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use http::header::{HOST, HeaderMap};
+use http::header::HeaderMap;
 use http::{StatusCode, Version};
 use keelgate_entities::kinds::Protocol;
 use keelgate_plugins::exchange::{Client as ClientFacts, MadeBy, ResponseHead, Times, Upstream};
@@ -11,7 +11,7 @@ use keelgate_router::{host, path};
 use keelgate_runtime::Runtime;
 use smallvec::SmallVec;
 
-use super::forwarded::Forwarded;
+use super::forwarded::{self, Forwarded};
 use super::{Answer, Flight, Received, real_ip};
 use crate::core::Core;
 use crate::downstream::{Client, Incoming};
@@ -28,10 +28,7 @@ pub(super) fn begin<'r>(
     let settings = &core.settings;
     let target = std::str::from_utf8(&incoming.target).unwrap_or("");
     let (raw_path, query) = path::split_target(target);
-    let host = incoming
-        .headers
-        .get(HOST)
-        .and_then(|value| value.to_str().ok())
+    let host = forwarded::host(&incoming.headers)
         .or(incoming.authority.as_deref())
         .map_or("", |value| host::split_port(value).0);
     let exchange = Exchange {

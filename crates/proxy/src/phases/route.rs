@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, LOCATION, UPGRADE};
+use http::header::{CONNECTION, CONTENT_TYPE, LOCATION, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use keelgate_entities::kinds::Protocol;
 use keelgate_plugins::exchange::Upstream;
@@ -11,7 +11,7 @@ use keelgate_router::path::{self, PathError};
 use keelgate_router::{Admission, Facts, Headers, admit, host};
 use keelgate_runtime::{Chain, Routed};
 
-use super::forwarded::{Forwarded, header};
+use super::forwarded::{self, Forwarded, header};
 use super::{Answer, Flight, real_ip};
 
 /// Finds the route and lays out what goes upstream.
@@ -23,11 +23,7 @@ pub(super) fn run<'r>(flight: &mut Flight<'r>) -> Result<&'r Chain, Answer> {
     };
     let runtime = flight.runtime;
     let exchange = &mut flight.exchange;
-    let (host, host_port) = exchange
-        .headers
-        .get(HOST)
-        .and_then(|value| value.to_str().ok())
-        .map_or(("", None), host::split_port);
+    let (host, host_port) = forwarded::host(&exchange.headers).map_or(("", None), host::split_port);
     let found = runtime.router().find(&Facts {
         protocol: exchange.protocol,
         method: exchange.method.as_str(),
@@ -76,7 +72,7 @@ pub(super) fn run<'r>(flight: &mut Flight<'r>) -> Result<&'r Chain, Answer> {
             path: path::escape(&joined).into_owned(),
             host_header: route
                 .preserve_host
-                .then(|| exchange.headers.get(HOST)?.to_str().ok())
+                .then(|| forwarded::host(&exchange.headers))
                 .flatten()
                 .map(str::to_owned),
         };
@@ -183,7 +179,7 @@ const NAMELESS: &str = "kong";
 /// The host of the request without port and final dot, in lower case; that of the target first.
 fn seen_host(headers: &HeaderMap, authority: Option<&str>) -> Vec<u8> {
     let host = authority
-        .or_else(|| headers.get(HOST)?.to_str().ok())
+        .or_else(|| forwarded::host(headers))
         .unwrap_or(NAMELESS);
     let name = match (host.starts_with('['), host.find(']')) {
         (true, Some(end)) => &host[..=end],

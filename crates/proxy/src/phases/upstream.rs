@@ -217,7 +217,9 @@ async fn attempt<'r, U: Upload, R: Respond>(
         flight.timer,
         Duration::from_millis(service.read_timeout),
     );
-    let response = match pump.alongside(unless_gone(wait, respond)).await {
+    // While the body is on its way up, reading it tells when the client goes away.
+    let watch = !request.body.more;
+    let response = match pump.alongside(unless_gone(wait, watch, respond)).await {
         Ok(Some(Ok(response))) => response,
         Ok(Some(Err(fault))) => return Err(failed(fault)),
         Ok(None) => return Err(Failure::Upload(UploadFault::Gone)),
@@ -413,13 +415,20 @@ impl<'p> Pump<'p> {
 }
 
 /// Awaits `wait` unless the client goes away first.
-async fn unless_gone<T>(wait: impl Future<Output = T>, respond: &impl Respond) -> Option<T> {
+async fn unless_gone<T>(
+    wait: impl Future<Output = T>,
+    watch: bool,
+    respond: &impl Respond,
+) -> Option<T> {
     let mut wait = pin!(wait);
     poll_fn(|cx| {
         if let Poll::Ready(done) = wait.as_mut().poll(cx) {
             return Poll::Ready(Some(done));
         }
-        respond.poll_gone(cx).map(|()| None)
+        if watch {
+            return respond.poll_gone(cx).map(|()| None);
+        }
+        Poll::Pending
     })
     .await
 }
