@@ -60,18 +60,9 @@ pub(super) fn write(flight: &Flight<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) {
         write_target(query, out);
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    out.extend_from_slice(b"Host: ");
-    write_target(facts.host, out);
-    out.extend_from_slice(b"\r\n");
-    if facts.websocket {
-        out.extend_from_slice(b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n");
-    } else {
-        out.extend_from_slice(b"Connection: keep-alive\r\n");
-    }
     if facts.trailers {
         out.extend_from_slice(b"TE: trailers\r\n");
     }
-
     out.extend_from_slice(b"Via: ");
     if let Some(via) = headers.get(VIA) {
         out.extend_from_slice(via.as_bytes());
@@ -80,6 +71,13 @@ pub(super) fn write(flight: &Flight<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(via_version(exchange.version).as_bytes());
     out.push(b' ');
     out.extend_from_slice(flight.core.server.as_bytes());
+    out.extend_from_slice(b"\r\nHost: ");
+    write_target(facts.host, out);
+    if facts.websocket {
+        out.extend_from_slice(b"\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade");
+    } else {
+        out.extend_from_slice(b"\r\nConnection: keep-alive");
+    }
     out.extend_from_slice(b"\r\nX-Forwarded-For: ");
     write_for(
         header(headers, spelling.underscores, "x-forwarded-for"),

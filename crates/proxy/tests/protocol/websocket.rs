@@ -9,7 +9,7 @@ const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\n\
 fn bytes_go_both_ways_after_101() {
     let (address, _) = upstream(|mut client, _| {
         let head = client.until("\r\n\r\n").unwrap();
-        assert!(head.contains("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"));
+        assert!(head.contains("Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"));
         client.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello");
         while let Some(piece) = client.exactly(4) {
             client.send(&String::from_utf8(piece).unwrap());
