@@ -35,8 +35,16 @@ pub(crate) fn run(keelgate: &Path, options: &BirthArguments, quick: bool) -> any
     let mut rows = Vec::new();
     for &routes in &options.routes {
         let directory = tempfile::tempdir()?;
-        let storage = format!("{}/bench-{}-{routes}", options.storage.trim_end_matches('/'), std::process::id());
-        let cluster = Cluster { keelgate, directory: directory.path(), storage: &storage };
+        let storage = format!(
+            "{}/bench-{}-{routes}",
+            options.storage.trim_end_matches('/'),
+            std::process::id()
+        );
+        let cluster = Cluster {
+            keelgate,
+            directory: directory.path(),
+            storage: &storage,
+        };
         let backed_up = cluster.back_up(routes, upstream)?;
         let mut times = Vec::new();
         let mut memory = Vec::new();
@@ -54,8 +62,21 @@ pub(crate) fn run(keelgate: &Path, options: &BirthArguments, quick: bool) -> any
             format!("{:.0}", backed_up.as_secs_f64() * 1e3),
         ]);
     }
-    let header = ["routes", "exec to first 200, ms", "slowest, ms", "RSS then, MiB", "control plane start to backup, ms"];
-    table::print(&format!("Birth during an outage, from {} ({rounds} rounds)", options.storage), &header, &rows);
+    let header = [
+        "routes",
+        "exec to first 200, ms",
+        "slowest, ms",
+        "RSS then, MiB",
+        "control plane start to backup, ms",
+    ];
+    table::print(
+        &format!(
+            "Birth during an outage, from {} ({rounds} rounds)",
+            options.storage
+        ),
+        &header,
+        &rows,
+    );
     Ok(())
 }
 
@@ -69,10 +90,22 @@ impl Cluster<'_> {
     fn command(&self, prefix: &str) -> Command {
         let mut command = Command::new(self.keelgate);
         command.envs([
-            ("KONG_PREFIX", self.directory.join(prefix).display().to_string()),
-            ("KONG_CLUSTER_CERT", self.directory.join("cluster.crt").display().to_string()),
-            ("KONG_CLUSTER_CERT_KEY", self.directory.join("cluster.key").display().to_string()),
-            ("KONG_CLUSTER_FALLBACK_CONFIG_STORAGE", self.storage.to_owned()),
+            (
+                "KONG_PREFIX",
+                self.directory.join(prefix).display().to_string(),
+            ),
+            (
+                "KONG_CLUSTER_CERT",
+                self.directory.join("cluster.crt").display().to_string(),
+            ),
+            (
+                "KONG_CLUSTER_CERT_KEY",
+                self.directory.join("cluster.key").display().to_string(),
+            ),
+            (
+                "KONG_CLUSTER_FALLBACK_CONFIG_STORAGE",
+                self.storage.to_owned(),
+            ),
             ("KONG_STATUS_LISTEN", "off".to_owned()),
             ("KONG_NGINX_WORKER_PROCESSES", "2".to_owned()),
         ]);
@@ -82,7 +115,11 @@ impl Cluster<'_> {
     fn succeed(mut command: Command) -> anyhow::Result<()> {
         let output = command.output()?;
         if !output.status.success() {
-            bail!("{command:?}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "{command:?}: {}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         Ok(())
     }
@@ -91,7 +128,10 @@ impl Cluster<'_> {
     /// finished backup.
     fn back_up(&self, routes: usize, upstream: SocketAddr) -> anyhow::Result<Duration> {
         let mut gen_cert = Command::new(self.keelgate);
-        gen_cert.args(["hybrid", "gen_cert"]).arg(self.directory.join("cluster.crt")).arg(self.directory.join("cluster.key"));
+        gen_cert
+            .args(["hybrid", "gen_cert"])
+            .arg(self.directory.join("cluster.crt"))
+            .arg(self.directory.join("cluster.key"));
         Self::succeed(gen_cert)?;
         let file = self.directory.join("kong.json");
         std::fs::write(&file, declarative(routes, upstream))?;
@@ -114,7 +154,7 @@ impl Cluster<'_> {
         until(&log, || {
             let report: serde_json::Value = serde_json::from_str(&fetch(&url)?.1)?;
             anyhow::ensure!(
-                report["keelgate"]["fallback"]["published"]["identity"].is_object(),
+                report["keelgate"]["fallback"][0]["last_success"]["identity"].is_object(),
                 "nothing is published yet: {}",
                 report["keelgate"]["fallback"]
             );
@@ -133,7 +173,10 @@ impl Cluster<'_> {
             ("KONG_ROLE", "data_plane".to_owned()),
             ("KONG_DATABASE", "off".to_owned()),
             ("KONG_PROXY_LISTEN", format!("127.0.0.1:{port} reuseport")),
-            ("KONG_CLUSTER_CONTROL_PLANE", format!("127.0.0.1:{}", free_port()?)),
+            (
+                "KONG_CLUSTER_CONTROL_PLANE",
+                format!("127.0.0.1:{}", free_port()?),
+            ),
             ("KONG_CLUSTER_FALLBACK_CONFIG_IMPORT", "on".to_owned()),
         ]);
         let log = self.directory.join(format!("data-plane-{round}.log"));
@@ -153,15 +196,24 @@ impl Cluster<'_> {
 }
 
 fn declarative(routes: usize, upstream: SocketAddr) -> String {
-    let mut text = format!("{{\"_format_version\":\"3.0\",\"services\":[{{\"name\":\"s\",\"url\":\"http://{upstream}\",\"routes\":[");
+    let mut text = format!(
+        "{{\"_format_version\":\"3.0\",\"services\":[{{\"name\":\"s\",\"url\":\"http://{upstream}\",\"routes\":["
+    );
     for number in 0..routes {
         let comma = if number == 0 { "" } else { "," };
-        let _ = write!(text, "{comma}{{\"name\":\"r{number}\",\"paths\":[\"/route-{number}/\"]}}");
+        let _ = write!(
+            text,
+            "{comma}{{\"name\":\"r{number}\",\"paths\":[\"/route-{number}/\"]}}"
+        );
     }
     text.push_str("]}]}");
     text
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark waits for another process"
+)]
 fn until(log: &Path, mut ask: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let start = Instant::now();
     loop {
@@ -178,7 +230,9 @@ fn until(log: &Path, mut ask: impl FnMut() -> anyhow::Result<()>) -> anyhow::Res
 }
 
 fn fetch(url: &str) -> anyhow::Result<(u16, String)> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let answer = reqwest::get(url).await.context("no answer")?;
         let status = answer.status().as_u16();
@@ -187,5 +241,7 @@ fn fetch(url: &str) -> anyhow::Result<(u16, String)> {
 }
 
 fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
 }

@@ -21,17 +21,30 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects; with `tls`, as `localhost`.
-    pub(crate) async fn open(address: SocketAddr, tls: Option<Arc<ClientConfig>>) -> anyhow::Result<Self> {
-        let tcp = TcpStream::connect(address).await.context("cannot connect to the peer")?;
+    pub(crate) async fn open(
+        address: SocketAddr,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> anyhow::Result<Self> {
+        let tcp = TcpStream::connect(address)
+            .await
+            .context("cannot connect to the peer")?;
         tcp.set_nodelay(true)?;
         let stream: Box<dyn Stream> = match tls {
             None => Box::new(tcp),
             Some(config) => {
                 let name = ServerName::try_from("localhost")?;
-                Box::new(TlsConnector::from(config).connect(name, tcp).await.context("TLS with the peer")?)
+                Box::new(
+                    TlsConnector::from(config)
+                        .connect(name, tcp)
+                        .await
+                        .context("TLS with the peer")?,
+                )
             }
         };
-        Ok(Self { stream, buffer: Vec::with_capacity(128 * 1024) })
+        Ok(Self {
+            stream,
+            buffer: Vec::with_capacity(128 * 1024),
+        })
     }
 
     /// Sends a request and reads the answer whole. Anything but 200 is an error.
@@ -45,7 +58,9 @@ impl Connection {
             }
             let mut headers = [httparse::EMPTY_HEADER; 64];
             let mut answer = httparse::Response::new(&mut headers);
-            let httparse::Status::Complete(head) = answer.parse(&self.buffer)? else { continue };
+            let httparse::Status::Complete(head) = answer.parse(&self.buffer)? else {
+                continue;
+            };
             if answer.code != Some(200) {
                 bail!("the peer answered {:?}", answer.code);
             }

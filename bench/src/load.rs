@@ -30,7 +30,9 @@ impl Load {
     /// counts from the moment that the request was due, so that a stalled peer cannot hide its stall
     /// by slowing the generator.
     pub(crate) fn run(&self, duration: Duration, rate: Option<f64>) -> anyhow::Result<Outcome> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(async {
             let mut connections = Vec::new();
             for _ in 0..self.connections {
@@ -43,12 +45,23 @@ impl Load {
                 .map(|(index, connection)| {
                     let pace = rate.map(|rate| {
                         let interval = Duration::from_secs_f64(self.connections as f64 / rate);
-                        (start + interval.mul_f64(index as f64 / self.connections as f64), interval)
+                        (
+                            start + interval.mul_f64(index as f64 / self.connections as f64),
+                            interval,
+                        )
                     });
-                    tokio::spawn(send(connection, self.request.clone(), start + duration, pace))
+                    tokio::spawn(send(
+                        connection,
+                        self.request.clone(),
+                        start + duration,
+                        pace,
+                    ))
                 })
                 .collect();
-            let mut outcome = Outcome { requests: 0, latency: Histogram::new(3)? };
+            let mut outcome = Outcome {
+                requests: 0,
+                latency: Histogram::new(3)?,
+            };
             for task in tasks {
                 outcome.latency.add(task.await??)?;
             }

@@ -19,7 +19,12 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 struct Arguments {
     /// The release binary to measure.
-    #[arg(long, env = "KEELGATE_BIN", default_value = "target/release/keelgate", global = true)]
+    #[arg(
+        long,
+        env = "KEELGATE_BIN",
+        default_value = "target/release/keelgate",
+        global = true
+    )]
     keelgate: PathBuf,
     /// Shorter runs and fewer rounds: for a look, not for a claim.
     #[arg(long, global = true)]
@@ -39,7 +44,10 @@ enum Scenario {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let keelgate = arguments.keelgate.canonicalize().with_context(|| {
-        format!("{} is missing: build it with `cargo build --release`", arguments.keelgate.display())
+        format!(
+            "{} is missing: build it with `cargo build --release`",
+            arguments.keelgate.display()
+        )
     })?;
     match arguments.scenario {
         Scenario::Proxy => proxy::run(&keelgate, arguments.quick),

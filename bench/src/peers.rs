@@ -45,13 +45,27 @@ impl Peer {
 
 /// Keelgate and those of its peers that are installed; the others by name.
 pub(crate) fn all(keelgate: &Path) -> (Vec<Peer>, Vec<&'static str>) {
-    let mut found = vec![Peer { name: "keelgate", binary: keelgate.into(), prepare: keelgate::prepare }];
+    let mut found = vec![Peer {
+        name: "keelgate",
+        binary: keelgate.into(),
+        prepare: keelgate::prepare,
+    }];
     let mut missing = Vec::new();
-    let others: [(&'static str, fn(&Path, &Setting<'_>) -> anyhow::Result<Command>); 3] =
-        [("nginx", nginx::prepare), ("haproxy", haproxy::prepare), ("envoy", envoy::prepare)];
+    let others: [(
+        &'static str,
+        fn(&Path, &Setting<'_>) -> anyhow::Result<Command>,
+    ); 3] = [
+        ("nginx", nginx::prepare),
+        ("haproxy", haproxy::prepare),
+        ("envoy", envoy::prepare),
+    ];
     for (name, prepare) in others {
         match installed(name) {
-            Some(binary) => found.push(Peer { name, binary, prepare }),
+            Some(binary) => found.push(Peer {
+                name,
+                binary,
+                prepare,
+            }),
             None => missing.push(name),
         }
     }
@@ -62,5 +76,8 @@ fn installed(name: &str) -> Option<PathBuf> {
     let variable = std::env::var_os(format!("{}_BIN", name.to_uppercase())).map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    variable.into_iter().chain(places.map(|place| place.join(name))).find(|path| path.is_file())
+    variable
+        .into_iter()
+        .chain(places.map(|place| place.join(name)))
+        .find(|path| path.is_file())
 }

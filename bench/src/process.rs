@@ -25,7 +25,10 @@ pub(crate) struct Usage {
 impl Process {
     /// Starts a command whose output goes to a file.
     pub(crate) fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)?;
         let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -76,8 +79,12 @@ fn family(root: u32) -> Vec<u32> {
     let mut queue = vec![root];
     let mut all = vec![root];
     while let Some(pid) = queue.pop() {
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        for child in children.split_whitespace().filter_map(|text| text.parse().ok()) {
+        let children =
+            std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        for child in children
+            .split_whitespace()
+            .filter_map(|text| text.parse().ok())
+        {
             if known.insert(child) {
                 queue.push(child);
                 all.push(child);

@@ -47,25 +47,51 @@ pub(crate) fn run(keelgate: &Path, quick: bool) -> anyhow::Result<()> {
         let mut figures: Vec<Figures> = peers.iter().map(|_| Figures::default()).collect();
         for round in 0..rounds {
             for (peer, figures) in peers.iter().zip(&mut figures) {
-                let own = directory.path().join(format!("{}-{}-{round}", peer.name, scenario.name.replace(' ', "-")));
+                let own = directory.path().join(format!(
+                    "{}-{}-{round}",
+                    peer.name,
+                    scenario.name.replace(' ', "-")
+                ));
                 std::fs::create_dir(&own)?;
-                measure(peer, &scenario, &own, upstream, &identity, duration, figures)
-                    .with_context(|| format!("{} in \"{}\" (log in {})", peer.name, scenario.name, own.display()))?;
+                measure(
+                    peer, &scenario, &own, upstream, &identity, duration, figures,
+                )
+                .with_context(|| {
+                    format!(
+                        "{} in \"{}\" (log in {})",
+                        peer.name,
+                        scenario.name,
+                        own.display()
+                    )
+                })?;
             }
         }
         print(&scenario, &peers, &figures);
     }
     if !missing.is_empty() {
-        note(&format!("not installed, so not measured: {} (see bench/README.md)", missing.join(", ")));
+        note(&format!(
+            "not installed, so not measured: {} (see bench/README.md)",
+            missing.join(", ")
+        ));
     }
     Ok(())
 }
 
 fn scenarios() -> Vec<Scenario> {
-    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n");
+    let get = |path: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
+        )
+    };
     let body = "x".repeat(4096);
-    let post = format!("POST /post HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 4096\r\n\r\n{body}");
-    let scenario = |name, tls, request: String| Scenario { name, tls, request: request.into_bytes().into() };
+    let post = format!(
+        "POST /post HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 4096\r\n\r\n{body}"
+    );
+    let scenario = |name, tls, request: String| Scenario {
+        name,
+        tls,
+        request: request.into_bytes().into(),
+    };
     vec![
         scenario("GET 1 KiB", false, get("/1024")),
         scenario("GET 64 KiB", false, get("/65536")),
@@ -84,10 +110,19 @@ fn measure(
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
     let (port, tls_port) = (free_port()?, free_port()?);
-    let setting =
-        Setting { directory, upstream, port, tls_port, certificate: &identity.certificate, key: &identity.key };
+    let setting = Setting {
+        directory,
+        upstream,
+        port,
+        tls_port,
+        certificate: &identity.certificate,
+        key: &identity.key,
+    };
     let process = peer.start(&setting)?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, if scenario.tls { tls_port } else { port }));
+    let address = SocketAddr::from((
+        Ipv4Addr::LOCALHOST,
+        if scenario.tls { tls_port } else { port },
+    ));
     let load = Load {
         address,
         tls: scenario.tls.then(|| identity.client.clone()),
@@ -100,22 +135,36 @@ fn measure(
     let before = process.usage()?.cpu;
     let outcome = load.run(duration, None)?;
     let after = process.usage()?;
-    figures.cpu.push((after.cpu - before).as_secs_f64() * 1e6 / outcome.requests as f64);
+    figures
+        .cpu
+        .push((after.cpu - before).as_secs_f64() * 1e6 / outcome.requests as f64);
     figures.loaded = after.memory as f64;
     let paced = load.run(duration, Some(RATE))?;
-    figures.p50.push(paced.latency.value_at_quantile(0.5) as f64);
-    figures.p99.push(paced.latency.value_at_quantile(0.99) as f64);
+    figures
+        .p50
+        .push(paced.latency.value_at_quantile(0.5) as f64);
+    figures
+        .p99
+        .push(paced.latency.value_at_quantile(0.99) as f64);
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark waits for another process")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark waits for another process"
+)]
 fn wait_until_up(load: &Load) -> anyhow::Result<()> {
-    let one = Load { connections: 1, ..load.clone() };
+    let one = Load {
+        connections: 1,
+        ..load.clone()
+    };
     let start = Instant::now();
     loop {
         match one.run(Duration::from_millis(1), None) {
             Ok(_) => return Ok(()),
-            Err(error) if start.elapsed() > Duration::from_secs(20) => return Err(error.context("it never came up")),
+            Err(error) if start.elapsed() > Duration::from_secs(20) => {
+                return Err(error.context("it never came up"));
+            }
             Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
     }
@@ -139,17 +188,37 @@ fn print(scenario: &Scenario, peers: &[Peer], figures: &[Figures]) {
             ]
         })
         .collect();
-    let header = ["peer", "CPU us/request", "ratio to keelgate", "p50 us", "p99 us", "RSS idle MiB", "RSS loaded MiB"];
-    table::print(&format!("{} ({CONNECTIONS} connections; latency at {RATE:.0}/s)", scenario.name), &header, &rows);
+    let header = [
+        "peer",
+        "CPU us/request",
+        "ratio to keelgate",
+        "p50 us",
+        "p99 us",
+        "RSS idle MiB",
+        "RSS loaded MiB",
+    ];
+    table::print(
+        &format!(
+            "{} ({CONNECTIONS} connections; latency at {RATE:.0}/s)",
+            scenario.name
+        ),
+        &header,
+        &rows,
+    );
 }
 
-#[expect(clippy::print_stdout, reason = "the report is the product of this program")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the report is the product of this program"
+)]
 fn note(text: &str) {
     println!("\n{text}");
 }
 
 fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
 }
 
 /// A server certificate for `localhost`, and a client that trusts it.
@@ -172,6 +241,10 @@ impl Identity {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { certificate, key, client: Arc::new(client) })
+        Ok(Self {
+            certificate,
+            key,
+            client: Arc::new(client),
+        })
     }
 }

@@ -1,7 +1,10 @@
 //! The printed tables.
 
 /// Prints a table in Markdown, columns aligned.
-#[expect(clippy::print_stdout, reason = "the table is the product of this program")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the table is the product of this program"
+)]
 pub(crate) fn print(title: &str, header: &[&str], rows: &[Vec<String>]) {
     let mut widths: Vec<usize> = header.iter().map(|cell| cell.len()).collect();
     for row in rows {
@@ -10,13 +13,23 @@ pub(crate) fn print(title: &str, header: &[&str], rows: &[Vec<String>]) {
         }
     }
     let line = |cells: Vec<&str>| {
-        let padded: Vec<String> =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}", width = *width))
+            .collect();
         println!("| {} |", padded.join(" | "));
     };
     println!("\n{title}\n");
     line(header.to_vec());
-    println!("|{}|", widths.iter().map(|width| "-".repeat(width + 2)).collect::<Vec<_>>().join("|"));
+    println!(
+        "|{}|",
+        widths
+            .iter()
+            .map(|width| "-".repeat(width + 2))
+            .collect::<Vec<_>>()
+            .join("|")
+    );
     for row in rows {
         line(row.iter().map(String::as_str).collect());
     }

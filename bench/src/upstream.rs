@@ -11,10 +11,14 @@ pub(crate) fn start() -> anyhow::Result<SocketAddr> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     std::thread::spawn(move || {
         runtime.block_on(async move {
-            let Ok(listener) = TcpListener::from_std(listener) else { return };
+            let Ok(listener) = TcpListener::from_std(listener) else {
+                return;
+            };
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
                 tokio::spawn(serve(stream));
@@ -37,9 +41,17 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
                         .headers
                         .iter()
                         .find(|header| header.name.eq_ignore_ascii_case("content-length"))
-                        .and_then(|header| std::str::from_utf8(header.value).ok()?.parse::<usize>().ok())
+                        .and_then(|header| {
+                            std::str::from_utf8(header.value)
+                                .ok()?
+                                .parse::<usize>()
+                                .ok()
+                        })
                         .unwrap_or(0);
-                    let size = request.path.and_then(|path| path.rsplit('/').next()?.parse().ok()).unwrap_or(2);
+                    let size = request
+                        .path
+                        .and_then(|path| path.rsplit('/').next()?.parse().ok())
+                        .unwrap_or(2);
                     break (head, length, size);
                 }
                 Ok(httparse::Status::Partial) => {}
@@ -57,7 +69,10 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
         buffer.drain(..head + body);
         answer.clear();
         answer.extend_from_slice(
-            format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {size}\r\n\r\n").as_bytes(),
+            format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {size}\r\n\r\n"
+            )
+            .as_bytes(),
         );
         answer.resize(answer.len() + size, b'x');
         stream.write_all(&answer).await?;

@@ -19,15 +19,26 @@ pub struct Cluster {
 impl Cluster {
     /// A cluster without a storage.
     pub async fn new() -> Self {
-        let directory = tempfile::Builder::new().prefix("keelgate-cluster-").tempdir().expect("make a directory");
-        let cluster = Self { upstream: Upstream::start().await, directory, storage: Vec::new() };
+        let directory = tempfile::Builder::new()
+            .prefix("keelgate-cluster-")
+            .tempdir()
+            .expect("make a directory");
+        let cluster = Self {
+            upstream: Upstream::start().await,
+            directory,
+            storage: Vec::new(),
+        };
         let made = Command::new(node::binary())
             .args(["hybrid", "gen_cert"])
             .arg(cluster.certificate())
             .arg(cluster.key())
             .output()
             .expect("run the binary under test");
-        assert!(made.status.success(), "gen_cert: {}", String::from_utf8_lossy(&made.stderr));
+        assert!(
+            made.status.success(),
+            "gen_cert: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         cluster
     }
 
@@ -60,16 +71,30 @@ impl Cluster {
     fn node(&self, role: Role, settings: &[(&str, &str)]) -> Node {
         let (certificate, key) = (self.certificate(), self.key());
         let mut all = vec![
-            ("cluster_cert", certificate.to_str().expect("a temporary path is UTF-8")),
-            ("cluster_cert_key", key.to_str().expect("a temporary path is UTF-8")),
+            (
+                "cluster_cert",
+                certificate.to_str().expect("a temporary path is UTF-8"),
+            ),
+            (
+                "cluster_cert_key",
+                key.to_str().expect("a temporary path is UTF-8"),
+            ),
         ];
-        let urls: Vec<&str> = self.storage.iter().map(|storage| storage.url.as_str()).collect();
+        let urls: Vec<&str> = self
+            .storage
+            .iter()
+            .map(|storage| storage.url.as_str())
+            .collect();
         let urls = urls.join(",");
         if !urls.is_empty() {
             all.push(("cluster_fallback_config_storage", &urls));
         }
         all.extend_from_slice(settings);
-        let environment: Vec<_> = self.storage.iter().flat_map(|storage| storage.environment.clone()).collect();
+        let environment: Vec<_> = self
+            .storage
+            .iter()
+            .flat_map(|storage| storage.environment.clone())
+            .collect();
         Node::start(role, &all, &environment)
     }
 
@@ -93,10 +118,18 @@ impl Cluster {
     /// Creates a service on the cluster's upstream with one route; returns the route.
     pub async fn add_route(&self, control_plane: &Node, name: &str, path: &str) -> Value {
         control_plane
-            .change("PUT", &format!("/services/{name}"), json!({"url": self.upstream.url()}))
+            .change(
+                "PUT",
+                &format!("/services/{name}"),
+                json!({"url": self.upstream.url()}),
+            )
             .await;
         control_plane
-            .change("PUT", &format!("/services/{name}/routes/{name}"), json!({"paths": [path]}))
+            .change(
+                "PUT",
+                &format!("/services/{name}/routes/{name}"),
+                json!({"paths": [path]}),
+            )
             .await
     }
 }

@@ -60,7 +60,11 @@ pub fn binary() -> PathBuf {
         .nth(2)
         .expect("a test lies in target/PROFILE/deps")
         .join("keelgate");
-    assert!(path.exists(), "{} is missing: run `cargo build` or `cargo xtask test`", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo build` or `cargo xtask test`",
+        path.display()
+    );
     path
 }
 
@@ -75,12 +79,18 @@ impl Node {
             status: ports::free(),
             cluster: ports::free(),
         };
-        let prefix = tempfile::Builder::new().prefix("keelgate-e2e-").tempdir().expect("make a prefix");
+        let prefix = tempfile::Builder::new()
+            .prefix("keelgate-e2e-")
+            .tempdir()
+            .expect("make a prefix");
         let mut all: Vec<(String, String)> = vec![
             ("KONG_PREFIX".into(), prefix.path().display().to_string()),
             ("KONG_NGINX_WORKER_PROCESSES".into(), "2".into()),
             ("KONG_LOG_LEVEL".into(), "info".into()),
-            ("KONG_STATUS_LISTEN".into(), format!("127.0.0.1:{}", ports.status)),
+            (
+                "KONG_STATUS_LISTEN".into(),
+                format!("127.0.0.1:{}", ports.status),
+            ),
         ];
         let mut set = |name: &str, value: String| all.push((name.into(), value));
         match role {
@@ -98,18 +108,31 @@ impl Node {
         }
         match role {
             Role::ControlPlane => {
-                set("KONG_CLUSTER_LISTEN", format!("127.0.0.1:{}", ports.cluster));
+                set(
+                    "KONG_CLUSTER_LISTEN",
+                    format!("127.0.0.1:{}", ports.cluster),
+                );
             }
             _ => set(
                 "KONG_PROXY_LISTEN",
-                format!("127.0.0.1:{} reuseport, 127.0.0.1:{} ssl http2 reuseport", ports.proxy, ports.proxy_tls),
+                format!(
+                    "127.0.0.1:{} reuseport, 127.0.0.1:{} ssl http2 reuseport",
+                    ports.proxy, ports.proxy_tls
+                ),
             ),
         }
         all.extend(environment.iter().cloned());
         for (name, value) in settings {
             all.push((format!("KONG_{}", name.to_uppercase()), (*value).into()));
         }
-        let mut node = Self { ports, role, prefix, environment: all, child: None, started: Instant::now() };
+        let mut node = Self {
+            ports,
+            role,
+            prefix,
+            environment: all,
+            child: None,
+            started: Instant::now(),
+        };
         node.start_again();
         node
     }
@@ -126,7 +149,11 @@ impl Node {
         command
             .args(["start", "--foreground"])
             .env_clear()
-            .envs(std::env::vars().filter(|(name, _)| !name.starts_with("KONG_") && !name.starts_with("KEELGATE_") && !name.starts_with("AWS_")))
+            .envs(std::env::vars().filter(|(name, _)| {
+                !name.starts_with("KONG_")
+                    && !name.starts_with("KEELGATE_")
+                    && !name.starts_with("AWS_")
+            }))
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file handle can be cloned"))
@@ -137,7 +164,8 @@ impl Node {
 
     /// Changes or adds a setting for the next [`Node::start_again`].
     pub fn set(&mut self, name: &str, value: &str) {
-        self.environment.push((format!("KONG_{}", name.to_uppercase()), value.into()));
+        self.environment
+            .push((format!("KONG_{}", name.to_uppercase()), value.into()));
     }
 
     /// When the process was last started.
@@ -193,10 +221,16 @@ impl Node {
     /// Waits until `GET url` has this status, and returns the body.
     pub async fn answers(&self, url: &str, status: u16) -> String {
         wait::until(&format!("{status} from {url}"), || async {
-            let answer = reqwest::get(url).await.map_err(|error| format!("{error:?}\n{}", self.tail()))?;
+            let answer = reqwest::get(url)
+                .await
+                .map_err(|error| format!("{error:?}\n{}", self.tail()))?;
             let seen = answer.status();
             let body = answer.text().await.map_err(|error| error.to_string())?;
-            if seen == status { Ok(body) } else { Err(format!("{seen}: {body}\n{}", self.tail())) }
+            if seen == status {
+                Ok(body)
+            } else {
+                Err(format!("{seen}: {body}\n{}", self.tail()))
+            }
         })
         .await
     }
@@ -217,18 +251,26 @@ impl Node {
     /// it is empty.
     pub async fn change(&self, method: &str, path: &str, body: Value) -> Value {
         let (status, answer) = self.ask(method, path, body).await;
-        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        assert!(
+            (200..300).contains(&status),
+            "{method} {path}: {status} {answer}"
+        );
         answer
     }
 
     /// Sends a request to the Admin API and returns status and answer.
     pub async fn ask(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
-        let mut request = reqwest::Client::new()
-            .request(method.parse().expect("a method"), self.admin(path));
+        let mut request =
+            reqwest::Client::new().request(method.parse().expect("a method"), self.admin(path));
         if !body.is_null() {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
         }
-        let answer = request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}\n{}", self.tail()));
+        let answer = request
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("{method} {path}: {error:?}\n{}", self.tail()));
         let status = answer.status().as_u16();
         let text = answer.text().await.expect("read the answer");
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
@@ -244,7 +286,10 @@ impl Node {
     /// The name of the source that serves: `control_plane`, `cache`, `storage`, …
     pub async fn source(&self) -> String {
         let report = self.report().await;
-        report["source"]["serving"]["source"].as_str().unwrap_or_else(|| panic!("no source in {report}")).into()
+        report["source"]["serving"]["source"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no source in {report}"))
+            .into()
     }
 
     /// SIGKILL, as an outage does it.
@@ -264,7 +309,12 @@ impl Node {
     /// Waits for the process to end by itself.
     pub async fn exit(&mut self) -> ExitStatus {
         let status = wait::until("the process to end", || {
-            let status = self.child.as_mut().expect("the process runs").try_wait().expect("ask for the exit status");
+            let status = self
+                .child
+                .as_mut()
+                .expect("the process runs")
+                .try_wait()
+                .expect("ask for the exit status");
             async move { status.ok_or("it still runs") }
         })
         .await;
@@ -287,7 +337,12 @@ impl Drop for Node {
             // The test harness shows captured output only for tests that failed.
             #[expect(clippy::print_stderr, reason = "the log explains the failed test")]
             {
-                eprintln!("--- {:?} {}\n{}", self.role, self.ports.proxy, lines[lines.len().saturating_sub(40)..].join("\n"));
+                eprintln!(
+                    "--- {:?} {}\n{}",
+                    self.role,
+                    self.ports.proxy,
+                    lines[lines.len().saturating_sub(40)..].join("\n")
+                );
             }
         }
         self.kill();

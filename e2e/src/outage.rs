@@ -71,39 +71,66 @@ impl Outage {
 
     /// A listener whose queue is full: the kernel drops further SYNs, as a dead route does.
     fn black_hole() -> Self {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("make a socket");
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)
+            .expect("make a socket");
         let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
         socket.bind(&any.into()).expect("bind");
         socket.listen(0).expect("listen");
         let listener: StdListener = socket.into();
-        let address = listener.local_addr().expect("a bound socket has an address");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
         let mut queued = Vec::new();
-        while let Ok(stream) = StdStream::connect_timeout(&address, std::time::Duration::from_millis(300)) {
+        while let Ok(stream) =
+            StdStream::connect_timeout(&address, std::time::Duration::from_millis(300))
+        {
             queued.push(stream);
-            assert!(queued.len() < 64, "the queue of a listener with no backlog never fills");
+            assert!(
+                queued.len() < 64,
+                "the queue of a listener with no backlog never fills"
+            );
         }
-        Self { address: address.to_string(), _queue: Some((listener, queued)), task: None }
+        Self {
+            address: address.to_string(),
+            _queue: Some((listener, queued)),
+            task: None,
+        }
     }
 
     async fn listen(failure: Failure, certificate: &Path, key: &Path) -> Self {
         let tls = if failure == Failure::WrongCertificate {
-            let stranger = rcgen::generate_simple_self_signed(vec!["kong_clustering".into()]).expect("make a certificate");
-            acceptor(vec![stranger.cert.der().clone()], PrivateKeyDer::try_from(stranger.signing_key.serialize_der()).expect("a PKCS#8 key"))
+            let stranger = rcgen::generate_simple_self_signed(vec!["kong_clustering".into()])
+                .expect("make a certificate");
+            acceptor(
+                vec![stranger.cert.der().clone()],
+                PrivateKeyDer::try_from(stranger.signing_key.serialize_der())
+                    .expect("a PKCS#8 key"),
+            )
         } else {
             let chain = CertificateDer::pem_file_iter(certificate)
                 .expect("read the cluster certificate")
                 .collect::<Result<_, _>>()
                 .expect("the cluster certificate is PEM");
-            acceptor(chain, PrivateKeyDer::from_pem_file(key).expect("the cluster key is PEM"))
+            acceptor(
+                chain,
+                PrivateKeyDer::from_pem_file(key).expect("the cluster key is PEM"),
+            )
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let address = listener.local_addr().expect("a bound socket has an address").to_string();
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address")
+            .to_string();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(fail(failure, tls.clone(), stream));
             }
         });
-        Self { address, _queue: None, task: Some(task) }
+        Self {
+            address,
+            _queue: None,
+            task: Some(task),
+        }
     }
 }
 
@@ -122,29 +149,42 @@ async fn fail(failure: Failure, tls: TlsAcceptor, mut stream: TcpStream) {
     match failure {
         Failure::StallsInTls => return hold(stream).await,
         Failure::NoTls => {
-            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.ok();
+            stream
+                .write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                .await
+                .ok();
             return;
         }
         _ => {}
     }
-    let Ok(mut stream) = tls.accept(stream).await else { return };
+    let Ok(mut stream) = tls.accept(stream).await else {
+        return;
+    };
     if failure == Failure::ClosesAfterTls {
         return;
     }
-    let Some(request) = read_head(&mut stream).await else { return };
+    let Some(request) = read_head(&mut stream).await else {
+        return;
+    };
     match failure {
         Failure::Answers(status) => {
-            let answer = format!("HTTP/1.1 {status} Refused\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let answer = format!(
+                "HTTP/1.1 {status} Refused\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
             stream.write_all(answer.as_bytes()).await.ok();
             stream.shutdown().await.ok();
         }
         Failure::StallsAfterUpgrade | Failure::SendsGarbage => {
             let key = request
                 .lines()
-                .find_map(|line| line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key")))
+                .find_map(|line| {
+                    line.split_once(':')
+                        .filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"))
+                })
                 .map(|(_, value)| value.trim().to_owned())
                 .unwrap_or_default();
-            let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
+            let accept =
+                tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes());
             let answer = format!(
                 "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
             );

@@ -86,21 +86,37 @@ impl Storage {
 
     /// Replaces an object, whatever it holds.
     pub async fn write(&self, key: &str, body: impl Into<Bytes>) {
-        self.store.put(&self.path(key), body.into().into()).await.expect("write the object");
+        self.store
+            .put(&self.path(key), body.into().into())
+            .await
+            .expect("write the object");
     }
 
     /// Removes an object.
     pub async fn remove(&self, key: &str) {
-        self.store.delete(&self.path(key)).await.expect("remove the object");
+        self.store
+            .delete(&self.path(key))
+            .await
+            .expect("remove the object");
     }
 
     /// Every key under a directory.
     pub async fn list(&self, under: &str) -> Vec<String> {
-        let found: Vec<_> =
-            self.store.list(Some(&self.path(under))).try_collect().await.expect("list the storage");
-        let start = if self.prefix.is_empty() { 0 } else { self.prefix.len() + 1 };
-        let mut keys: Vec<String> =
-            found.into_iter().map(|object| object.location.to_string()[start..].to_owned()).collect();
+        let found: Vec<_> = self
+            .store
+            .list(Some(&self.path(under)))
+            .try_collect()
+            .await
+            .expect("list the storage");
+        let start = if self.prefix.is_empty() {
+            0
+        } else {
+            self.prefix.len() + 1
+        };
+        let mut keys: Vec<String> = found
+            .into_iter()
+            .map(|object| object.location.to_string()[start..].to_owned())
+            .collect();
         keys.sort();
         keys
     }

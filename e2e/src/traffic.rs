@@ -41,7 +41,11 @@ impl Traffic {
                 })
             })
             .collect();
-        Self { stop, sent, clients }
+        Self {
+            stop,
+            sent,
+            clients,
+        }
     }
 
     /// Waits until this many more requests were sent.
@@ -61,7 +65,12 @@ impl Traffic {
         }
         let sent = self.sent.load(Ordering::Relaxed);
         assert!(sent > 0, "no request was sent");
-        assert!(failures.is_empty(), "{} of {sent} requests failed, first: {}", failures.len(), failures[0]);
+        assert!(
+            failures.is_empty(),
+            "{} of {sent} requests failed, first: {}",
+            failures.len(),
+            failures[0]
+        );
         sent
     }
 }

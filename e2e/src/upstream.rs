@@ -32,8 +32,12 @@ impl Upstream {
             .route("/slow", get(slow))
             .fallback(echo)
             .with_state(hits.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind the upstream");
-        let address = listener.local_addr().expect("a bound socket has an address");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("bind the upstream");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { address, hits }
     }
@@ -59,7 +63,12 @@ async fn echo(
     hits.fetch_add(1, Ordering::Relaxed);
     let headers: Map<String, Value> = headers
         .iter()
-        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))
+        .map(|(name, value)| {
+            (
+                name.to_string(),
+                String::from_utf8_lossy(value.as_bytes()).into(),
+            )
+        })
         .collect();
     Json(json!({
         "method": method.as_str(),
@@ -70,7 +79,12 @@ async fn echo(
     }))
 }
 
-async fn slow(state: State<Arc<AtomicU64>>, method: Method, uri: Uri, headers: HeaderMap) -> Json<Value> {
+async fn slow(
+    state: State<Arc<AtomicU64>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Json<Value> {
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     echo(state, method, uri, headers, Bytes::new()).await
 }

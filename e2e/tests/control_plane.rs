@@ -13,11 +13,26 @@ async fn traditional() -> Node {
 async fn a_route_made_through_the_admin_api_is_served() {
     let upstream = Upstream::start().await;
     let node = traditional().await;
-    node.change("POST", "/services", json!({"name": "echo", "url": upstream.url()})).await;
-    let route = node.change("POST", "/services/echo/routes", json!({"name": "echo", "paths": ["/echo"]})).await;
+    node.change(
+        "POST",
+        "/services",
+        json!({"name": "echo", "url": upstream.url()}),
+    )
+    .await;
+    let route = node
+        .change(
+            "POST",
+            "/services/echo/routes",
+            json!({"name": "echo", "paths": ["/echo"]}),
+        )
+        .await;
     node.serves("/echo", 200).await;
     let id = route["id"].as_str().expect("an id");
-    assert_eq!(node.change("GET", &format!("/routes/{id}"), Value::Null).await, route);
+    assert_eq!(
+        node.change("GET", &format!("/routes/{id}"), Value::Null)
+            .await,
+        route
+    );
     node.change("DELETE", "/routes/echo", Value::Null).await;
     node.serves("/echo", 404).await;
 }
@@ -25,16 +40,34 @@ async fn a_route_made_through_the_admin_api_is_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_refused_in_kongs_shape_and_nothing_is_written() {
     let node = traditional().await;
-    let (status, answer) = node.ask("POST", "/services", json!({"name": "bad", "host": "h", "port": 70_000, "x": 1})).await;
+    let (status, answer) = node
+        .ask(
+            "POST",
+            "/services",
+            json!({"name": "bad", "host": "h", "port": 70_000, "x": 1}),
+        )
+        .await;
     assert_eq!(status, 400);
     assert_eq!(answer["name"], "schema violation");
     assert_eq!(answer["code"], 2);
-    assert_eq!(answer["fields"]["port"], "value should be between 0 and 65535");
+    assert_eq!(
+        answer["fields"]["port"],
+        "value should be between 0 and 65535"
+    );
     assert_eq!(answer["fields"]["x"], "unknown field");
     let (status, _) = node.ask("GET", "/services/bad", Value::Null).await;
     assert_eq!(status, 404);
-    let (status, answer) = node.ask("POST", "/routes", json!({"paths": ["/x"], "service": {"id": uuid::Uuid::new_v4()}})).await;
-    assert_eq!((status, &answer["name"]), (400, &json!("foreign key violation")));
+    let (status, answer) = node
+        .ask(
+            "POST",
+            "/routes",
+            json!({"paths": ["/x"], "service": {"id": uuid::Uuid::new_v4()}}),
+        )
+        .await;
+    assert_eq!(
+        (status, &answer["name"]),
+        (400, &json!("foreign key violation"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,14 +76,17 @@ async fn what_was_acknowledged_survives_sigkill() {
     let mut names = Vec::new();
     for number in 0..30 {
         let name = format!("s{number}");
-        node.change("POST", "/services", json!({"name": name, "host": "h"})).await;
+        node.change("POST", "/services", json!({"name": name, "host": "h"}))
+            .await;
         names.push(name);
     }
     node.kill();
     node.start_again();
     node.up().await;
     for name in names {
-        let service = node.change("GET", &format!("/services/{name}"), Value::Null).await;
+        let service = node
+            .change("GET", &format!("/services/{name}"), Value::Null)
+            .await;
         assert_eq!(service["name"], name.as_str());
     }
 }
@@ -60,7 +96,12 @@ async fn lists_are_paged_and_filtered_by_tag() {
     let node = traditional().await;
     for number in 0..25 {
         let tag = if number % 5 == 0 { "five" } else { "other" };
-        node.change("POST", "/services", json!({"name": format!("s{number}"), "host": "h", "tags": [tag]})).await;
+        node.change(
+            "POST",
+            "/services",
+            json!({"name": format!("s{number}"), "host": "h", "tags": [tag]}),
+        )
+        .await;
     }
     let mut path = "/services?size=10".to_owned();
     let mut seen = std::collections::BTreeSet::new();
@@ -68,7 +109,10 @@ async fn lists_are_paged_and_filtered_by_tag() {
     loop {
         let page = node.change("GET", &path, Value::Null).await;
         for service in page["data"].as_array().expect("data") {
-            assert!(seen.insert(service["id"].as_str().expect("an id").to_owned()), "an entity came twice");
+            assert!(
+                seen.insert(service["id"].as_str().expect("an id").to_owned()),
+                "an entity came twice"
+            );
         }
         pages += 1;
         match page["next"].as_str() {
@@ -84,18 +128,47 @@ async fn lists_are_paged_and_filtered_by_tag() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_can_be_created_changed_and_deleted() {
     let node = traditional().await;
-    node.change("PUT", "/services/s", json!({"host": "h"})).await;
+    node.change("PUT", "/services/s", json!({"host": "h"}))
+        .await;
     node.change("PUT", "/consumers/ann", json!({})).await;
     node.change("PUT", "/upstreams/u", json!({})).await;
     let kinds = [
         ("/services", json!({"host": "h"}), json!({"retries": 1})),
-        ("/routes", json!({"paths": ["/x"]}), json!({"strip_path": false})),
-        ("/consumers", json!({"username": "bob"}), json!({"custom_id": "7"})),
-        ("/consumers/ann/key-auth", json!({"key": "k1"}), json!({"tags": ["t"]})),
-        ("/plugins", json!({"name": "cors"}), json!({"enabled": false})),
-        ("/services/s/plugins", json!({"name": "key-auth"}), json!({"config": {"key_names": ["x-key"]}})),
-        ("/upstreams", json!({"name": "up.test"}), json!({"slots": 100})),
-        ("/upstreams/u/targets", json!({"target": "127.0.0.1:80"}), json!({"weight": 7})),
+        (
+            "/routes",
+            json!({"paths": ["/x"]}),
+            json!({"strip_path": false}),
+        ),
+        (
+            "/consumers",
+            json!({"username": "bob"}),
+            json!({"custom_id": "7"}),
+        ),
+        (
+            "/consumers/ann/key-auth",
+            json!({"key": "k1"}),
+            json!({"tags": ["t"]}),
+        ),
+        (
+            "/plugins",
+            json!({"name": "cors"}),
+            json!({"enabled": false}),
+        ),
+        (
+            "/services/s/plugins",
+            json!({"name": "key-auth"}),
+            json!({"config": {"key_names": ["x-key"]}}),
+        ),
+        (
+            "/upstreams",
+            json!({"name": "up.test"}),
+            json!({"slots": 100}),
+        ),
+        (
+            "/upstreams/u/targets",
+            json!({"target": "127.0.0.1:80"}),
+            json!({"weight": 7}),
+        ),
     ];
     for (path, body, patch) in kinds {
         let made = node.change("POST", path, body).await;
@@ -103,7 +176,9 @@ async fn every_kind_can_be_created_changed_and_deleted() {
         let changed = node.change("PATCH", &one, patch.clone()).await;
         for (field, value) in patch.as_object().expect("an object") {
             match value.as_object() {
-                Some(nested) => nested.iter().for_each(|(key, value)| assert_eq!(&changed[field][key], value, "{one}")),
+                Some(nested) => nested
+                    .iter()
+                    .for_each(|(key, value)| assert_eq!(&changed[field][key], value, "{one}")),
                 None => assert_eq!(&changed[field], value, "{one}"),
             }
         }
@@ -118,9 +193,12 @@ async fn every_kind_can_be_created_changed_and_deleted() {
 async fn a_certificate_is_served_by_its_sni() {
     let upstream = Upstream::start().await;
     let node = traditional().await;
-    node.change("PUT", "/services/echo", json!({"url": upstream.url()})).await;
-    node.change("POST", "/services/echo/routes", json!({"paths": ["/"]})).await;
-    let made = rcgen::generate_simple_self_signed(vec!["secure.test".into()]).expect("make a certificate");
+    node.change("PUT", "/services/echo", json!({"url": upstream.url()}))
+        .await;
+    node.change("POST", "/services/echo/routes", json!({"paths": ["/"]}))
+        .await;
+    let made =
+        rcgen::generate_simple_self_signed(vec!["secure.test".into()]).expect("make a certificate");
     let body = json!({"cert": made.cert.pem(), "key": made.signing_key.serialize_pem(), "snis": ["secure.test"]});
     node.change("POST", "/certificates", body).await;
     node.serves("/", 200).await;
@@ -131,7 +209,11 @@ async fn a_certificate_is_served_by_its_sni() {
         .expect("a client");
     let url = format!("https://secure.test:{}/tls", node.ports.proxy_tls);
     let answer = e2e::wait::until("an answer over TLS", || async {
-        client.get(&url).send().await.map_err(|error| format!("{error:?}"))
+        client
+            .get(&url)
+            .send()
+            .await
+            .map_err(|error| format!("{error:?}"))
     })
     .await;
     assert_eq!(answer.status(), 200);

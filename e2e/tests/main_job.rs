@@ -9,9 +9,16 @@ const IMPORT: (&str, &str) = ("cluster_fallback_config_import", "on");
 /// Waits until the storage holds a configuration that contains `text`.
 async fn stored(storage: &Storage, text: &str) {
     wait::until("the snapshot in the storage", || async {
-        let body = storage.read(&Storage::config_key()).await.ok_or("no config.json yet")?;
+        let body = storage
+            .read(&Storage::config_key())
+            .await
+            .ok_or("no config.json yet")?;
         let body = String::from_utf8(body.to_vec()).expect("config.json is text");
-        if body.contains(text) { Ok(()) } else { Err("config.json is older") }
+        if body.contains(text) {
+            Ok(())
+        } else {
+            Err("config.json is older")
+        }
     })
     .await;
 }
@@ -80,7 +87,13 @@ async fn two_backup_nodes_keep_one_history() {
     let _one = cluster.data_plane_of(&control_plane, &[EXPORT, delay]);
     let _two = cluster.data_plane_of(&control_plane, &[EXPORT, delay]);
     for number in 0..10 {
-        cluster.add_route(&control_plane, &format!("r{number}"), &format!("/r{number}")).await;
+        cluster
+            .add_route(
+                &control_plane,
+                &format!("r{number}"),
+                &format!("/r{number}"),
+            )
+            .await;
     }
     stored(cluster.storage(), "\"/r9\"").await;
     let version = Storage::config_key();
@@ -88,7 +101,10 @@ async fn two_backup_nodes_keep_one_history() {
     let history = cluster.storage().list(&format!("{version}/history")).await;
     assert!(!history.is_empty(), "no history was kept");
     let election = cluster.storage().list(&format!("{version}/election")).await;
-    assert!(!election.is_empty(), "no node has registered for the election");
+    assert!(
+        !election.is_empty(),
+        "no node has registered for the election"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +115,11 @@ async fn a_newborn_retries_a_storage_that_is_not_there_yet() {
     cluster.add_route(&control_plane, "first", "/first").await;
     stored(cluster.storage(), "\"/first\"").await;
     control_plane.kill();
-    let saved = cluster.storage().read(&Storage::config_key()).await.expect("it was just stored");
+    let saved = cluster
+        .storage()
+        .read(&Storage::config_key())
+        .await
+        .expect("it was just stored");
     let version = Storage::config_key();
     let version = version.trim_end_matches("config.json");
     for key in cluster.storage().list("").await {
@@ -110,11 +130,18 @@ async fn a_newborn_retries_a_storage_that_is_not_there_yet() {
     newborn.up().await;
     wait::until("a report of the missing snapshot", || async {
         let report = newborn.report().await.to_string();
-        if report.contains("config.json") { Ok(()) } else { Err(report) }
+        if report.contains("config.json") {
+            Ok(())
+        } else {
+            Err(report)
+        }
     })
     .await;
     newborn.answers(&newborn.status("/status/ready"), 503).await;
-    cluster.storage().write(&format!("{version}config.json"), saved).await;
+    cluster
+        .storage()
+        .write(&format!("{version}config.json"), saved)
+        .await;
     newborn.serves("/first", 200).await;
 }
 
@@ -147,18 +174,32 @@ async fn a_change_reaches_every_connected_data_plane() {
     for plane in &planes {
         plane.serves("/first", 200).await;
     }
-    control_plane.change("PATCH", "/routes/first", json!({"paths": ["/moved"]})).await;
+    control_plane
+        .change("PATCH", "/routes/first", json!({"paths": ["/moved"]}))
+        .await;
     for plane in &planes {
         plane.serves("/moved", 200).await;
         plane.serves("/first", 404).await;
     }
     let hash = wait::until("three data planes in sync", || async {
-        let list = control_plane.change("GET", "/clustering/data-planes", json!(null)).await;
+        let list = control_plane
+            .change("GET", "/clustering/data-planes", json!(null))
+            .await;
         let data = list["data"].as_array().cloned().unwrap_or_default();
-        let mut hashes: Vec<_> = data.iter().map(|plane| plane["config_hash"].to_string()).collect();
+        let mut hashes: Vec<_> = data
+            .iter()
+            .map(|plane| plane["config_hash"].to_string())
+            .collect();
         hashes.dedup();
-        if data.len() == 3 && hashes.len() == 1 { Ok(hashes[0].clone()) } else { Err(list.to_string()) }
+        if data.len() == 3 && hashes.len() == 1 {
+            Ok(hashes[0].clone())
+        } else {
+            Err(list.to_string())
+        }
     })
     .await;
-    assert!(!hash.contains("00000000000000000000000000000000"), "the hash is that of nothing: {hash}");
+    assert!(
+        !hash.contains("00000000000000000000000000000000"),
+        "the hash is that of nothing: {hash}"
+    );
 }

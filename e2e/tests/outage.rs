@@ -13,8 +13,16 @@ async fn backed_up() -> (Cluster, Node) {
     control_plane.up().await;
     cluster.add_route(&control_plane, "first", "/first").await;
     wait::until("the snapshot in the storage", || async {
-        let body = cluster.storage().read(&Storage::config_key()).await.ok_or("no config.json yet")?;
-        if String::from_utf8_lossy(&body).contains("\"/first\"") { Ok(()) } else { Err("config.json is older") }
+        let body = cluster
+            .storage()
+            .read(&Storage::config_key())
+            .await
+            .ok_or("no config.json yet")?;
+        if String::from_utf8_lossy(&body).contains("\"/first\"") {
+            Ok(())
+        } else {
+            Err("config.json is older")
+        }
     })
     .await;
     control_plane.kill();
@@ -26,7 +34,10 @@ async fn serves_from_the_storage(failure: Failure) {
     let outage = Outage::start(failure, &cluster.certificate(), &cluster.key()).await;
     let newborn = cluster.data_plane(&outage.address, &[("cluster_fallback_config_import", "on")]);
     let echoed = newborn.serves("/first/x", 200).await;
-    assert!(echoed.contains("\"path\":\"/x\""), "the upstream did not answer: {echoed}");
+    assert!(
+        echoed.contains("\"path\":\"/x\""),
+        "the upstream did not answer: {echoed}"
+    );
     assert_eq!(newborn.source().await, "storage", "{failure:?}");
 }
 
@@ -57,19 +68,28 @@ matrix! {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_returning_control_plane_takes_over_without_a_dropped_request() {
     let (cluster, mut control_plane) = backed_up().await;
-    let newborn = cluster.data_plane_of(&control_plane, &[("cluster_fallback_config_import", "on")]);
+    let newborn =
+        cluster.data_plane_of(&control_plane, &[("cluster_fallback_config_import", "on")]);
     newborn.serves("/first", 200).await;
     let traffic = Traffic::start(newborn.proxy("/first"));
     traffic.more(20).await;
     control_plane.start_again();
     control_plane.up().await;
     for number in 0..5 {
-        cluster.add_route(&control_plane, &format!("n{number}"), &format!("/n{number}")).await;
+        cluster
+            .add_route(
+                &control_plane,
+                &format!("n{number}"),
+                &format!("/n{number}"),
+            )
+            .await;
         newborn.serves(&format!("/n{number}"), 200).await;
         traffic.more(20).await;
     }
     assert_eq!(newborn.source().await, "control_plane");
-    control_plane.change("DELETE", "/routes/n0", json!(null)).await;
+    control_plane
+        .change("DELETE", "/routes/n0", json!(null))
+        .await;
     newborn.serves("/n0", 404).await;
     traffic.stop_without_failures().await;
 }

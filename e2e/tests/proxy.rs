@@ -34,9 +34,16 @@ async fn a_declarative_file_is_served_from_the_start() {
         upstream.url()
     );
     std::fs::write(&file, text).expect("write kong.yml");
-    let node = Node::start(Role::Dbless, &[("declarative_config", file.to_str().expect("UTF-8"))], &[]);
+    let node = Node::start(
+        Role::Dbless,
+        &[("declarative_config", file.to_str().expect("UTF-8"))],
+        &[],
+    );
     let echoed = node.serves("/file/a?b=c", 200).await;
-    assert!(echoed.contains("\"path\":\"/a\"") && echoed.contains("\"query\":\"b=c\""), "{echoed}");
+    assert!(
+        echoed.contains("\"path\":\"/a\"") && echoed.contains("\"query\":\"b=c\""),
+        "{echoed}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,11 +52,18 @@ async fn an_invalid_configuration_changes_nothing() {
     let node = dbless(&upstream, json!([])).await;
     node.serves("/kept", 200).await;
     let (status, answer) = node
-        .ask("POST", "/config", json!({"_format_version": "3.0", "services": [{"name": "x", "protocol": "gopher"}]}))
+        .ask(
+            "POST",
+            "/config",
+            json!({"_format_version": "3.0", "services": [{"name": "x", "protocol": "gopher"}]}),
+        )
         .await;
     assert_eq!(status, 400);
     assert_eq!(answer["code"], 14);
-    assert!(answer["fields"]["services"][0]["host"].is_string(), "{answer}");
+    assert!(
+        answer["fields"]["services"][0]["host"].is_string(),
+        "{answer}"
+    );
     node.serves("/kept", 200).await;
 }
 
@@ -69,14 +83,22 @@ async fn plugins_run_in_order_and_by_scope() {
     .await;
     node.serves("/", 401).await;
     let client = reqwest::Client::new();
-    let ask = || client.get(node.proxy("/a")).header("apikey", "open-sesame").send();
+    let ask = || {
+        client
+            .get(node.proxy("/a"))
+            .header("apikey", "open-sesame")
+            .send()
+    };
     let mut statuses = Vec::new();
     for turn in 0..6 {
         let answer = ask().await.expect("the proxy answers");
         statuses.push(answer.status().as_u16());
         if turn == 0 {
             assert_eq!(answer.headers()["x-left"], "yes");
-            let trace = answer.headers()["x-trace"].to_str().expect("text").to_owned();
+            let trace = answer.headers()["x-trace"]
+                .to_str()
+                .expect("text")
+                .to_owned();
             let echoed: Value = answer.json().await.expect("JSON");
             assert_eq!(echoed["headers"]["x-trace"], trace);
             assert_eq!(echoed["headers"]["x-seen-by"], "keelgate");
@@ -93,10 +115,13 @@ async fn websocket_messages_pass_both_ways() {
     let upstream = Upstream::start().await;
     let node = dbless(&upstream, json!([])).await;
     node.serves("/", 200).await;
-    let stream = tokio::net::TcpStream::connect(("127.0.0.1", node.ports.proxy)).await.expect("connect");
-    let (mut socket, answer) = tokio_tungstenite::client_async(format!("ws://127.0.0.1:{}/ws", node.ports.proxy), stream)
+    let stream = tokio::net::TcpStream::connect(("127.0.0.1", node.ports.proxy))
         .await
-        .expect("the upgrade passes");
+        .expect("connect");
+    let (mut socket, answer) =
+        tokio_tungstenite::client_async(format!("ws://127.0.0.1:{}/ws", node.ports.proxy), stream)
+            .await
+            .expect("the upgrade passes");
     assert_eq!(answer.status(), 101);
     for text in ["one", "two", &"long ".repeat(20_000)] {
         socket.send(Message::text(text)).await.expect("send");
@@ -111,15 +136,27 @@ async fn bodies_stream_both_ways_before_the_request_ends() {
     let node = dbless(&upstream, json!([])).await;
     node.serves("/", 200).await;
     let (sender, receiver) = tokio::sync::mpsc::channel::<Result<bytes::Bytes, std::io::Error>>(1);
-    let body = reqwest::Body::wrap_stream(futures_util::stream::unfold(receiver, |mut receiver| async {
-        receiver.recv().await.map(|piece| (piece, receiver))
-    }));
-    sender.send(Ok("first ".into())).await.expect("the body is read");
-    let answer = reqwest::Client::new().post(node.proxy("/stream")).body(body).send().await.expect("an answer begins");
+    let body = reqwest::Body::wrap_stream(futures_util::stream::unfold(
+        receiver,
+        |mut receiver| async { receiver.recv().await.map(|piece| (piece, receiver)) },
+    ));
+    sender
+        .send(Ok("first ".into()))
+        .await
+        .expect("the body is read");
+    let answer = reqwest::Client::new()
+        .post(node.proxy("/stream"))
+        .body(body)
+        .send()
+        .await
+        .expect("an answer begins");
     let mut pieces = answer.bytes_stream();
     let first = pieces.next().await.expect("a piece").expect("no error");
     assert_eq!(first, "first ");
-    sender.send(Ok("second".into())).await.expect("the body is read");
+    sender
+        .send(Ok("second".into()))
+        .await
+        .expect("the body is read");
     drop(sender);
     let mut rest = Vec::new();
     while let Some(piece) = pieces.next().await {
@@ -136,7 +173,13 @@ async fn swapping_the_configuration_under_load_drops_nothing() {
     let traffic = Traffic::start(node.proxy("/steady"));
     for turn in 0..20 {
         let header = format!("X-Turn:{turn}");
-        load(&node, &upstream, "/", json!([{"name": "response-transformer", "config": {"add": {"headers": [header]}}}])).await;
+        load(
+            &node,
+            &upstream,
+            "/",
+            json!([{"name": "response-transformer", "config": {"add": {"headers": [header]}}}]),
+        )
+        .await;
         traffic.more(10).await;
     }
     traffic.stop_without_failures().await;
@@ -155,6 +198,9 @@ async fn stopping_finishes_the_requests_in_flight() {
     })
     .await;
     assert!(node.stop().await.success());
-    let answer = slow.await.expect("the client does not panic").expect("the request in flight is answered");
+    let answer = slow
+        .await
+        .expect("the client does not panic")
+        .expect("the request in flight is answered");
     assert_eq!(answer.status(), 200);
 }

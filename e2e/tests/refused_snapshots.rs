@@ -14,8 +14,16 @@ async fn backed_up(cluster: &Cluster) -> Node {
     for path in ["/first", "/second"] {
         cluster.add_route(&control_plane, &path[1..], path).await;
         wait::until("the snapshot in the storage", || async {
-            let body = cluster.storage().read(&Storage::config_key()).await.ok_or("no config.json yet")?;
-            if String::from_utf8_lossy(&body).contains(&format!("\"{path}\"")) { Ok(()) } else { Err("config.json is older") }
+            let body = cluster
+                .storage()
+                .read(&Storage::config_key())
+                .await
+                .ok_or("no config.json yet")?;
+            if String::from_utf8_lossy(&body).contains(&format!("\"{path}\"")) {
+                Ok(())
+            } else {
+                Err("config.json is older")
+            }
         })
         .await;
     }
@@ -28,14 +36,28 @@ async fn backed_up(cluster: &Cluster) -> Node {
 async fn refuses(spoil: impl FnOnce(Vec<u8>) -> Vec<u8>, reason: &str) {
     let cluster = Cluster::with_s3().await;
     let control_plane = backed_up(&cluster).await;
-    let good = cluster.storage().read(&Storage::config_key()).await.expect("it was stored");
-    cluster.storage().write(&Storage::config_key(), spoil(good.to_vec())).await;
-    let newborn = cluster.data_plane_of(&control_plane, &[("cluster_fallback_config_import", "on")]);
+    let good = cluster
+        .storage()
+        .read(&Storage::config_key())
+        .await
+        .expect("it was stored");
+    cluster
+        .storage()
+        .write(&Storage::config_key(), spoil(good.to_vec()))
+        .await;
+    let newborn =
+        cluster.data_plane_of(&control_plane, &[("cluster_fallback_config_import", "on")]);
     newborn.serves("/second", 200).await;
     assert_eq!(newborn.source().await, "storage");
     let report = newborn.report().await.to_string();
-    assert!(report.contains(reason), "the report does not say \"{reason}\": {report}");
-    assert!(newborn.log().contains(reason), "the log does not say \"{reason}\"");
+    assert!(
+        report.contains(reason),
+        "the report does not say \"{reason}\": {report}"
+    );
+    assert!(
+        newborn.log().contains(reason),
+        "the log does not say \"{reason}\""
+    );
 }
 
 fn edited(document: Vec<u8>, edit: impl FnOnce(&mut Value)) -> Vec<u8> {
@@ -58,13 +80,27 @@ async fn a_corrupted_configuration_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_truncated_document_is_refused() {
-    refuses(|mut document| { document.truncate(document.len() / 2); document }, "truncated").await;
+    refuses(
+        |mut document| {
+            document.truncate(document.len() / 2);
+            document
+        },
+        "truncated",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unsigned_document_is_refused() {
     refuses(
-        |document| edited(document, |value| { value["keelgate"].as_object_mut().expect("an object").remove("statement"); }),
+        |document| {
+            edited(document, |value| {
+                value["keelgate"]
+                    .as_object_mut()
+                    .expect("an object")
+                    .remove("statement");
+            })
+        },
         "unsigned",
     )
     .await;
@@ -72,21 +108,38 @@ async fn an_unsigned_document_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_without_any_identity_is_refused() {
-    refuses(|document| edited(document, |value| { value.as_object_mut().expect("an object").remove("keelgate"); }), "unsigned").await;
+    refuses(
+        |document| {
+            edited(document, |value| {
+                value.as_object_mut().expect("an object").remove("keelgate");
+            })
+        },
+        "unsigned",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_signed_by_another_cluster_is_refused() {
     let stranger = Cluster::with_s3().await;
     backed_up(&stranger).await;
-    let foreign = stranger.storage().read(&Storage::config_key()).await.expect("it was stored").to_vec();
+    let foreign = stranger
+        .storage()
+        .read(&Storage::config_key())
+        .await
+        .expect("it was stored")
+        .to_vec();
     refuses(|_| foreign, "another certificate").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edited_identity_is_refused() {
     refuses(
-        |document| edited(document, |value| value["keelgate"]["identity"]["revision"] = json!(999_999)),
+        |document| {
+            edited(document, |value| {
+                value["keelgate"]["identity"]["revision"] = json!(999_999)
+            })
+        },
         "identity",
     )
     .await;
@@ -102,11 +155,16 @@ async fn nothing_good_anywhere_is_told_and_never_served() {
         }
     }
     cluster.storage().write(&Storage::config_key(), "{}").await;
-    let newborn = cluster.data_plane_of(&control_plane, &[("cluster_fallback_config_import", "on")]);
+    let newborn =
+        cluster.data_plane_of(&control_plane, &[("cluster_fallback_config_import", "on")]);
     newborn.up().await;
     wait::until("a report of the refusal", || async {
         let report = newborn.report().await.to_string();
-        if report.contains("config.json") { Ok(()) } else { Err(report) }
+        if report.contains("config.json") {
+            Ok(())
+        } else {
+            Err(report)
+        }
     })
     .await;
     newborn.answers(&newborn.status("/status/ready"), 503).await;
@@ -117,12 +175,17 @@ async fn nothing_good_anywhere_is_told_and_never_served() {
 async fn a_spoilt_disk_cache_is_refused_and_the_storage_serves() {
     let cluster = Cluster::with_s3().await;
     let control_plane = backed_up(&cluster).await;
-    let mut data_plane = cluster.data_plane_of(&control_plane, &[("cluster_fallback_config_import", "on")]);
+    let mut data_plane =
+        cluster.data_plane_of(&control_plane, &[("cluster_fallback_config_import", "on")]);
     data_plane.serves("/second", 200).await;
     let cache = data_plane.prefix().join("cache");
     wait::until("the disk cache", || async {
         // It is written after the configuration serves.
-        std::fs::read_dir(&cache).map_err(|error| error.to_string())?.next().ok_or("it is empty")?.map_err(|error| error.to_string())
+        std::fs::read_dir(&cache)
+            .map_err(|error| error.to_string())?
+            .next()
+            .ok_or("it is empty")?
+            .map_err(|error| error.to_string())
     })
     .await;
     data_plane.kill();

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::Setting;
 
-const MANAGER: &str =
-    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+const MANAGER: &str = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
-const TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
+const TLS: &str =
+    "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
 
 pub(super) fn prepare(binary: &Path, setting: &Setting<'_>) -> anyhow::Result<Command> {
     let tls = json!({
@@ -45,8 +45,13 @@ pub(super) fn prepare(binary: &Path, setting: &Setting<'_>) -> anyhow::Result<Co
     let file = setting.directory.join("envoy.json");
     std::fs::write(&file, config.to_string())?;
     let mut command = Command::new(binary);
-    command.arg("-c").arg(file).args(["--concurrency", "2", "--base-id"]);
-    command.arg(setting.port.to_string()).args(["--log-level", "warn"]);
+    command
+        .arg("-c")
+        .arg(file)
+        .args(["--concurrency", "2", "--base-id"]);
+    command
+        .arg(setting.port.to_string())
+        .args(["--log-level", "warn"]);
     Ok(command)
 }
 

@@ -7,7 +7,11 @@ use super::Setting;
 
 pub(super) fn prepare(binary: &Path, setting: &Setting<'_>) -> anyhow::Result<Command> {
     let bundle = setting.directory.join("bundle.pem");
-    let pem = [std::fs::read(setting.certificate)?, std::fs::read(setting.key)?].concat();
+    let pem = [
+        std::fs::read(setting.certificate)?,
+        std::fs::read(setting.key)?,
+    ]
+    .concat();
     std::fs::write(&bundle, pem)?;
     let file = setting.directory.join("haproxy.cfg");
     let config = format!(

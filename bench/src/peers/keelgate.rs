@@ -19,7 +19,10 @@ pub(super) fn prepare(binary: &Path, setting: &Setting<'_>) -> anyhow::Result<Co
     let mut command = Command::new(binary);
     command.args(["start", "--foreground"]).envs([
         ("KONG_DATABASE", "off".to_owned()),
-        ("KONG_PREFIX", setting.directory.join("prefix").display().to_string()),
+        (
+            "KONG_PREFIX",
+            setting.directory.join("prefix").display().to_string(),
+        ),
         ("KONG_DECLARATIVE_CONFIG", file.display().to_string()),
         ("KONG_ADMIN_LISTEN", "off".to_owned()),
         ("KONG_STATUS_LISTEN", "off".to_owned()),
@@ -27,7 +30,10 @@ pub(super) fn prepare(binary: &Path, setting: &Setting<'_>) -> anyhow::Result<Co
         ("KONG_PROXY_ACCESS_LOG", "off".to_owned()),
         (
             "KONG_PROXY_LISTEN",
-            format!("127.0.0.1:{} reuseport, 127.0.0.1:{} ssl reuseport", setting.port, setting.tls_port),
+            format!(
+                "127.0.0.1:{} reuseport, 127.0.0.1:{} ssl reuseport",
+                setting.port, setting.tls_port
+            ),
         ),
         ("KONG_SSL_CERT", setting.certificate.display().to_string()),
         ("KONG_SSL_CERT_KEY", setting.key.display().to_string()),

@@ -51,7 +51,9 @@ pub(crate) fn run(settings: Settings, log: LogHandle) -> Result<()> {
             (Role::DataPlane, _) => data_plane::start(common).await?,
             (_, DatabaseKind::Off) => declarative::start(common).await?,
             (_, DatabaseKind::Sqlite) => store_backed::start(common).await?,
-            (_, DatabaseKind::Postgres) => bail!("database: this build has no postgres; use sqlite or off"),
+            (_, DatabaseKind::Postgres) => {
+                bail!("database: this build has no postgres; use sqlite or off")
+            }
         };
         running.until_the_end().await
     });

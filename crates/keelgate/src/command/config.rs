@@ -115,7 +115,7 @@ fn write(file: &Path, table: &Table) -> Result<()> {
     {
         serde_json::to_string_pretty(&document)?
     } else {
-        serde_yaml_ng::to_string(&document)?
+        declarative::to_yaml(&document)
     };
     // The configuration holds secrets of consumers and private keys.
     let mut out = private(OpenOptions::new().create_new(true).write(true))

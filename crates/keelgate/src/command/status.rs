@@ -42,19 +42,31 @@ pub(crate) fn status(arguments: &StatusArgs) -> Result<()> {
 
 fn fetch(settings: &Settings) -> Result<Value> {
     // In clear only: a certificate for whatever name the listener has cannot be verified from here.
-    let Some(listener) = settings.listen.status_listen.iter().find(|listener| !listener.ssl) else {
+    let Some(listener) = settings
+        .listen
+        .status_listen
+        .iter()
+        .find(|listener| !listener.ssl)
+    else {
         bail!("status_listen has no listener in clear: add one, such as 127.0.0.1:8007");
     };
     let url = url(listener);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(5))
+            .build()?;
         let answer = client
             .get(&url)
             .send()
             .await
             .with_context(|| format!("the node does not answer at {url}: is it running?"))?;
-        let mut status: Value = answer.json().await.with_context(|| format!("{url} is no status API"))?;
+        let mut status: Value = answer
+            .json()
+            .await
+            .with_context(|| format!("{url} is no status API"))?;
         Ok(status["keelgate"].take())
     })
 }
@@ -66,18 +78,36 @@ fn url(listener: &Listener) -> String {
         "::" => "::1",
         host => host,
     };
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
     format!("http://{host}:{}/status", listener.port)
 }
 
 fn print(report: &Value) {
-    line("node", &format!("{}, {} {}", text(&report["node_id"]), text(&report["role"]), text(&report["version"])));
+    line(
+        "node",
+        &format!(
+            "{}, {} {}",
+            text(&report["node_id"]),
+            text(&report["role"]),
+            text(&report["version"])
+        ),
+    );
     print_source(&report["source"]);
     for storage in report["fallback"].as_array().into_iter().flatten() {
         print_backup(storage);
     }
     if let Some(planes) = report["data_planes"].as_object() {
-        line("data planes", &format!("{} connected, {} known", planes["connected"], planes["known"]));
+        line(
+            "data planes",
+            &format!(
+                "{} connected, {} known",
+                planes["connected"], planes["known"]
+            ),
+        );
     }
 }
 
@@ -87,8 +117,14 @@ fn print_source(source: &Value) {
         line("serving", &format!("{BAD}nothing{BAD:#}"));
     } else {
         let identity = &serving["identity"];
-        let origin = serving["origin"].as_str().map(|origin| format!(" ({origin})")).unwrap_or_default();
-        line("serving", &format!("{GOOD}{}{GOOD:#}{origin}", text(&serving["source"])));
+        let origin = serving["origin"]
+            .as_str()
+            .map(|origin| format!(" ({origin})"))
+            .unwrap_or_default();
+        line(
+            "serving",
+            &format!("{GOOD}{}{GOOD:#}{origin}", text(&serving["source"])),
+        );
         line(
             "snapshot",
             &format!(
@@ -102,30 +138,72 @@ fn print_source(source: &Value) {
         );
     }
     if let Some(state) = source["state"].as_str() {
-        let stale = if source["potentially_stale"] == true { ", potentially stale" } else { "" };
-        line("state", &format!("{state} for {}{stale}", since(&source["state_since"])));
+        let stale = if source["potentially_stale"] == true {
+            ", potentially stale"
+        } else {
+            ""
+        };
+        line(
+            "state",
+            &format!("{state} for {}{stale}", since(&source["state_since"])),
+        );
         let control_plane = source["control_plane"].as_str();
-        line("control plane", &control_plane.map_or(format!("{BAD}not connected{BAD:#}"), str::to_owned));
+        line(
+            "control plane",
+            &control_plane.map_or(format!("{BAD}not connected{BAD:#}"), str::to_owned),
+        );
     }
     for tried in source["tried"].as_array().into_iter().flatten() {
         let times = match tried["times"].as_u64() {
             Some(times) if times > 1 => format!(" ({times} times)"),
             _ => String::new(),
         };
-        line("tried", &format!("{} ago: {}{times}", since(&tried["at"]), text(&tried["message"])));
+        line(
+            "tried",
+            &format!(
+                "{} ago: {}{times}",
+                since(&tried["at"]),
+                text(&tried["message"])
+            ),
+        );
     }
 }
 
 fn print_backup(storage: &Value) {
-    let leading = if storage["leading"] == true { ", this node writes" } else { "" };
-    line("backup", &format!("{}: {}{leading}", text(&storage["storage"]), text(&storage["state"])));
+    let leading = if storage["leading"] == true {
+        ", this node writes"
+    } else {
+        ""
+    };
+    line(
+        "backup",
+        &format!(
+            "{}: {}{leading}",
+            text(&storage["storage"]),
+            text(&storage["state"])
+        ),
+    );
     let success = &storage["last_success"];
     if success.is_object() {
         let identity = &success["identity"];
-        line("", &format!("revision {}-{} stored {} ago", identity["epoch"], identity["revision"], since(&success["at"])));
+        line(
+            "",
+            &format!(
+                "revision {}-{} stored {} ago",
+                identity["epoch"],
+                identity["revision"],
+                since(&success["at"])
+            ),
+        );
     }
     if let Some(error) = storage["last_error"]["message"].as_str() {
-        line("", &format!("{BAD}{error}{BAD:#} ({} ago)", since(&storage["last_error"]["at"])));
+        line(
+            "",
+            &format!(
+                "{BAD}{error}{BAD:#} ({} ago)",
+                since(&storage["last_error"]["at"])
+            ),
+        );
     }
 }
 
@@ -139,8 +217,13 @@ fn text(value: &Value) -> &str {
 
 /// The time since a point given in seconds since 1970.
 fn since(value: &Value) -> String {
-    let Some(at) = value.as_f64() else { return "an unknown time".to_owned() };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let Some(at) = value.as_f64() else {
+        return "an unknown time".to_owned();
+    };
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64();
     let seconds = (now - at).max(0.0) as u64;
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -163,6 +246,9 @@ mod tests {
             .unwrap()
             .settings;
         let urls: Vec<_> = settings.listen.status_listen.iter().map(url).collect();
-        assert_eq!(urls, ["http://127.0.0.1:8107/status", "http://[::1]:8108/status"]);
+        assert_eq!(
+            urls,
+            ["http://127.0.0.1:8107/status", "http://[::1]:8108/status"]
+        );
     }
 }

@@ -15,7 +15,8 @@ use crate::command::hybrid;
 
 /// Plays the whole story. An error says which step failed.
 pub(crate) async fn tell(directory: &Path, storage: &str) -> anyhow::Result<()> {
-    let time = Timeline::begin("keelgate demo: a data plane is born while the control plane is dead");
+    let time =
+        Timeline::begin("keelgate demo: a data plane is born while the control plane is dead");
     let echo = upstream::start().await?;
     let (cert, key) = (directory.join("cluster.crt"), directory.join("cluster.key"));
     hybrid::write_certificate(&cert, &key, hybrid::DEFAULT_DAYS)?;
@@ -30,10 +31,15 @@ pub(crate) async fn tell(directory: &Path, storage: &str) -> anyhow::Result<()> 
         let node = Node::new(name, directory, &shared)?
             .with("KONG_ROLE", "data_plane".into())
             .with("KONG_DATABASE", "off".into())
-            .with("KONG_CLUSTER_CONTROL_PLANE", format!("127.0.0.1:{cluster_port}"));
+            .with(
+                "KONG_CLUSTER_CONTROL_PLANE",
+                format!("127.0.0.1:{cluster_port}"),
+            );
         let listen = format!("127.0.0.1:{}", node.port);
         let node = node.with("KONG_PROXY_LISTEN", listen);
-        Ok(role.iter().fold(node, |node, (name, value)| node.with(name, (*value).into())))
+        Ok(role
+            .iter()
+            .fold(node, |node, (name, value)| node.with(name, (*value).into())))
     };
 
     let control_plane = Node::new("control plane", directory, &shared)?;
@@ -42,44 +48,78 @@ pub(crate) async fn tell(directory: &Path, storage: &str) -> anyhow::Result<()> 
         .with("KONG_ROLE", "control_plane".into())
         .with("KONG_ADMIN_LISTEN", admin.clone())
         .with("KONG_CLUSTER_LISTEN", format!("127.0.0.1:{cluster_port}"));
-    let mut backup = data_plane("backup node", &[("KONG_CLUSTER_FALLBACK_CONFIG_EXPORT", "on")])?;
+    let mut backup = data_plane(
+        "backup node",
+        &[("KONG_CLUSTER_FALLBACK_CONFIG_EXPORT", "on")],
+    )?;
     let mut first = data_plane("data plane", &[])?;
 
     control_plane.start()?;
     control_plane.serves("/status").await?;
-    time.event("control plane", &format!("up, Admin API on {admin}, SQLite"));
+    time.event(
+        "control plane",
+        &format!("up, Admin API on {admin}, SQLite"),
+    );
     backup.start()?;
     first.start()?;
     backup.reports(|_| true).await?;
     time.event("backup node", &format!("up, exports to {storage}"));
     first.reports(|_| true).await?;
-    time.event("data plane", &format!("up, proxy on 127.0.0.1:{}", first.port));
+    time.event(
+        "data plane",
+        &format!("up, proxy on 127.0.0.1:{}", first.port),
+    );
 
     let service = json!({"name": "echo", "url": format!("http://{echo}")});
-    control_plane.change(Method::POST, "/services", service).await?;
+    control_plane
+        .change(Method::POST, "/services", service)
+        .await?;
     let route = json!({"name": "hello", "paths": ["/hello"]});
-    control_plane.change(Method::POST, "/services/echo/routes", route).await?;
-    time.event("you", "POST /services, POST /services/echo/routes  (/hello -> echo)");
+    control_plane
+        .change(Method::POST, "/services/echo/routes", route)
+        .await?;
+    time.event(
+        "you",
+        "POST /services, POST /services/echo/routes  (/hello -> echo)",
+    );
     let live = first.serves("/hello").await?;
-    time.event("data plane", &format!("serves /hello, {} after the change", milliseconds(live)));
+    time.event(
+        "data plane",
+        &format!("serves /hello, {} after the change", milliseconds(live)),
+    );
     let traffic = Traffic::start(&first.url("/hello"));
     wait_for_backup(&backup).await?;
-    time.event("backup node", "the snapshot is stored, read back and verified");
+    time.event(
+        "backup node",
+        "the snapshot is stored, read back and verified",
+    );
 
     time.part("The outage");
     control_plane.kill()?;
     time.blow("control plane", "killed with SIGKILL");
-    let mut newborn = data_plane("new data plane", &[("KONG_CLUSTER_FALLBACK_CONFIG_IMPORT", "on")])?;
+    let mut newborn = data_plane(
+        "new data plane",
+        &[("KONG_CLUSTER_FALLBACK_CONFIG_IMPORT", "on")],
+    )?;
     newborn.start()?;
     time.event("new data plane", "started on an empty disk");
-    newborn.serves("/hello").await.context("the newborn data plane")?;
+    newborn
+        .serves("/hello")
+        .await
+        .context("the newborn data plane")?;
     let birth = newborn.age();
     let report = newborn.report().await?;
     let source = serving(&report);
     if source != "storage" {
         bail!("the newborn data plane serves from \"{source}\", not from the storage: {report}");
     }
-    time.success("new data plane", &format!("first 200 from the storage's snapshot, {} after exec", milliseconds(birth)));
+    time.success(
+        "new data plane",
+        &format!(
+            "first 200 from the storage's snapshot, {} after exec",
+            milliseconds(birth)
+        ),
+    );
     let more = Traffic::start(&newborn.url("/hello"));
     tokio::time::sleep(Duration::from_secs(1)).await;
     time.event("traffic", "a second of requests through both data planes");
@@ -87,16 +127,35 @@ pub(crate) async fn tell(directory: &Path, storage: &str) -> anyhow::Result<()> 
     time.part("The return");
     control_plane.start()?;
     control_plane.serves("/status").await?;
-    time.event("control plane", &format!("back, {} after exec", milliseconds(control_plane.age())));
+    time.event(
+        "control plane",
+        &format!("back, {} after exec", milliseconds(control_plane.age())),
+    );
     let both = json!({"paths": ["/hello", "/again"]});
     let changed = Instant::now();
-    control_plane.change(Method::PATCH, "/routes/hello", both).await?;
+    control_plane
+        .change(Method::PATCH, "/routes/hello", both)
+        .await?;
     time.event("you", "PATCH /routes/hello  (and /again -> echo)");
     first.serves("/again").await?;
-    time.success("data plane", &format!("serves /again, {} after the change", milliseconds(changed.elapsed())));
+    time.success(
+        "data plane",
+        &format!(
+            "serves /again, {} after the change",
+            milliseconds(changed.elapsed())
+        ),
+    );
     newborn.serves("/again").await?;
-    time.success("new data plane", &format!("serves /again, {} after the change", milliseconds(changed.elapsed())));
-    newborn.reports(|report| serving(report) == "control_plane").await?;
+    time.success(
+        "new data plane",
+        &format!(
+            "serves /again, {} after the change",
+            milliseconds(changed.elapsed())
+        ),
+    );
+    newborn
+        .reports(|report| serving(report) == "control_plane")
+        .await?;
     time.event("new data plane", "follows the control plane again");
 
     let (sent, failed) = traffic.stop().await;
@@ -112,7 +171,9 @@ pub(crate) async fn tell(directory: &Path, storage: &str) -> anyhow::Result<()> 
 }
 
 fn serving(report: &serde_json::Value) -> &str {
-    report["source"]["serving"]["source"].as_str().unwrap_or("nothing")
+    report["source"]["serving"]["source"]
+        .as_str()
+        .unwrap_or("nothing")
 }
 
 /// Waits until the backup node has published the snapshot that it serves.

@@ -19,7 +19,9 @@ impl Timeline {
     /// Prints the title and starts the clock.
     pub(crate) fn begin(title: &str) -> Self {
         anstream::println!("{TITLE}{title}{TITLE:#}\n");
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 
     /// A heading between two parts.
@@ -44,12 +46,18 @@ impl Timeline {
 
     fn line(&self, actor: &str, text: &str, style: Style) {
         let time = self.start.elapsed().as_millis();
-        anstream::println!("{TIME}{time:>6} ms{TIME:#}  {ACTOR}{actor:<15}{ACTOR:#} {style}{text}{style:#}");
+        anstream::println!(
+            "{TIME}{time:>6} ms{TIME:#}  {ACTOR}{actor:<15}{ACTOR:#} {style}{text}{style:#}"
+        );
     }
 }
 
 /// Milliseconds with one decimal below ten, for people.
 pub(crate) fn milliseconds(time: Duration) -> String {
     let millis = time.as_secs_f64() * 1e3;
-    if millis < 10.0 { format!("{millis:.1} ms") } else { format!("{millis:.0} ms") }
+    if millis < 10.0 {
+        format!("{millis:.1} ms")
+    } else {
+        format!("{millis:.0} ms")
+    }
 }

@@ -26,7 +26,9 @@ impl Traffic {
     /// Begins to send `GET url`; anything but a whole answer with status 200 has failed.
     pub(crate) fn start(url: &str) -> Self {
         let counts = Arc::new(Counts::default());
-        let clients = (0..CLIENTS).map(|_| tokio::spawn(send(url.to_owned(), counts.clone()))).collect();
+        let clients = (0..CLIENTS)
+            .map(|_| tokio::spawn(send(url.to_owned(), counts.clone())))
+            .collect();
         Self { counts, clients }
     }
 
@@ -39,7 +41,10 @@ impl Traffic {
                 self.counts.failed.fetch_add(1, Ordering::Relaxed);
             }
         }
-        (self.counts.sent.load(Ordering::Relaxed), self.counts.failed.load(Ordering::Relaxed))
+        (
+            self.counts.sent.load(Ordering::Relaxed),
+            self.counts.failed.load(Ordering::Relaxed),
+        )
     }
 }
 

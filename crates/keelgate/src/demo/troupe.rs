@@ -27,7 +27,8 @@ pub(crate) struct Node {
 
 /// A loopback port that is free now.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port")?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port")?;
     Ok(listener.local_addr()?.port())
 }
 
@@ -46,9 +47,21 @@ impl Node {
             ("KONG_NGINX_WORKER_PROCESSES", "1".into()),
         ];
         all.extend(settings.iter().cloned());
-        std::fs::create_dir_all(&prefix).with_context(|| format!("cannot make {}", prefix.display()))?;
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?;
-        Ok(Self { name, prefix, settings: all, child: None, started: Instant::now(), client, port, status_port })
+        std::fs::create_dir_all(&prefix)
+            .with_context(|| format!("cannot make {}", prefix.display()))?;
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(2))
+            .build()?;
+        Ok(Self {
+            name,
+            prefix,
+            settings: all,
+            child: None,
+            started: Instant::now(),
+            client,
+            port,
+            status_port,
+        })
     }
 
     /// Adds a setting that depends on the node's own ports.
@@ -60,7 +73,10 @@ impl Node {
     /// Starts the process.
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
         let binary = std::env::current_exe().context("cannot find this binary")?;
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log())?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log())?;
         self.started = Instant::now();
         let child = Command::new(binary)
             .args(["start", "--foreground"])
@@ -112,7 +128,11 @@ impl Node {
                 Err(error) => error.to_string(),
             };
             if start.elapsed() > PATIENCE {
-                bail!("the {} did not answer {url}: {refusal}\n{}", self.name, self.last_words());
+                bail!(
+                    "the {} did not answer {url}: {refusal}\n{}",
+                    self.name,
+                    self.last_words()
+                );
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -124,11 +144,24 @@ impl Node {
     }
 
     /// Sends a change to the Admin API of this node.
-    pub(crate) async fn change(&self, method: reqwest::Method, path: &str, body: Value) -> anyhow::Result<()> {
-        let answer = self.client.request(method.clone(), self.url(path)).json(&body).send().await?;
+    pub(crate) async fn change(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Value,
+    ) -> anyhow::Result<()> {
+        let answer = self
+            .client
+            .request(method.clone(), self.url(path))
+            .json(&body)
+            .send()
+            .await?;
         let status = answer.status();
         if !status.is_success() {
-            bail!("{method} {path}: {status} {}", answer.text().await.unwrap_or_default());
+            bail!(
+                "{method} {path}: {status} {}",
+                answer.text().await.unwrap_or_default()
+            );
         }
         Ok(())
     }
@@ -141,15 +174,24 @@ impl Node {
     }
 
     /// Waits until the report satisfies a condition.
-    pub(crate) async fn reports(&self, condition: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+    pub(crate) async fn reports(
+        &self,
+        condition: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
         let start = Instant::now();
         loop {
             let seen = self.report().await;
             match seen {
                 Ok(report) if condition(&report) => return Ok(report),
-                _ if start.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(5)).await,
+                _ if start.elapsed() < PATIENCE => {
+                    tokio::time::sleep(Duration::from_millis(5)).await
+                }
                 Ok(report) => bail!("the {} reports {report}\n{}", self.name, self.last_words()),
-                Err(error) => bail!("the {} gives no report: {error}\n{}", self.name, self.last_words()),
+                Err(error) => bail!(
+                    "the {} gives no report: {error}\n{}",
+                    self.name,
+                    self.last_words()
+                ),
             }
         }
     }

@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use anyhow::Context;
-use keelgate_entities::Config;
+use anyhow::{Context, anyhow};
+use keelgate_entities::declarative;
+use keelgate_entities::{Config, Schemas};
 use keelgate_runtime::{Env, Runtime, Shared};
 use keelgate_snapshot::{Identity, Snapshot};
+use serde_json::Value;
 use tokio::sync::watch;
 
 /// What serves, as other parts of the node need to know it.
@@ -25,6 +27,7 @@ pub(crate) struct Active {
 /// Compiles snapshots and swaps them in, one at a time.
 pub(crate) struct Activation {
     env: Env,
+    schemas: Arc<Schemas>,
     shared: Arc<Shared>,
     active: watch::Sender<Option<Active>>,
     /// Held while one snapshot is compiled, so that two sources cannot overtake one another.
@@ -33,11 +36,12 @@ pub(crate) struct Activation {
 
 impl Activation {
     /// Serves nothing yet: every request is answered with "no Route matched".
-    pub(crate) fn new(env: Env) -> anyhow::Result<Self> {
+    pub(crate) fn new(env: Env, schemas: Arc<Schemas>) -> anyhow::Result<Self> {
         let nothing = Runtime::compile(Config::default(), "nothing".to_owned(), &env, None)
             .context("cannot compile an empty configuration")?;
         Ok(Self {
             env,
+            schemas,
             shared: Shared::new(Arc::new(nothing)),
             active: watch::Sender::new(None),
             turn: Mutex::new(()),
@@ -65,7 +69,12 @@ impl Activation {
     pub(crate) fn prepare<'a>(&'a self, snapshot: &'a Snapshot) -> anyhow::Result<Prepared<'a>> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let runtime = self.compile(snapshot)?;
-        Ok(Prepared { activation: self, snapshot, runtime, _turn: turn })
+        Ok(Prepared {
+            activation: self,
+            snapshot,
+            runtime,
+            _turn: turn,
+        })
     }
 
     /// Compiles a snapshot without serving it: what a backup node does with what it reads back.
@@ -74,10 +83,24 @@ impl Activation {
     }
 
     fn compile(&self, snapshot: &Snapshot) -> anyhow::Result<Runtime> {
-        let config = snapshot.decode()?;
+        let config = self.decode(snapshot)?;
         let label = snapshot.identity().to_string();
         let previous = self.shared.load();
         Ok(Runtime::compile(config, label, &self.env, Some(&previous))?)
+    }
+
+    /// The typed form. What a control plane of Keelgate has signed was validated there; tables of
+    /// Kong are validated and completed here, as those of a file are.
+    fn decode(&self, snapshot: &Snapshot) -> anyhow::Result<Config> {
+        if snapshot.identity().epoch > 0 {
+            return Ok(snapshot.decode()?);
+        }
+        let tables = serde_json::from_str(snapshot.config_json())?;
+        let table = declarative::parse_config_table(tables, &self.schemas, SystemTime::now())
+            .map_err(|refused| anyhow!("{}", refused.error))?;
+        Ok(serde_json::from_value(Value::Object(
+            table.to_config_table(),
+        ))?)
     }
 }
 
@@ -92,7 +115,12 @@ pub(crate) struct Prepared<'a> {
 impl Prepared<'_> {
     /// Lets it serve from now on.
     pub(crate) fn serve(self) {
-        let Self { activation, snapshot, runtime, .. } = self;
+        let Self {
+            activation,
+            snapshot,
+            runtime,
+            ..
+        } = self;
         activation.shared.swap(Arc::new(runtime));
         activation.active.send_replace(Some(Active {
             identity: *snapshot.identity(),

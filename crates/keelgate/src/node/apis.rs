@@ -16,15 +16,26 @@ use super::certificates;
 pub(crate) struct Bound(Vec<keelgate_admin::Listener>);
 
 /// Binds the listeners of an API. `name` is `admin` or `status`.
-pub(crate) async fn bind(settings: &Settings, name: &str, listeners: &[Listener]) -> anyhow::Result<Bound> {
+pub(crate) async fn bind(
+    settings: &Settings,
+    name: &str,
+    listeners: &[Listener],
+) -> anyhow::Result<Bound> {
     let tls = match listeners.iter().any(|listener| listener.ssl) {
         false => None,
         true => {
             let (certificates, keys) = match name {
-                "admin" => (&settings.tls.admin_ssl_cert, &settings.tls.admin_ssl_cert_key),
-                _ => (&settings.tls.status_ssl_cert, &settings.tls.status_ssl_cert_key),
+                "admin" => (
+                    &settings.tls.admin_ssl_cert,
+                    &settings.tls.admin_ssl_cert_key,
+                ),
+                _ => (
+                    &settings.tls.status_ssl_cert,
+                    &settings.tls.status_ssl_cert_key,
+                ),
             };
-            let certificate = certificates::listener(&settings.node.prefix, name, certificates, keys)?;
+            let certificate =
+                certificates::listener(&settings.node.prefix, name, certificates, keys)?;
             Some(certificates::server(settings, certificate)?)
         }
     };
@@ -39,7 +50,10 @@ pub(crate) async fn bind(settings: &Settings, name: &str, listeners: &[Listener]
 
 /// Binds one socket; `key` is the setting that a failure is about.
 pub(crate) async fn bind_one(key: &str, listener: &Listener) -> anyhow::Result<TcpListener> {
-    ensure!(!listener.proxy_protocol, "{key}: proxy_protocol is only understood by proxy_listen");
+    ensure!(
+        !listener.proxy_protocol,
+        "{key}: proxy_protocol is only understood by proxy_listen"
+    );
     TcpListener::bind((listener.host.as_str(), listener.port))
         .await
         .with_context(|| format!("{key}: cannot listen on {listener}: is another process there?"))
@@ -57,7 +71,9 @@ impl Bound {
     }
 
     fn serve(self, router: axum::Router, stop: CancellationToken) -> JoinHandle<()> {
-        tokio::spawn(keelgate_admin::serve(self.0, router, async move { stop.cancelled().await }))
+        tokio::spawn(keelgate_admin::serve(self.0, router, async move {
+            stop.cancelled().await
+        }))
     }
 }
 

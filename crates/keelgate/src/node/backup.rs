@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use keelgate_fallback::{
-    Check, Location, PublishSettings, Publisher, PublisherSettings, PublisherStatus, S3Settings, Storage,
-    StorageSettings, Verify,
+    Check, Location, PublishSettings, Publisher, PublisherSettings, PublisherStatus, S3Settings,
+    Storage, StorageSettings, Verify,
 };
 use keelgate_settings::Settings;
 use keelgate_snapshot::Snapshot;
@@ -36,14 +36,20 @@ pub(crate) fn storages(settings: &Settings) -> anyhow::Result<Vec<Arc<dyn Storag
         ..StorageSettings::default()
     };
     let urls = &settings.fallback.cluster_fallback_config_storage;
-    let list = urls.iter().map(|url| url.url().as_str()).collect::<Vec<_>>().join(",");
+    let list = urls
+        .iter()
+        .map(|url| url.url().as_str())
+        .collect::<Vec<_>>()
+        .join(",");
     if list.is_empty() {
         return Ok(Vec::new());
     }
     let locations = Location::parse(&list).context("cluster_fallback_config_storage")?;
     locations
         .iter()
-        .map(|location| keelgate_fallback::open(location, &opened).context("cluster_fallback_config_storage"))
+        .map(|location| {
+            keelgate_fallback::open(location, &opened).context("cluster_fallback_config_storage")
+        })
         .collect()
 }
 
@@ -69,8 +75,11 @@ pub(crate) async fn start(
             ..PublishSettings::default()
         },
     };
-    let check: Check =
-        Arc::new(move |snapshot| activation.try_compile(snapshot).map_err(|error| format!("{error:#}")));
+    let check: Check = Arc::new(move |snapshot| {
+        activation
+            .try_compile(snapshot)
+            .map_err(|error| format!("{error:#}"))
+    });
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let (started, statuses) = oneshot::channel();
@@ -81,18 +90,25 @@ pub(crate) async fn start(
         .max_blocking_threads(2)
         .build()
         .context("cannot start the publisher's runtime")?;
-    let thread = std::thread::Builder::new().name("publisher".to_owned()).spawn(move || {
-        lower_priority();
-        runtime.block_on(async move {
-            let publisher = Publisher::start(&storages, &publisher, &verify, Some(&check), &snapshots);
-            // The receiver is gone only if the node stops at once.
-            let _ = started.send(publisher.statuses().to_vec());
-            stopped.cancelled().await;
-            publisher.stop().await;
-        });
-    })?;
+    let thread = std::thread::Builder::new()
+        .name("publisher".to_owned())
+        .spawn(move || {
+            lower_priority();
+            runtime.block_on(async move {
+                let publisher =
+                    Publisher::start(&storages, &publisher, &verify, Some(&check), &snapshots);
+                // The receiver is gone only if the node stops at once.
+                let _ = started.send(publisher.statuses().to_vec());
+                stopped.cancelled().await;
+                publisher.stop().await;
+            });
+        })?;
     let statuses = statuses.await.context("the publisher did not start")?;
-    Ok(Backup { statuses, stop, thread })
+    Ok(Backup {
+        statuses,
+        stop,
+        thread,
+    })
 }
 
 impl Backup {
@@ -104,7 +120,10 @@ impl Backup {
     /// Finishes what is under way and gives the leases back.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
-        if tokio::task::spawn_blocking(|| self.thread.join()).await.is_ok_and(|joined| joined.is_err()) {
+        if tokio::task::spawn_blocking(|| self.thread.join())
+            .await
+            .is_ok_and(|joined| joined.is_err())
+        {
             tracing::error!("the publisher's thread panicked");
         }
     }

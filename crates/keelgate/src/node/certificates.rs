@@ -29,7 +29,10 @@ pub(crate) fn listener(
     }
     let (certificate, key) = made(prefix, name)?;
     certified(&certificate, &key).with_context(|| {
-        format!("the {name} certificate that this node made under {} cannot be used; remove it", prefix.display())
+        format!(
+            "the {name} certificate that this node made under {} cannot be used; remove it",
+            prefix.display()
+        )
     })
 }
 
@@ -48,16 +51,20 @@ pub(crate) fn certified(certificate: &[u8], key: &[u8]) -> anyhow::Result<Arc<Ce
 /// Reads the self-signed certificate that an earlier start has made, or makes it.
 fn made(prefix: &Path, name: &str) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
     let directory = prefix.join("ssl");
-    let (cert_path, key_path) =
-        (directory.join(format!("{name}-default.crt")), directory.join(format!("{name}-default.key")));
+    let (cert_path, key_path) = (
+        directory.join(format!("{name}-default.crt")),
+        directory.join(format!("{name}-default.key")),
+    );
     if let (Ok(certificate), Ok(key)) = (fs::read(&cert_path), fs::read(&key_path)) {
         return Ok((certificate, key));
     }
-    fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])
         .context("cannot make a self-signed certificate")?;
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    fs::write(&cert_path, &certificate).with_context(|| format!("cannot write {}", cert_path.display()))?;
+    fs::write(&cert_path, &certificate)
+        .with_context(|| format!("cannot write {}", cert_path.display()))?;
     fs::OpenOptions::new()
         .create(true)
         .write(true)
@@ -83,8 +90,11 @@ pub(crate) fn trusted(settings: &Settings) -> anyhow::Result<Arc<RootCertStore>>
             }
             AuthorityBundle::Certificates(bundle) => {
                 for certificate in CertificateDer::pem_slice_iter(bundle.pem.as_bytes()) {
-                    let certificate = certificate.context("lua_ssl_trusted_certificate is not PEM")?;
-                    roots.add(certificate).context("lua_ssl_trusted_certificate holds a certificate that cannot be used")?;
+                    let certificate =
+                        certificate.context("lua_ssl_trusted_certificate is not PEM")?;
+                    roots.add(certificate).context(
+                        "lua_ssl_trusted_certificate holds a certificate that cannot be used",
+                    )?;
                 }
             }
         }
@@ -93,7 +103,10 @@ pub(crate) fn trusted(settings: &Settings) -> anyhow::Result<Arc<RootCertStore>>
 }
 
 /// TLS of an API listener with one certificate.
-pub(crate) fn server(settings: &Settings, certificate: Arc<CertifiedKey>) -> anyhow::Result<Arc<ServerConfig>> {
+pub(crate) fn server(
+    settings: &Settings,
+    certificate: Arc<CertifiedKey>,
+) -> anyhow::Result<Arc<ServerConfig>> {
     #[derive(Debug)]
     struct One(Arc<CertifiedKey>);
     impl ResolvesServerCert for One {

@@ -40,7 +40,8 @@ impl Common {
     /// has begun.
     pub(crate) async fn prepare(settings: Settings, log: LogHandle) -> Result<Self> {
         let prefix = &settings.node.prefix;
-        std::fs::create_dir_all(prefix).with_context(|| format!("prefix: cannot make {}", prefix.display()))?;
+        std::fs::create_dir_all(prefix)
+            .with_context(|| format!("prefix: cannot make {}", prefix.display()))?;
         let node_id = settings.node_id()?;
         let hostname = hostname();
         let schemas: Vec<_> = Registry::schemas()
@@ -49,10 +50,15 @@ impl Common {
             .collect();
         let plugins = schemas
             .iter()
-            .map(|schema| PluginVersion { name: schema.name.to_owned(), version: Some(schema.version.to_owned()) })
+            .map(|schema| PluginVersion {
+                name: schema.name.to_owned(),
+                version: Some(schema.version.to_owned()),
+            })
             .collect();
         let registry = Arc::new(Registry::new(node_id, hostname.clone()));
-        let activation = Arc::new(Activation::new(served::environment(&settings, registry)?)?);
+        let schemas = Arc::new(Schemas::new(schemas));
+        let environment = served::environment(&settings, registry)?;
+        let activation = Arc::new(Activation::new(environment, Arc::clone(&schemas))?);
         let role = settings.node.role.as_str();
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), role, |_| {});
         let status = apis::bind(&settings, "status", &settings.listen.status_listen).await?;
@@ -66,7 +72,7 @@ impl Common {
             log,
             node_id,
             hostname,
-            schemas: Arc::new(Schemas::new(schemas)),
+            schemas,
             plugins,
             activation,
             stop: CancellationToken::new(),
@@ -112,8 +118,14 @@ impl Common {
             metrics: report(move || metrics.text()),
             health: None,
         };
-        let status = Status { admin: admin.clone(), ready: report(ready) };
-        let (bound_admin, bound_status) = (std::mem::take(&mut self.admin), std::mem::take(&mut self.status));
+        let status = Status {
+            admin: admin.clone(),
+            ready: report(ready),
+        };
+        let (bound_admin, bound_status) = (
+            std::mem::take(&mut self.admin),
+            std::mem::take(&mut self.status),
+        );
         vec![
             bound_admin.serve_admin(admin, self.stop.clone()),
             bound_status.serve_status(status, self.stop.clone()),
@@ -122,5 +134,8 @@ impl Common {
 }
 
 fn hostname() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }

@@ -11,7 +11,9 @@ use keelgate_entities::KONG_API_VERSION;
 use keelgate_fallback::{Fetcher, Verify};
 use keelgate_settings::Settings;
 use keelgate_snapshot::{MAX_DOCUMENT_BYTES, Snapshot, VerifyError, accept_unsigned};
-use keelgate_source::{ActivationError, Activator, Arbiter, ControlPlaneLink, SourceSettings, Verifiers};
+use keelgate_source::{
+    ActivationError, Activator, Arbiter, ControlPlaneLink, SourceSettings, Verifiers,
+};
 use keelgate_store::{MemoryStore, Store};
 use keelgate_sync::{Applied, Client, ClientConfig, ClientLimits};
 use serde_json::{Map, Value};
@@ -39,7 +41,8 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
 
     let (events, heard) = mpsc::channel(EVENTS);
     let (applied, applies) = watch::channel(Applied::default());
-    let client = Client::new(client_config(&common, &cluster)).context("cannot reach control planes")?;
+    let client =
+        Client::new(client_config(&common, &cluster)).context("cannot reach control planes")?;
     tokio::spawn(client.run(events, applies));
     let own = trusting_the_peer(cluster.verify());
     let arbiter = Arbiter::start(
@@ -50,13 +53,21 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
             deadline: settings.cluster.cluster_connect_deadline.0,
             refresh: settings.fallback.cluster_fallback_config_refresh.0,
         },
-        Some(ControlPlaneLink { events: heard, applied }),
+        Some(ControlPlaneLink {
+            events: heard,
+            applied,
+        }),
         fetchers(&settings, &cluster)?,
-        Verifiers { control_plane: Arc::clone(&own), cache: own },
+        Verifiers {
+            control_plane: Arc::clone(&own),
+            cache: own,
+        },
         Arc::new(Served(Arc::clone(&common.activation))),
     );
     let report = arbiter.report();
-    common.reports.add_source(Box::new(move || serde_json::to_value(&*report.borrow()).unwrap_or_default()));
+    common.reports.add_source(Box::new(move || {
+        serde_json::to_value(&*report.borrow()).unwrap_or_default()
+    }));
     let backup = if settings.fallback.cluster_fallback_config_export {
         let backup = backup::start(
             &settings,
@@ -115,7 +126,11 @@ fn client_config(common: &Common, cluster: &ClusterIdentity) -> ClientConfig {
     // A dial must be over before the decision is due, so that its failure is part of the report.
     let step = (settings.cluster_connect_deadline.0).max(Duration::from_secs(1));
     ClientConfig {
-        addresses: settings.cluster_control_plane.iter().map(ToString::to_string).collect(),
+        addresses: settings
+            .cluster_control_plane
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         cert_pem: cluster.cert.clone(),
         key_pem: cluster.key.clone(),
         trust: cluster.trust.clone(),
@@ -164,6 +179,8 @@ struct Served(Arc<Activation>);
 
 impl Activator for Served {
     fn activate(&self, snapshot: &Snapshot) -> Result<(), ActivationError> {
-        self.0.activate(snapshot).map_err(|error| ActivationError(format!("{error:#}")))
+        self.0
+            .activate(snapshot)
+            .map_err(|error| ActivationError(format!("{error:#}")))
     }
 }

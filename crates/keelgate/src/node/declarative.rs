@@ -28,7 +28,10 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         store: Arc::clone(&store),
         activation: Arc::clone(&common.activation),
         cluster_id: common.node_id,
-        loaded: Mutex::new(Loaded { hash: NOTHING.to_owned(), revision: 0 }),
+        loaded: Mutex::new(Loaded {
+            hash: NOTHING.to_owned(),
+            revision: 0,
+        }),
         ending: Arc::new(AtomicBool::new(false)),
     });
     let loading = (Arc::clone(&whole), Arc::clone(&settings));
@@ -84,16 +87,24 @@ impl Whole {
     /// is set.
     fn load_from(&self, settings: &Settings) -> Result<()> {
         let database = &settings.database;
-        let (text, origin) = match (&database.declarative_config, &database.declarative_config_string) {
+        let (text, origin) = match (
+            &database.declarative_config,
+            &database.declarative_config_string,
+        ) {
             (Some(path), _) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("declarative_config: cannot read {}", path.display()))?;
+                let text = std::fs::read_to_string(path).with_context(|| {
+                    format!("declarative_config: cannot read {}", path.display())
+                })?;
                 (text, path.display().to_string())
             }
-            (None, Some(text)) => (text.expose().to_owned(), "declarative_config_string".to_owned()),
+            (None, Some(text)) => (
+                text.expose().to_owned(),
+                "declarative_config_string".to_owned(),
+            ),
             (None, None) => return Ok(()),
         };
-        let document = declarative::parse_text(&text).map_err(|error| anyhow!("{origin}: {error}"))?;
+        let document =
+            declarative::parse_text(&text).map_err(|error| anyhow!("{origin}: {error}"))?;
         let table = declarative::parse(document, self.store.schemas(), SystemTime::now())
             .map_err(|refused| anyhow!("{origin}: {}", refused.error))?;
         self.load(table, &keelgate_admin::config_hash(&text))
@@ -109,7 +120,11 @@ impl Loader for Whole {
         let mut loaded = self.loaded.try_lock().map_err(|_| LoadError::Busy)?;
         let failed = |error: anyhow::Error| LoadError::Failed(format!("{error:#}"));
         let revision = loaded.revision + 1;
-        let position = Position { cluster_id: self.cluster_id, epoch: 1, revision };
+        let position = Position {
+            cluster_id: self.cluster_id,
+            epoch: 1,
+            revision,
+        };
         let snapshot = feed::build(&table, position, None).map_err(failed)?;
         let prepared = self.activation.prepare(&snapshot).map_err(failed)?;
         self.store.load(&table).map_err(|error| match error {
@@ -117,11 +132,18 @@ impl Loader for Whole {
             error => LoadError::Failed(error.to_string()),
         })?;
         prepared.serve();
-        *loaded = Loaded { hash: hash.to_owned(), revision };
+        *loaded = Loaded {
+            hash: hash.to_owned(),
+            revision,
+        };
         Ok(())
     }
 
     fn hash(&self) -> String {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).hash.clone()
+        self.loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .hash
+            .clone()
     }
 }

@@ -44,10 +44,16 @@ pub(crate) async fn follow(
 }
 
 /// A snapshot of everything in the store, as of one revision.
-pub(crate) async fn snapshot_of(store: &dyn Store, signer: Option<Arc<Signer>>) -> anyhow::Result<Snapshot> {
+pub(crate) async fn snapshot_of(
+    store: &dyn Store,
+    signer: Option<Arc<Signer>>,
+) -> anyhow::Result<Snapshot> {
     let (position, table) = store.export().await?;
-    let position =
-        Position { cluster_id: position.cluster_id, epoch: position.epoch, revision: position.revision };
+    let position = Position {
+        cluster_id: position.cluster_id,
+        epoch: position.epoch,
+        revision: position.revision,
+    };
     // Large configurations take a while to encode: not on the threads that serve others.
     tokio::task::spawn_blocking(move || build(&table, position, signer.as_deref()))
         .await
@@ -55,11 +61,21 @@ pub(crate) async fn snapshot_of(store: &dyn Store, signer: Option<Arc<Signer>>) 
 }
 
 /// Encodes a table as a snapshot of a cluster.
-pub(crate) fn build(table: &Table, position: Position, signer: Option<&Signer>) -> anyhow::Result<Snapshot> {
+pub(crate) fn build(
+    table: &Table,
+    position: Position,
+    signer: Option<&Signer>,
+) -> anyhow::Result<Snapshot> {
     let mut tables = table.to_config_table();
     add_cluster(&mut tables, position.cluster_id);
-    keelgate_snapshot::build(&tables, position, env!("CARGO_PKG_VERSION"), SystemTime::now(), signer)
-        .context("cannot build the snapshot")
+    keelgate_snapshot::build(
+        &tables,
+        position,
+        env!("CARGO_PKG_VERSION"),
+        SystemTime::now(),
+        signer,
+    )
+    .context("cannot build the snapshot")
 }
 
 /// The two collections that a data plane of Kong expects beside the entities. The workspace's id is

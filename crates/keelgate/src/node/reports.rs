@@ -88,7 +88,9 @@ impl Reports {
             "source": self.source.get().map_or(Value::Null, |source| source()),
         });
         if let Some(statuses) = self.backups.get() {
-            let list = statuses.iter().map(|status| serde_json::to_value(&*status.borrow()).unwrap_or_default());
+            let list = statuses
+                .iter()
+                .map(|status| serde_json::to_value(&*status.borrow()).unwrap_or_default());
             report["fallback"] = Value::Array(list.collect());
         }
         if let Some(data_planes) = self.data_planes.get() {
@@ -108,8 +110,15 @@ impl Reports {
             self.measure_backup(&status.borrow());
         }
         if let Some(data_planes) = self.data_planes.get() {
-            let connected = data_planes.list().iter().filter(|plane| plane.keelgate.connected).count();
-            self.metrics.cluster.data_planes.set(i64::try_from(connected).unwrap_or(i64::MAX));
+            let connected = data_planes
+                .list()
+                .iter()
+                .filter(|plane| plane.keelgate.connected)
+                .count();
+            self.metrics
+                .cluster
+                .data_planes
+                .set(i64::try_from(connected).unwrap_or(i64::MAX));
         }
         self.metrics.render()
     }
@@ -121,29 +130,44 @@ impl Reports {
         let metrics = &self.metrics.source;
         metrics.set_serving(&SOURCES, name);
         if let Some(active) = &*self.active.borrow() {
-            metrics.epoch.set(i64::try_from(active.identity.epoch).unwrap_or(i64::MAX));
-            metrics.revision.set(i64::try_from(active.identity.revision).unwrap_or(i64::MAX));
+            metrics
+                .epoch
+                .set(i64::try_from(active.identity.epoch).unwrap_or(i64::MAX));
+            metrics
+                .revision
+                .set(i64::try_from(active.identity.revision).unwrap_or(i64::MAX));
             metrics.created_at.set(seconds(active.created_at));
             metrics.served_since.set(seconds(active.since));
         }
         if self.role == "data_plane" {
             let connected = report["control_plane"]["state"] == "connected";
-            self.metrics.cluster.control_plane_connected.set(i64::from(connected));
+            self.metrics
+                .cluster
+                .control_plane_connected
+                .set(i64::from(connected));
         }
     }
 
     fn measure_backup(&self, status: &PublisherStatus) {
         let metrics = &self.metrics.fallback;
-        let labels = StorageLabels { storage: status.storage.clone() };
+        let labels = StorageLabels {
+            storage: status.storage.clone(),
+        };
         metrics.elected.set(i64::from(status.leading));
         if let Some(success) = &status.last_success {
-            metrics.last_success.get_or_create(&labels).set(seconds(success.at));
+            metrics
+                .last_success
+                .get_or_create(&labels)
+                .set(seconds(success.at));
         }
     }
 }
 
 /// Seconds since 1970, to the millisecond.
 fn seconds(time: SystemTime) -> f64 {
-    let millis = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let millis = time
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis();
     millis as f64 / 1000.0
 }

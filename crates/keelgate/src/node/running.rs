@@ -51,7 +51,11 @@ impl Running {
                 Told::Reload => self.reload(),
                 Told::Stop => break STOP_TIMEOUT,
                 Told::Quit => {
-                    let limit = self.settings.node.nginx_main_worker_shutdown_timeout.as_ref();
+                    let limit = self
+                        .settings
+                        .node
+                        .nginx_main_worker_shutdown_timeout
+                        .as_ref();
                     break limit.map_or(QUIT_TIMEOUT, |time| time.0);
                 }
             }
@@ -72,7 +76,10 @@ impl Running {
             if let Ok(drained) = drained
                 && drained.cut_off > 0
             {
-                tracing::warn!("{} connections were cut off when their time was over", drained.cut_off);
+                tracing::warn!(
+                    "{} connections were cut off when their time was over",
+                    drained.cut_off
+                );
             }
         }
         self.stop.cancel();
@@ -90,7 +97,8 @@ impl Running {
     fn reload(&self) {
         match self.settings.reload() {
             Ok(loaded) => {
-                self.log.set_level(logging::level(loaded.settings.log.log_level));
+                self.log
+                    .set_level(logging::level(loaded.settings.log.log_level));
                 if let Err(error) = self.log.reopen() {
                     tracing::error!("cannot reopen the log: {error}");
                 }

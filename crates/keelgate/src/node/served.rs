@@ -20,7 +20,9 @@ impl Plugins for Known {
         plugin: &keelgate_entities::kinds::Plugin,
         directory: &Arc<Directory>,
     ) -> Result<Arc<dyn Plugin>, String> {
-        self.0.compile(plugin, directory).map_err(|error| error.to_string())
+        self.0
+            .compile(plugin, directory)
+            .map_err(|error| error.to_string())
     }
 
     fn priority(&self, name: &str) -> Option<i32> {
@@ -31,11 +33,16 @@ impl Plugins for Known {
 /// What every snapshot of this node is compiled with.
 pub(crate) fn environment(settings: &Settings, registry: Arc<Registry>) -> anyhow::Result<Env> {
     let tls = &settings.tls;
-    let default_certificate =
-        certificates::listener(&settings.node.prefix, "proxy", &tls.ssl_cert, &tls.ssl_cert_key)?;
+    let default_certificate = certificates::listener(
+        &settings.node.prefix,
+        "proxy",
+        &tls.ssl_cert,
+        &tls.ssl_cert_key,
+    )?;
     let client_certificate = match (&tls.client_ssl_cert, &tls.client_ssl_cert_key) {
         (Some(cert), Some(key)) if tls.client_ssl => Some(
-            certificates::certified(cert.pem.as_bytes(), key.pem.expose().as_bytes()).context("client_ssl_cert")?,
+            certificates::certified(cert.pem.as_bytes(), key.pem.expose().as_bytes())
+                .context("client_ssl_cert")?,
         ),
         _ => None,
     };
@@ -58,7 +65,9 @@ pub(crate) async fn proxy_settings(settings: &Settings) -> anyhow::Result<proxy:
         let mut addresses = tokio::net::lookup_host((listener.host.as_str(), listener.port))
             .await
             .with_context(|| format!("proxy_listen: cannot resolve {listener}"))?;
-        let address = addresses.next().with_context(|| format!("proxy_listen: {listener} has no address"))?;
+        let address = addresses
+            .next()
+            .with_context(|| format!("proxy_listen: {listener} has no address"))?;
         listen.push(proxy::Listen {
             tls: listener.ssl,
             http2: listener.http2,
@@ -83,7 +92,10 @@ pub(crate) async fn proxy_settings(settings: &Settings) -> anyhow::Result<proxy:
             .collect(),
         real_ip: match own.real_ip_header.as_str() {
             "proxy_protocol" => proxy::RealIp::ProxyProtocol,
-            name => proxy::RealIp::Header(name.parse().context("real_ip_header is not a header's name")?),
+            name => proxy::RealIp::Header(
+                name.parse()
+                    .context("real_ip_header is not a header's name")?,
+            ),
         },
         real_ip_recursive: own.real_ip_recursive.0,
         headers: proxy::AddedHeaders {
@@ -138,7 +150,9 @@ impl proxy::AccessLog for AccessLines {
 }
 
 fn access_log(settings: &Settings) -> anyhow::Result<Option<Arc<dyn proxy::AccessLog>>> {
-    let Some(destination) = destination(&settings.log.proxy_access_log) else { return Ok(None) };
+    let Some(destination) = destination(&settings.log.proxy_access_log) else {
+        return Ok(None);
+    };
     let sink = LineSink::open(destination).context("proxy_access_log")?;
     Ok(Some(Arc::new(AccessLines(sink))))
 }

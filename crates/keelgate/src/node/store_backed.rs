@@ -50,7 +50,15 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         let cluster = ClusterIdentity::read(&settings)?;
         let signer = cluster.signer()?;
         let data_planes = DataPlanes::new(settings.cluster.cluster_data_plane_purge_delay.0);
-        tasks.push(serve_data_planes(&common, &cluster, Arc::clone(&data_planes), snapshots.clone()).await?);
+        tasks.push(
+            serve_data_planes(
+                &common,
+                &cluster,
+                Arc::clone(&data_planes),
+                snapshots.clone(),
+            )
+            .await?,
+        );
         tokio::spawn(feed::follow(Arc::clone(&store), Some(signer), newest));
         if settings.fallback.cluster_fallback_config_export {
             let backup = backup::start(
@@ -69,7 +77,10 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         Some(data_planes)
     } else {
         let proxy = served::proxy_settings(&settings).await?;
-        running.proxy = Some(keelgate_proxy::Proxy::start(proxy, common.activation.shared())?);
+        running.proxy = Some(keelgate_proxy::Proxy::start(
+            proxy,
+            common.activation.shared(),
+        )?);
         tokio::spawn(feed::follow(Arc::clone(&store), None, newest));
         tasks.push(tokio::spawn(activate_each(
             Arc::clone(&common.activation),
@@ -94,7 +105,8 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
             }
         }
     };
-    let shown = data_planes.map(|planes| Arc::new(Shown(planes)) as Arc<dyn keelgate_admin::DataPlanes>);
+    let shown =
+        data_planes.map(|planes| Arc::new(Shown(planes)) as Arc<dyn keelgate_admin::DataPlanes>);
     tasks.extend(common.start_apis(store, Mode::Database, shown, ready));
     running.tasks = tasks;
     Ok(running)
@@ -111,12 +123,16 @@ async fn activate_each(
             changed = snapshots.changed() => if changed.is_err() { return },
             () = stop.cancelled() => return,
         }
-        let Some(snapshot) = snapshots.borrow_and_update().clone() else { continue };
+        let Some(snapshot) = snapshots.borrow_and_update().clone() else {
+            continue;
+        };
         let activation = Arc::clone(&activation);
         let activated = tokio::task::spawn_blocking(move || activation.activate(&snapshot)).await;
         match activated {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!("a change cannot be served, what was served before goes on: {error:#}"),
+            Ok(Err(error)) => tracing::error!(
+                "a change cannot be served, what was served before goes on: {error:#}"
+            ),
             Err(error) => tracing::error!("activating a change failed: {error}"),
         }
     }
@@ -139,7 +155,8 @@ async fn serve_data_planes(
         kong_version: KONG_API_VERSION.to_owned(),
         plugins: common.plugins.clone(),
         limits: ServerLimits {
-            max_payload: usize::try_from(common.settings.cluster.cluster_max_payload).unwrap_or(usize::MAX),
+            max_payload: usize::try_from(common.settings.cluster.cluster_max_payload)
+                .unwrap_or(usize::MAX),
             ..ServerLimits::default()
         },
     };
@@ -153,6 +170,10 @@ struct Shown(Arc<DataPlanes>);
 
 impl keelgate_admin::DataPlanes for Shown {
     fn list(&self) -> Vec<serde_json::Value> {
-        self.0.list().iter().filter_map(|plane| serde_json::to_value(plane).ok()).collect()
+        self.0
+            .list()
+            .iter()
+            .filter_map(|plane| serde_json::to_value(plane).ok())
+            .collect()
     }
 }
