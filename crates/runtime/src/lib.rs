@@ -12,13 +12,15 @@ pub mod chain;
 mod compile;
 mod error;
 mod plugins;
+mod service;
 mod shared;
 mod upstream_tls;
 
 pub use certificates::Certificates;
 pub use chain::{Chain, Link};
-pub use compile::{Env, Origin, RouteEntry, Routed, Runtime, ServiceEntry, UpstreamEntry};
+pub use compile::{Env, RouteEntry, Routed, Runtime, UpstreamEntry};
 pub use error::CompileError;
 pub use plugins::Plugins;
+pub use service::{Origin, ServiceEntry};
 pub use shared::{Held, Reader, Shared};
 pub use upstream_tls::TlsProfile;

@@ -5,24 +5,22 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::header::CONNECTION;
+use http::{Method, StatusCode};
 use keelgate_entities::kinds::Protocol;
-use keelgate_plugins::exchange::{MadeBy, ResponseHead as Response};
 use keelgate_runtime::ServiceEntry;
 
 use super::balance::{Choice, Choosing};
-use super::body_filter::BodyFilter;
+use super::pump::{PinnedPump, Pump, send_ahead, send_rest};
+use super::relay::Relay;
 use super::request_body::{self, RequestBody};
 use super::{Answer, Flight, answer, header_filter, request_head, tunnel};
-use crate::downstream::{Outcome, Outgoing, Respond, Upload, UploadFault};
-use crate::http1::framing::may_have_body;
-use crate::http1::{BodyDecoder, Framing, Limits, Piece, ResponseHead, encode};
+use crate::downstream::{Outcome, Respond, Upload, UploadFault};
+use crate::http1::{Framing, Limits, Malformed, ResponseHead};
 use crate::net::{Connection, Timer};
 use crate::upstream::{Fault, Peer};
 
@@ -240,7 +238,7 @@ async fn attempt<'r, U: Upload, R: Respond>(
     )
     .map_err(|malformed| failed(malformed.into()))?;
     if switching && !request.websocket {
-        return Err(failed(Fault::Response(crate::http1::Malformed::Head)));
+        return Err(failed(Fault::Response(Malformed::Head)));
     }
     let keep = !switching && keeps_alive(&response);
     let relay = Relay {
@@ -301,119 +299,6 @@ fn keeps_alive(response: &ResponseHead) -> bool {
     }
 }
 
-/// Sends the head and what was read of the body; the first piece together with the head.
-async fn send_ahead(
-    connection: &Connection,
-    head: &[u8],
-    body: &RequestBody,
-    chunked: bool,
-) -> io::Result<()> {
-    if chunked {
-        connection.write(head, Bytes::new()).await?;
-        for piece in &body.ahead {
-            send_chunk(connection, piece.clone()).await?;
-        }
-        return Ok(());
-    }
-    let mut pieces = body.ahead.iter();
-    let first = pieces.next().cloned().unwrap_or_default();
-    connection.write(head, first).await?;
-    for piece in pieces {
-        connection.write(&[], piece.clone()).await?;
-    }
-    Ok(())
-}
-
-async fn send_chunk(connection: &Connection, piece: Bytes) -> io::Result<()> {
-    if piece.is_empty() {
-        return Ok(());
-    }
-    let mut size = Vec::with_capacity(16);
-    encode::chunk_size(piece.len(), &mut size);
-    connection
-        .write(&size, bytes::Buf::chain(piece, &b"\r\n"[..]))
-        .await
-}
-
-/// Sends the rest of a body as it comes from the client. Failures of the upstream are left for the
-/// reading side to find: it may have answered early.
-async fn send_rest<U: Upload>(
-    upload: &mut U,
-    connection: &Connection,
-    chunked: bool,
-    limit: Duration,
-) -> Result<Sent, UploadFault> {
-    let timer = Timer::default();
-    loop {
-        let piece = upload.next().await?;
-        let last = piece.is_none();
-        let written = async {
-            match piece {
-                Some(piece) if chunked => send_chunk(connection, piece).await,
-                Some(piece) => connection.write(&[], piece).await,
-                None if chunked => connection.write(encode::LAST_CHUNK, Bytes::new()).await,
-                None => Ok(()),
-            }
-        };
-        match timer.limit(limit, written).await {
-            Ok(Ok(())) if last => return Ok(Sent::Whole),
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return Ok(Sent::Partly),
-        }
-    }
-}
-
-/// How much of a request body reached the upstream.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sent {
-    Whole,
-    Partly,
-}
-
-type PinnedPump<'p> = Pin<Box<dyn Future<Output = Result<Sent, UploadFault>> + 'p>>;
-
-/// A request body on its way up.
-struct Pump<'p> {
-    running: Option<PinnedPump<'p>>,
-    sent: Sent,
-}
-
-impl<'p> Pump<'p> {
-    fn new(running: Option<PinnedPump<'p>>) -> Self {
-        Self {
-            sent: if running.is_some() {
-                Sent::Partly
-            } else {
-                Sent::Whole
-            },
-            running,
-        }
-    }
-
-    /// Whether the whole body was sent.
-    fn is_done(&self) -> bool {
-        self.sent == Sent::Whole
-    }
-
-    /// Awaits `other` while the body moves on; an error when the body cannot be read any more.
-    async fn alongside<T>(&mut self, other: impl Future<Output = T>) -> Result<T, UploadFault> {
-        let mut other = pin!(other);
-        poll_fn(|cx| {
-            if let Some(running) = &mut self.running
-                && let Poll::Ready(result) = running.as_mut().poll(cx)
-            {
-                self.running = None;
-                match result {
-                    Ok(sent) => self.sent = sent,
-                    Err(fault) => return Poll::Ready(Err(fault)),
-                }
-            }
-            other.as_mut().poll(cx).map(Ok)
-        })
-        .await
-    }
-}
-
 /// Awaits `wait` unless the client goes away first.
 async fn unless_gone<T>(
     wait: impl Future<Output = T>,
@@ -453,214 +338,5 @@ async fn read_head(
                 Ok(Ok(_)) => {}
             },
         }
-    }
-}
-
-/// Why a response was cut short.
-#[derive(Debug, thiserror::Error)]
-enum Cut {
-    #[error("the client cannot be written to: {0}")]
-    Client(io::Error),
-    #[error(transparent)]
-    Upload(#[from] UploadFault),
-    #[error(transparent)]
-    Upstream(#[from] Fault),
-    #[error("it is longer than a plugin that asked for it whole can be given")]
-    TooLong,
-}
-
-/// The way of a response to the client.
-struct Relay<'c> {
-    connection: &'c Connection,
-    timer: &'c Timer,
-    read_limit: Duration,
-    framing: Framing,
-}
-
-impl Relay<'_> {
-    async fn run<R: Respond>(
-        &self,
-        flight: &mut Flight<'_>,
-        response: ResponseHead,
-        pump: &mut Pump<'_>,
-        respond: &mut R,
-    ) -> Result<(), Cut> {
-        let status = response.status;
-        let mut headers = response.headers;
-        drop_hop_headers(&mut headers);
-        let told = std::mem::take(&mut flight.exchange.response.headers);
-        if !told.is_empty() {
-            // The gateway's own come first where the upstream uses the same names.
-            let of_upstream = std::mem::replace(&mut headers, told);
-            for (name, value) in &of_upstream {
-                headers.append(name.clone(), value.clone());
-            }
-        }
-        flight.exchange.response = Response {
-            status,
-            headers,
-            made_by: MadeBy::Upstream,
-        };
-        header_filter::run(flight);
-        let mut filter = BodyFilter::new(flight);
-        let head_only = flight.received.method == Method::HEAD;
-        let has_body = !head_only && may_have_body(status);
-
-        if filter.holds() && has_body {
-            let body = self.hold(flight, &mut filter, pump).await?;
-            let framing = Framing::Length(body.len() as u64);
-            self.head(
-                flight,
-                &response.reason,
-                status,
-                &response.spelling,
-                framing,
-                true,
-                respond,
-            );
-            return respond.data(body).await.map_err(Cut::Client);
-        }
-        let framing = self.outgoing(flight, &filter, has_body);
-        self.head(
-            flight,
-            &response.reason,
-            status,
-            &response.spelling,
-            framing,
-            has_body,
-            respond,
-        );
-        if !has_body {
-            filter.last(flight);
-            return respond.flush().await.map_err(Cut::Client);
-        }
-        let mut decoder = BodyDecoder::new(self.framing);
-        while let Some(piece) = self.next(&mut decoder, pump, Some(respond)).await? {
-            let piece = filter.piece(flight, piece).map_err(|_| Cut::TooLong)?;
-            if !piece.is_empty() {
-                let sent = pump.alongside(respond.data(piece)).await?;
-                sent.map_err(Cut::Client)?;
-            }
-        }
-        let last = filter.last(flight);
-        if !last.is_empty() {
-            respond.data(last).await.map_err(Cut::Client)?;
-        }
-        Ok(())
-    }
-
-    /// The framing towards the client.
-    fn outgoing(&self, flight: &Flight<'_>, filter: &BodyFilter, has_body: bool) -> Framing {
-        let length = flight.exchange.response.headers.get(CONTENT_LENGTH);
-        let told = length
-            .and_then(|length| length.to_str().ok())
-            .and_then(|length| length.parse().ok())
-            .map(Framing::Length);
-        if !has_body {
-            // The length of what is not sent.
-            return told.unwrap_or(Framing::Empty);
-        }
-        match self.framing {
-            // A plugin that changes the body takes the length away.
-            Framing::Length(length) if !filter.is_active() => Framing::Length(length),
-            Framing::Length(_) => told.unwrap_or(Framing::Chunked),
-            _ => Framing::Chunked,
-        }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn head<R: Respond>(
-        &self,
-        flight: &Flight<'_>,
-        reason: &Bytes,
-        status: StatusCode,
-        spelling: &crate::http1::Spelling,
-        framing: Framing,
-        body: bool,
-        respond: &mut R,
-    ) {
-        let response = &flight.exchange.response;
-        respond.head(&Outgoing {
-            status: response.status,
-            // A status that a plugin changed has its own phrase.
-            reason: (response.status == status).then_some(&reason[..]),
-            headers: &response.headers,
-            spelling,
-            framing,
-            body,
-            close: false,
-        });
-    }
-
-    /// Reads the whole body through the filters.
-    async fn hold(
-        &self,
-        flight: &mut Flight<'_>,
-        filter: &mut BodyFilter,
-        pump: &mut Pump<'_>,
-    ) -> Result<Bytes, Cut> {
-        let mut decoder = BodyDecoder::new(self.framing);
-        while let Some(piece) = self
-            .next::<crate::downstream::http1::Responder<'_>>(&mut decoder, pump, None)
-            .await?
-        {
-            filter.piece(flight, piece).map_err(|_| Cut::TooLong)?;
-        }
-        Ok(filter.last(flight))
-    }
-
-    /// The next piece of the body; none at its end. What was written so far is sent before
-    /// waiting.
-    async fn next<R: Respond>(
-        &self,
-        decoder: &mut BodyDecoder,
-        pump: &mut Pump<'_>,
-        mut respond: Option<&mut R>,
-    ) -> Result<Option<Bytes>, Cut> {
-        loop {
-            let piece = decoder
-                .decode(&mut self.connection.input())
-                .map_err(Fault::from)?;
-            match piece {
-                Piece::Data(piece) => return Ok(Some(piece)),
-                Piece::End => return Ok(None),
-                Piece::More => {}
-            }
-            if let Some(respond) = &mut respond {
-                respond.flush().await.map_err(Cut::Client)?;
-            }
-            let read = self
-                .timer
-                .limit(self.read_limit, self.connection.fill_long());
-            match pump.alongside(read).await? {
-                Err(_) => return Err(Fault::Timeout.into()),
-                Ok(Err(error)) => return Err(Fault::Broken(error).into()),
-                Ok(Ok(0)) => decoder.closed().map_err(Fault::from)?,
-                Ok(Ok(_)) => {}
-            }
-        }
-    }
-}
-
-/// Removes what the upstream said for this hop only.
-fn drop_hop_headers(headers: &mut HeaderMap) {
-    if let Some(named) = headers.remove(CONNECTION) {
-        let named = named.to_str().unwrap_or("");
-        for name in named.split(',').map(str::trim) {
-            if name.eq_ignore_ascii_case("close")
-                || name.eq_ignore_ascii_case("keep-alive")
-                || name.eq_ignore_ascii_case("upgrade")
-            {
-                continue;
-            }
-            if let Ok(name) = name.parse::<HeaderName>() {
-                headers.remove(name);
-            }
-        }
-    }
-    if let Some(upgrade) = headers.get(UPGRADE)
-        && !upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")
-    {
-        headers.remove(UPGRADE);
     }
 }

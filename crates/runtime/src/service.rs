@@ -1,0 +1,165 @@
+//! Services and what is needed to reach them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use keelgate_entities::kinds::{self, Service};
+use rustc_hash::FxHashMap;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use uuid::Uuid;
+
+use crate::certificates::Certificates;
+use crate::upstream_tls::{Ask, Profiles, TlsProfile};
+use crate::{CompileError, Env, UpstreamEntry};
+
+/// A service and what it needs to be reached.
+#[derive(Debug)]
+pub struct ServiceEntry {
+    /// The service.
+    pub service: Service,
+    /// How its host is found.
+    pub origin: Origin,
+    /// How TLS is spoken to it; none when it is reached in clear.
+    pub tls: Option<Arc<TlsProfile>>,
+}
+
+/// How the host of a service is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It is an address.
+    Address(IpAddr),
+    /// By name.
+    Name,
+    /// It names an upstream ([`Runtime::upstream`]).
+    Upstream(usize),
+}
+
+/// What services are compiled against.
+pub(crate) struct Services<'a> {
+    pub(crate) env: &'a Env,
+    pub(crate) certificates: &'a Certificates,
+    pub(crate) authorities: &'a FxHashMap<Uuid, CertificateDer<'static>>,
+    pub(crate) upstreams: &'a [UpstreamEntry],
+    pub(crate) previous: Option<&'a Profiles>,
+}
+
+impl Services<'_> {
+    pub(crate) fn compile(
+        &self,
+        services: Vec<Service>,
+        profiles: &mut Profiles,
+    ) -> Result<Vec<ServiceEntry>, CompileError> {
+        let by_name: FxHashMap<String, usize> = self
+            .upstreams
+            .iter()
+            .enumerate()
+            .map(|(index, entry)| (entry.upstream.name.to_ascii_lowercase(), index))
+            .collect();
+        services
+            .into_iter()
+            .map(|service| {
+                let host = service.host.trim_matches(['[', ']']);
+                let origin = match host.parse() {
+                    Ok(address) => Origin::Address(address),
+                    Err(_) => by_name
+                        .get(&host.to_ascii_lowercase())
+                        .map_or(Origin::Name, |index| Origin::Upstream(*index)),
+                };
+                let tls = self.tls(&service, origin, profiles)?;
+                Ok(ServiceEntry {
+                    service,
+                    origin,
+                    tls,
+                })
+            })
+            .collect()
+    }
+
+    fn tls(
+        &self,
+        service: &Service,
+        origin: Origin,
+        profiles: &mut Profiles,
+    ) -> Result<Option<Arc<TlsProfile>>, CompileError> {
+        if !service.protocol.is_tls() {
+            return Ok(None);
+        }
+        let problem = |what, mend| CompileError {
+            kind: "services",
+            id: service.id,
+            name: service.name.clone(),
+            what,
+            mend,
+        };
+        let of_upstream = match origin {
+            Origin::Upstream(index) => self.upstreams[index].upstream.client_certificate,
+            _ => None,
+        };
+        let client = match service.client_certificate.or(of_upstream) {
+            Some(id) => match self.certificates.by_id.get(&id.0) {
+                Some(pair) => Some((id.0, Arc::clone(&pair.first))),
+                None => {
+                    return Err(problem(
+                        format!("its client certificate {} does not exist", id.0),
+                        "create the certificate, or take it off the service",
+                    ));
+                }
+            },
+            None => self
+                .env
+                .client_certificate
+                .as_ref()
+                .map(|key| (Uuid::nil(), Arc::clone(key))),
+        };
+        let authorities = service
+            .ca_certificates
+            .iter()
+            .flatten()
+            .map(|id| {
+                self.authorities.get(id).cloned().ok_or_else(|| {
+                    problem(
+                        format!("its CA certificate {id} does not exist"),
+                        "create the CA certificate, or take it off the service",
+                    )
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        let ask = Ask {
+            verify: service.tls_verify.unwrap_or(self.env.verify_upstreams),
+            depth: service.tls_verify_depth,
+            authorities,
+            client: client.as_ref().map(|(id, key)| (*id, key.cert.clone())),
+        };
+        profiles
+            .get(
+                ask,
+                client.map(|(_, key)| key),
+                &self.env.trusted,
+                self.previous,
+            )
+            .map(Some)
+            .map_err(|what| problem(what, "mend the certificates that the service names"))
+    }
+}
+
+/// Trusted authorities by their ids.
+pub(crate) fn read_authorities(
+    certificates: &[kinds::CaCertificate],
+) -> Result<FxHashMap<Uuid, CertificateDer<'static>>, CompileError> {
+    certificates
+        .iter()
+        .map(
+            |authority| match CertificateDer::from_pem_slice(authority.cert.as_bytes()) {
+                Ok(der) => Ok((authority.id, der)),
+                Err(error) => Err(CompileError {
+                    kind: "ca_certificates",
+                    id: authority.id,
+                    name: None,
+                    what: format!("the certificate cannot be read: {error}"),
+                    mend: "replace it by one certificate in PEM",
+                }),
+            },
+        )
+        .collect()
+}
