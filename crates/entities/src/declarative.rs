@@ -25,6 +25,3 @@ pub use error::DeclarativeError;
 pub use parse::{Draft, check, parse, parse_config_table};
 pub use table::Table;
 pub use yaml::{parse_text, to_yaml};
-
-/// The id of the workspace that declarative configurations live in, as Kong has it.
-pub const DEFAULT_WORKSPACE_ID: &str = "0dc6f45b-8f8d-40d2-a504-473544ee190b";

@@ -11,13 +11,13 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod config;
+mod config;
 pub mod declarative;
 mod error;
 mod format;
 pub mod kinds;
 mod lua;
-pub mod reference;
+mod reference;
 pub mod schema;
 mod schemas;
 mod secret;

@@ -8,17 +8,18 @@
 //! - validation, with the messages of Kong's Admin API (`validate`);
 //! - the JSON of `GET /schemas/…` (`json`).
 
-pub mod check;
+pub(crate) mod check;
 pub(crate) mod complete;
-pub mod definition;
-pub mod field;
+pub(crate) mod definition;
+pub(crate) mod field;
 mod json;
 pub(crate) mod lookup;
-pub mod plugin;
+mod plugin;
 pub mod typedefs;
 pub(crate) mod validate;
 
-pub use check::{Check, CheckRule};
-pub use definition::{ForeignKey, Schema, Transformation, UniqueKey};
-pub use field::{Field, ITEM, OnDelete, Record, Shorthand, Type};
+pub use check::{Check, CheckRule, CustomRule};
+pub(crate) use definition::Transformation;
+pub use definition::{ForeignKey, Schema, UniqueKey};
+pub use field::{Field, ITEM, OnDelete, Record, Shorthand, TextCheck, Type, ValueCheck};
 pub use plugin::PluginSchema;

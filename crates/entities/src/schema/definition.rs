@@ -31,13 +31,13 @@ pub struct Schema {
 
 /// A field that is derived from others when an entity is written.
 #[derive(Clone, Copy, Debug)]
-pub struct Transformation {
+pub(crate) struct Transformation {
     /// Fields that it starts from; it happens when the client gives all of them.
-    pub input: &'static [&'static str],
+    pub(crate) input: &'static [&'static str],
     /// Fields that it needs besides.
-    pub needs: &'static [&'static str],
+    pub(crate) needs: &'static [&'static str],
     /// Changes the entity, which is valid.
-    pub write: fn(&mut Object),
+    pub(crate) write: fn(&mut Object),
 }
 
 /// Changes what a client wrote before anything else; the error is the message of a field.
@@ -105,7 +105,7 @@ pub(crate) struct Variant {
 
 impl Schema {
     /// A kind of entity with these fields.
-    pub fn new(name: &'static str, fields: impl Into<Vec<Field>>) -> Self {
+    pub(crate) fn new(name: &'static str, fields: impl Into<Vec<Field>>) -> Self {
         Self {
             name,
             endpoint_key: None,
@@ -125,14 +125,14 @@ impl Schema {
 
     /// The field that names an entity in paths besides its id.
     #[must_use]
-    pub fn endpoint_key(mut self, field: &'static str) -> Self {
+    pub(crate) fn endpoint_key(mut self, field: &'static str) -> Self {
         self.endpoint_key = Some(field);
         self
     }
 
     /// What the Admin API's paths call the collection, and below an owner.
     #[must_use]
-    pub fn admin_names(mut self, name: &'static str, nested: &'static str) -> Self {
+    pub(crate) fn admin_names(mut self, name: &'static str, nested: &'static str) -> Self {
         self.admin_name = Some(name);
         self.admin_nested_name = Some(nested);
         self
@@ -140,7 +140,7 @@ impl Schema {
 
     /// Entities may expire.
     #[must_use]
-    pub fn ttl(mut self) -> Self {
+    pub(crate) fn ttl(mut self) -> Self {
         self.ttl = true;
         self
     }
@@ -148,7 +148,7 @@ impl Schema {
     /// The fields that tell entities apart where no id is given: ids of declarative entities are
     /// derived from them. Several fields together are also unique.
     #[must_use]
-    pub fn cache_key(mut self, fields: &'static [&'static str]) -> Self {
+    pub(crate) fn cache_key(mut self, fields: &'static [&'static str]) -> Self {
         self.cache_key = fields;
         if fields.len() > 1 {
             self = self.unique_key("cache_key", fields);
@@ -158,21 +158,21 @@ impl Schema {
 
     /// A rule between fields. The fields must be there already.
     #[must_use]
-    pub fn check(mut self, rule: CheckRule) -> Self {
+    pub(crate) fn check(mut self, rule: CheckRule) -> Self {
         self.checks.push(rule.resolve(&self.fields));
         self
     }
 
     /// Another way to write fields.
     #[must_use]
-    pub fn shorthand(mut self, shorthand: Shorthand) -> Self {
+    pub(crate) fn shorthand(mut self, shorthand: Shorthand) -> Self {
         self.shorthands.push(shorthand);
         self
     }
 
     /// Derives a field when an entity is written.
     #[must_use]
-    pub fn transformation(mut self, transformation: Transformation) -> Self {
+    pub(crate) fn transformation(mut self, transformation: Transformation) -> Self {
         self.transformation = Some(transformation);
         self
     }
@@ -190,7 +190,11 @@ impl Schema {
 
     /// No two entities share the values of these fields.
     #[must_use]
-    pub fn unique_key(mut self, name: &'static str, fields: &'static [&'static str]) -> Self {
+    pub(crate) fn unique_key(
+        mut self,
+        name: &'static str,
+        fields: &'static [&'static str],
+    ) -> Self {
         if let [field] = fields {
             for described in self.fields.iter_mut().filter(|f| f.name == *field) {
                 described.unique = true;

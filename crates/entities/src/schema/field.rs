@@ -97,7 +97,7 @@ pub struct Field {
     pub default: Option<Value>,
     /// Filled in by the gateway: ids, time stamps, secrets.
     pub auto: bool,
-    /// No two entities have the same value; set by [`super::Schema::unique_key`].
+    /// No two entities have the same value; set by the unique keys of the schema.
     pub unique: bool,
     /// The value may be a reference to a secret, `{vault://…}`.
     pub referenceable: bool,

@@ -5,7 +5,7 @@ use super::field::{Field, ITEM};
 use crate::format;
 
 /// Every protocol of routes, services and plugins, sorted.
-pub const PROTOCOLS: [&str; 8] = [
+const PROTOCOLS: [&str; 8] = [
     "grpc",
     "grpcs",
     "http",
