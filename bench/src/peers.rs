@@ -28,11 +28,14 @@ pub(crate) struct Setting<'a> {
     pub(crate) key: &'a Path,
 }
 
+/// Writes a peer's configuration and makes the command that starts it.
+type Prepare = fn(&Path, &Setting<'_>) -> anyhow::Result<Command>;
+
 /// A proxy under test.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     binary: PathBuf,
-    prepare: fn(&Path, &Setting<'_>) -> anyhow::Result<Command>,
+    prepare: Prepare,
 }
 
 impl Peer {
@@ -51,10 +54,7 @@ pub(crate) fn all(keelgate: &Path) -> (Vec<Peer>, Vec<&'static str>) {
         prepare: keelgate::prepare,
     }];
     let mut missing = Vec::new();
-    let others: [(
-        &'static str,
-        fn(&Path, &Setting<'_>) -> anyhow::Result<Command>,
-    ); 3] = [
+    let others: [(&'static str, Prepare); 3] = [
         ("nginx", nginx::prepare),
         ("haproxy", haproxy::prepare),
         ("envoy", envoy::prepare),
