@@ -1,5 +1,6 @@
 //! Development tasks: `cargo xtask test`, `cargo xtask ci`, `cargo xtask reference`.
 
+mod bench;
 mod ci;
 mod progress;
 mod reference;
@@ -34,6 +35,12 @@ enum Task {
     Tools,
     /// Run the S3 server that the tests use until interrupted, and say how to reach it.
     Storage,
+    /// Install the peers, and run the benchmarks against them.
+    Bench {
+        /// Shorter runs: for a look, not for a claim.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Write keelgate.conf.default anew from the settings.
     Reference,
 }
@@ -44,6 +51,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Tools => ci::tools(),
         Task::Storage => storage_server::serve(),
+        Task::Bench { quick } => bench::run(quick),
         Task::Reference => reference::write(),
     };
     match done {

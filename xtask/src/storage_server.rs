@@ -109,14 +109,21 @@ impl Server {
         &self.name
     }
 
+    /// Its address, for `AWS_CONFIG_STORAGE_ENDPOINT`.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its bucket, as a storage of the fallback settings.
+    pub(crate) fn location(&self) -> String {
+        format!("s3://{BUCKET}/bench")
+    }
+
     /// The variables by which tests find it.
     pub(crate) fn variables(&self) -> [(&'static str, String); 8] {
         [
             ("KEELGATE_TEST_S3_SERVER", self.name.clone()),
-            (
-                "KEELGATE_TEST_S3_ENDPOINT",
-                format!("http://{}", self.address),
-            ),
+            ("KEELGATE_TEST_S3_ENDPOINT", self.endpoint()),
             ("KEELGATE_TEST_S3_BUCKET", BUCKET.to_owned()),
             ("KEELGATE_TEST_S3_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
             ("KEELGATE_TEST_S3_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),

