@@ -29,7 +29,7 @@ pub use fetch::{Candidate, Fetched, Fetcher, Refusal, RefusalReason, Verify};
 pub use layout::{HistoryName, Layout};
 pub use location::{Location, LocationError};
 pub use publish::{
-    Blocked, Check, DEFAULT_LEASE, PublishSettings, Publisher, PublisherSettings, PublisherState,
+    Blocked, DEFAULT_LEASE, Prepare, PublishSettings, Publisher, PublisherSettings, PublisherState,
     PublisherStatus, Success, Trouble,
 };
 pub use storage::{

@@ -9,6 +9,6 @@ mod machine;
 mod simulation;
 mod status;
 
-pub use driver::{Check, DEFAULT_LEASE, Publisher, PublisherSettings};
+pub use driver::{DEFAULT_LEASE, Prepare, Publisher, PublisherSettings};
 pub use machine::{Blocked, PublishSettings};
 pub use status::{PublisherState, PublisherStatus, Success, Trouble};

@@ -328,17 +328,17 @@ async fn a_snapshot_that_fails_the_check_is_not_published() {
             ..PublishSettings::default()
         },
     };
-    let check: keelgate_fallback::Check = Arc::new(|snapshot| {
+    let prepare: keelgate_fallback::Prepare = Arc::new(|snapshot| {
         if snapshot.identity().revision == 2 {
             return Err("route r has an invalid pattern".into());
         }
-        Ok(())
+        Ok(snapshot)
     });
     let publisher = Publisher::start(
         &[Arc::clone(&storage)],
         &settings,
         &cluster.verify,
-        Some(&check),
+        Some(&prepare),
         &snapshots,
     );
     let status = &publisher.statuses()[0];

@@ -36,7 +36,6 @@ pub fn build(
     created_at: SystemTime,
     signer: Option<&Signer>,
 ) -> Result<Snapshot, BuildError> {
-    const LAST: &str = ",\"config_table\":";
     let config = serde_json::to_string(config_table)?;
     if !document::is_object(&config) {
         return Err(BuildError::NotATable);
@@ -58,6 +57,39 @@ pub fn build(
         claims,
         config_hash: hashes.config.clone(),
     };
+    assemble(&config, &hashes, payload, signer)
+}
+
+/// Vouches for a snapshot that its maker did not sign: the same configuration, byte for byte, with
+/// the same identity, hash and time, and a statement of `signer` over them. `version` is that of the
+/// software that signs.
+///
+/// # Errors
+///
+/// When the snapshot is too large with a statement, or cannot be signed.
+pub fn vouch(snapshot: &Snapshot, version: &str, signer: &Signer) -> Result<Snapshot, BuildError> {
+    let created_at = document::to_millis(snapshot.created_at()).ok_or(BuildError::Clock)?;
+    let payload = Payload {
+        claims: Claims {
+            schema: SCHEMA,
+            identity: *snapshot.identity(),
+            version: version.to_owned(),
+            created_at,
+        },
+        config_hash: snapshot.config_hash().to_owned(),
+    };
+    let config = snapshot.config_json();
+    assemble(config, &Hashes::of(config)?, payload, Some(signer))
+}
+
+/// Writes the document.
+fn assemble(
+    config: &str,
+    hashes: &Hashes,
+    payload: Payload,
+    signer: Option<&Signer>,
+) -> Result<Snapshot, BuildError> {
+    const LAST: &str = ",\"config_table\":";
     let statement = signer.map(|signer| signer.state(&payload)).transpose()?;
     let signed = statement.is_some();
     let keelgate = Provenance {
@@ -66,9 +98,9 @@ pub fn build(
     };
     let head = serde_json::to_string(&Head {
         kind: KIND,
-        timestamp: created_at as f64 / 1000.0,
+        timestamp: keelgate.claims.created_at as f64 / 1000.0,
         config_hash: &payload.config_hash,
-        hashes: &hashes,
+        hashes,
         keelgate: &keelgate,
     })?;
     let open = head.strip_suffix('}').unwrap_or(&head);
@@ -81,7 +113,7 @@ pub fn build(
     document.push_str(open);
     document.push_str(LAST);
     let start = document.len();
-    document.push_str(&config);
+    document.push_str(config);
     document.push('}');
     let document = ByteString::from(document);
     let config = document.slice_ref(&document[start..document.len() - 1]);

@@ -22,7 +22,7 @@ mod snapshot;
 mod statement;
 mod verifier;
 
-pub use builder::build;
+pub use builder::{build, vouch};
 pub use config_hash::EMPTY_CONFIG_HASH;
 pub use document::{MAX_DOCUMENT_BYTES, SCHEMA};
 pub use error::{BuildError, DecodeError, KeyError, StatementError, VerifyError};

@@ -17,8 +17,8 @@ use super::status::{PublisherState, PublisherStatus, Success, Trouble};
 use crate::election::{Candidacy, Leadership, Registration};
 use crate::{ErrorKind, HistoryName, Layout, Object, Storage, StorageError, Verify, Version};
 
-/// Says why a snapshot must not be published, usually by compiling it.
-pub type Check = Arc<dyn Fn(&Snapshot) -> Result<(), String> + Send + Sync>;
+/// Makes a snapshot fit for readers, or says why it must not be published. The identity stays.
+pub type Prepare = Arc<dyn Fn(Snapshot) -> Result<Snapshot, String> + Send + Sync>;
 
 /// How many history objects are looked through for a good one.
 const HISTORY_LOOK: usize = 8;
@@ -57,13 +57,13 @@ pub struct Publisher {
 impl Publisher {
     /// Starts one publisher and one candidate per storage on the current runtime.
     ///
-    /// `verify` is the check that readers make; `check`, if given, must accept a snapshot before
-    /// it is published.
+    /// `verify` is the check that readers make; `prepare`, if given, is done to every snapshot
+    /// before it is published.
     pub fn start(
         storages: &[Arc<dyn Storage>],
         settings: &PublisherSettings,
         verify: &Verify,
-        check: Option<&Check>,
+        prepare: Option<&Prepare>,
         snapshots: &watch::Receiver<Option<Snapshot>>,
     ) -> Self {
         let stop = CancellationToken::new();
@@ -91,7 +91,7 @@ impl Publisher {
                 storage: Arc::clone(storage),
                 layout,
                 verify: Arc::clone(verify),
-                check: check.cloned(),
+                prepare: prepare.cloned(),
                 history: settings.history.max(1),
                 machine: Machine::new(settings.pace, fastrand::u64(..)),
                 start: Instant::now(),
@@ -131,7 +131,7 @@ struct Lane {
     storage: Arc<dyn Storage>,
     layout: Layout,
     verify: Verify,
-    check: Option<Check>,
+    prepare: Option<Prepare>,
     history: usize,
     machine: Machine<Version>,
     start: Instant,
@@ -183,7 +183,7 @@ impl Lane {
         if self.snapshots.has_changed().unwrap_or(false) {
             let newest = self.snapshots.borrow_and_update().clone();
             if let Some(snapshot) = newest
-                && self.passes(&snapshot).await
+                && let Some(snapshot) = self.prepared(snapshot).await
             {
                 self.machine
                     .newest(self.start.elapsed(), *snapshot.identity());
@@ -192,26 +192,28 @@ impl Lane {
         }
     }
 
-    /// Whether the snapshot may be published.
-    async fn passes(&mut self, snapshot: &Snapshot) -> bool {
-        let Some(check) = self.check.clone() else {
-            return true;
+    /// The snapshot as it may be published, if it may be.
+    async fn prepared(&mut self, snapshot: Snapshot) -> Option<Snapshot> {
+        let Some(prepare) = self.prepare.clone() else {
+            return Some(snapshot);
         };
-        let checked = snapshot.clone();
-        let verdict = match spawn_blocking(move || check(&checked)).await {
+        let identity = *snapshot.identity();
+        let verdict = match spawn_blocking(move || prepare(snapshot)).await {
             Ok(verdict) => verdict,
             Err(error) => Err(error.to_string()),
         };
-        if let Err(reason) = &verdict {
-            let message = format!(
-                "{}: snapshot {} is not published, because no data plane could use it: {reason}",
-                self.storage.location(),
-                snapshot.identity()
-            );
-            tracing::error!("{message}");
-            self.trouble("unfit", message);
+        match verdict {
+            Ok(snapshot) => Some(snapshot),
+            Err(reason) => {
+                let message = format!(
+                    "{}: snapshot {identity} is not published, because no data plane could use it: {reason}",
+                    self.storage.location(),
+                );
+                tracing::error!("{message}");
+                self.trouble("unfit", message);
+                None
+            }
         }
-        verdict.is_ok()
     }
 
     /// Waits for the time or for news; false when there is nothing left to wait for.

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use anyhow::Context;
 use keelgate_fallback::{
-    Check, Location, PublishSettings, Publisher, PublisherSettings, PublisherStatus, S3Settings,
-    Storage, StorageSettings, Verify,
+    Location, Prepare, PublishSettings, Publisher, PublisherSettings, PublisherStatus, S3Settings,
+    Storage, StorageSettings,
 };
 use keelgate_settings::Settings;
-use keelgate_snapshot::Snapshot;
+use keelgate_snapshot::{Snapshot, vouch};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::activation::Activation;
+use super::verification::ClusterIdentity;
 
 /// How long a lease lasts without being renewed. Losing a leader costs two of these at most.
 const LEASE: Duration = Duration::from_secs(10);
@@ -53,13 +54,13 @@ pub(crate) fn storages(settings: &Settings) -> anyhow::Result<Vec<Arc<dyn Storag
         .collect()
 }
 
-/// Starts publishing what `snapshots` shows. What is published is verified as readers do, and
-/// compiled by `activation`.
+/// Starts publishing what `snapshots` shows. What is published is compiled by `activation`, and
+/// verified as readers do.
 pub(crate) async fn start(
     settings: &Settings,
     node_id: Uuid,
     hostname: String,
-    verify: Verify,
+    cluster: &ClusterIdentity,
     activation: Arc<Activation>,
     snapshots: watch::Receiver<Option<Snapshot>>,
 ) -> anyhow::Result<Backup> {
@@ -75,11 +76,8 @@ pub(crate) async fn start(
             ..PublishSettings::default()
         },
     };
-    let check: Check = Arc::new(move |snapshot| {
-        activation
-            .try_compile(snapshot)
-            .map_err(|error| format!("{error:#}"))
-    });
+    let verify = cluster.verify();
+    let prepare = prepare(cluster, activation);
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let (started, statuses) = oneshot::channel();
@@ -96,7 +94,7 @@ pub(crate) async fn start(
             lower_priority();
             runtime.block_on(async move {
                 let publisher =
-                    Publisher::start(&storages, &publisher, &verify, Some(&check), &snapshots);
+                    Publisher::start(&storages, &publisher, &verify, Some(&prepare), &snapshots);
                 // The receiver is gone only if the node stops at once.
                 let _ = started.send(publisher.statuses().to_vec());
                 stopped.cancelled().await;
@@ -108,6 +106,31 @@ pub(crate) async fn start(
         statuses,
         stop,
         thread,
+    })
+}
+
+/// Compiles every snapshot before it is published, and vouches for those that a control plane of
+/// Kong has sent, which signs nothing: readers believe only what a key of the cluster has signed.
+fn prepare(cluster: &ClusterIdentity, activation: Arc<Activation>) -> Prepare {
+    let (signer, verify) = (cluster.signer(), cluster.verify());
+    let vouched = move |snapshot: &Snapshot| {
+        let signer = signer.as_ref().map_err(|error| format!("{error:#}"))?;
+        let signed = vouch(snapshot, env!("CARGO_PKG_VERSION"), signer)
+            .map_err(|error| error.to_string())?;
+        verify(signed.document().clone()).map_err(|error| error.to_string())
+    };
+    Arc::new(move |snapshot| {
+        activation
+            .try_compile(&snapshot)
+            .map_err(|error| format!("{error:#}"))?;
+        if snapshot.is_signed() {
+            return Ok(snapshot);
+        }
+        vouched(&snapshot).map_err(|reason| {
+            format!(
+                "its control plane does not sign, and others would not believe this node's certificate either: {reason}"
+            )
+        })
     })
 }
 

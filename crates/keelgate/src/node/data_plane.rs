@@ -73,7 +73,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
             &settings,
             common.node_id,
             common.hostname.clone(),
-            cluster.verify(),
+            &cluster,
             Arc::clone(&common.activation),
             arbiter.served(),
         )

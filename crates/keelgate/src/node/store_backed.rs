@@ -65,7 +65,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
                 &settings,
                 common.node_id,
                 common.hostname.clone(),
-                cluster.verify(),
+                &cluster,
                 Arc::clone(&common.activation),
                 snapshots.clone(),
             )

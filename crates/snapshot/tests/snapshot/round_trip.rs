@@ -3,7 +3,7 @@
 use crate::support::*;
 use bytes::Bytes;
 use keelgate_snapshot::{
-    KeyError, Signer, StatementError, Verifier, VerifyError, accept_unsigned, build,
+    KeyError, Signer, StatementError, Verifier, VerifyError, accept_unsigned, build, vouch,
 };
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 use serde_json::{Value, json};
@@ -164,4 +164,26 @@ fn the_least_document_is_enough_without_a_verifier() {
 fn a_configuration_must_be_a_table() {
     let error = build(&["services"], position(1), "0.1.0", created_at(), None).unwrap_err();
     assert!(error.to_string().contains("object"), "{error}");
+}
+
+#[test]
+fn who_holds_the_key_can_vouch_for_a_document_of_kong() {
+    let table = r#"{ "services":[], "_format_version":"3.0",
+        "parameters":[{"key":"cluster_id","value":"43bb40d6-4c82-4d1c-9e20-17766dc60181"}]}"#;
+    let hash = "a".repeat(32);
+    let document = format!(
+        r#"{{"config_table":{table},"type":"reconfigure","timestamp":1795406746.615,"config_hash":"{hash}"}}"#
+    );
+    let received = accept_unsigned(Bytes::from(document)).unwrap();
+    let pem = cluster();
+    let signer = Signer::from_pem(&pem.cert, &pem.key).unwrap();
+    let vouched = vouch(&received, "0.1.0", &signer).unwrap();
+    let verifier = Verifier::shared(&pem.cert).unwrap();
+    let read = verifier.verify(vouched.document().clone()).unwrap();
+    assert_eq!(read.identity(), received.identity());
+    assert_eq!(read.identity().position(), (0, 1_795_406_746_615));
+    assert_eq!(read.config_json(), table);
+    assert_eq!(read.config_hash(), hash);
+    assert_eq!(read.created_at(), received.created_at());
+    assert_eq!(read.version(), "0.1.0");
 }
