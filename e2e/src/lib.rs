@@ -4,11 +4,13 @@
 //! - [`node`]: one `keelgate` process with its own prefix and ports
 //! - [`cluster`]: the shared facts of a cluster (certificate, storage) and its nodes
 //! - [`outage`]: control planes that fail in every way that the source of a data plane must survive
+//! - [`kong`]: Kong at the other end of the connection between control plane and data plane
 //! - [`upstream`]: a real HTTP server behind the gateway
 //! - [`storage`]: the object store under test, reached directly
 //! - [`traffic`]: steady requests that count every failure
 
 pub mod cluster;
+pub mod kong;
 pub mod node;
 pub mod outage;
 pub mod ports;

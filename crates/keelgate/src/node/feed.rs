@@ -78,21 +78,22 @@ pub(crate) fn build(
     .context("cannot build the snapshot")
 }
 
-/// The two collections that a data plane of Kong expects beside the entities. The workspace's id is
-/// derived from the cluster's: a data plane of Kong refuses credentials when it changes.
+/// The two collections that a data plane of Kong expects beside the entities, with the fields that
+/// its schemas have and no other: it refuses a table whole for one field or time stamp that they do
+/// not allow. The workspace's id is derived from the cluster's: a data plane of Kong refuses
+/// credentials when it changes.
 fn add_cluster(tables: &mut Object, cluster_id: Uuid) {
     let workspace = Uuid::new_v5(&cluster_id, b"workspaces:default");
-    let parameter = Uuid::new_v5(&cluster_id, b"parameters:cluster_id");
     let rows = |row: Value| Value::Array(vec![row]);
     tables.insert(
         "workspaces".into(),
         rows(json!({
             "id": workspace, "name": "default", "comment": null, "meta": {}, "config": {},
-            "created_at": 0, "updated_at": 0,
+            "created_at": null, "updated_at": null,
         })),
     );
     tables.insert(
         "parameters".into(),
-        rows(json!({"id": parameter, "key": "cluster_id", "value": cluster_id, "created_at": 0})),
+        rows(json!({"key": "cluster_id", "value": cluster_id, "created_at": null})),
     );
 }
