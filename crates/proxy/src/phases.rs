@@ -60,6 +60,8 @@ struct Received {
     spelling: Spelling,
     framing: Framing,
     authority: Option<String>,
+    /// Headers for this hop only.
+    hop: Vec<request_head::HopHeader>,
 }
 
 /// Serves one request.

@@ -1,7 +1,7 @@
 //! The head of the request as the upstream receives it.
 
 use http::header::{CONNECTION, TE, UPGRADE, VIA};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_encode_byte;
 
 use super::Flight;
@@ -16,23 +16,32 @@ pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// Removes the headers that the client's `Connection` names: they are for the next hop only.
-pub(super) fn drop_connection_headers(headers: &mut HeaderMap) {
-    let Some(named) = headers.get(CONNECTION) else {
-        return;
-    };
-    if matches!(named.as_bytes(), b"keep-alive" | b"close" | b"upgrade") {
-        return;
-    }
-    let named: Vec<HeaderName> = named
-        .to_str()
-        .unwrap_or("")
-        .split(',')
+/// A header that is for the next hop only, as the client sent it.
+pub(super) type HopHeader = (HeaderName, HeaderValue);
+
+/// The headers that the client's `Connection` names: they are for the next hop only.
+pub(super) fn hop_headers(headers: &HeaderMap) -> Vec<HopHeader> {
+    let plain =
+        |named: &&HeaderValue| !matches!(named.as_bytes(), b"keep-alive" | b"close" | b"upgrade");
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter(plain)
+        .filter_map(|named| named.to_str().ok())
+        .flat_map(|named| named.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .filter(|name: &HeaderName| name != UPGRADE)
-        .collect();
-    for name in named {
-        headers.remove(name);
+        .filter_map(|name| headers.get(&name).cloned().map(|value| (name, value)))
+        .collect()
+}
+
+/// Removes the headers of the hop, except those that plugins have set since: no client may take
+/// away what a plugin tells the upstream.
+pub(super) fn drop_hop_headers(headers: &mut HeaderMap, hop: &[HopHeader]) {
+    for (name, value) in hop {
+        if headers.get(name) == Some(value) {
+            headers.remove(name);
+        }
     }
 }
 
@@ -163,8 +172,6 @@ fn is_decided(name: &str, request_id: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -177,9 +184,27 @@ mod tests {
         headers.insert("x-hop", HeaderValue::from_static("1"));
         headers.insert("upgrade", HeaderValue::from_static("websocket"));
         headers.insert("x-end", HeaderValue::from_static("1"));
-        drop_connection_headers(&mut headers);
+        let hop = hop_headers(&headers);
+        drop_hop_headers(&mut headers, &hop);
         assert!(!headers.contains_key("x-hop"));
         assert!(headers.contains_key("x-end") && headers.contains_key("upgrade"));
+    }
+
+    #[test]
+    fn a_client_cannot_take_away_what_a_plugin_sets() {
+        let mut headers = HeaderMap::new();
+        let named = HeaderValue::from_static("x-consumer-id, x-set, x-hop");
+        headers.insert("connection", HeaderValue::from_static("close"));
+        headers.append("connection", named);
+        headers.insert("x-set", HeaderValue::from_static("client"));
+        headers.insert("x-hop", HeaderValue::from_static("client"));
+        let hop = hop_headers(&headers);
+        headers.insert("x-consumer-id", HeaderValue::from_static("plugin"));
+        headers.insert("x-set", HeaderValue::from_static("plugin"));
+        drop_hop_headers(&mut headers, &hop);
+        assert_eq!(headers["x-consumer-id"], "plugin");
+        assert_eq!(headers["x-set"], "plugin");
+        assert!(!headers.contains_key("x-hop"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use keelgate_runtime::Runtime;
 use smallvec::SmallVec;
 
 use super::forwarded::{self, Forwarded};
-use super::{Answer, Flight, Received, real_ip};
+use super::{Answer, Flight, Received, real_ip, request_head};
 use crate::core::Core;
 use crate::downstream::{Client, Incoming};
 use crate::net::Timer;
@@ -31,6 +31,7 @@ pub(super) fn begin<'r>(
     let host = forwarded::host(&incoming.headers)
         .or(incoming.authority.as_deref())
         .map_or("", |value| host::split_port(value).0);
+    let hop = request_head::hop_headers(&incoming.headers);
     let exchange = Exchange {
         request_id: request_id(),
         client: ClientFacts {
@@ -96,6 +97,7 @@ pub(super) fn begin<'r>(
             spelling: incoming.spelling,
             framing: incoming.framing,
             authority: incoming.authority,
+            hop,
         },
         forwarded: Forwarded::default(),
         proxied: false,

@@ -67,7 +67,7 @@ async fn prepare<U: Upload>(flight: &mut Flight<'_>, upload: &mut U) -> Result<R
     let headers = &mut flight.exchange.headers;
     let websocket = request_head::wants_websocket(headers);
     let trailers = request_head::wants_trailers(headers);
-    request_head::drop_connection_headers(headers);
+    request_head::drop_hop_headers(headers, &flight.received.hop);
     Ok(Request {
         body,
         websocket,
