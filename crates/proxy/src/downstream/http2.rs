@@ -1,13 +1,15 @@
 //! HTTP/2 towards clients, by hyper. Each stream is served like a request of HTTP/1; its body and
 //! its response go through channels of one piece, so that a slow side holds the other one back.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
@@ -18,7 +20,7 @@ use hyper::body::Incoming as StreamBody;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use keelgate_router::host;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::refusal::{self, Refusal};
 use super::{Client, Incoming, Outcome, Outgoing, Respond, Upload, UploadFault};
@@ -37,7 +39,59 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnThisCore {
     }
 }
 
-/// Serves a connection until it ends.
+/// Time that a client is given to take in that a connection is over.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The streams of one connection that are being served.
+struct Streams {
+    /// A stream that its client gives up ends for the client at once, but not for the upstream:
+    /// those are counted too, so that nobody can begin more by giving up what was begun.
+    places: Arc<Semaphore>,
+    open: Cell<usize>,
+    /// Told when `open` has changed.
+    changed: Notify,
+}
+
+impl Streams {
+    fn begin(self: &Rc<Self>) -> OpenStream {
+        self.count(self.open.get() + 1);
+        OpenStream(Rc::clone(self))
+    }
+
+    fn count(&self, open: usize) {
+        self.open.set(open);
+        self.changed.notify_one();
+    }
+
+    /// Ready once none is open.
+    async fn none(&self) {
+        while self.open.get() > 0 {
+            self.changed.notified().await;
+        }
+    }
+
+    /// Ready once none has been open for `limit`.
+    async fn idle(&self, limit: Duration) {
+        let timer = Timer::default();
+        loop {
+            self.none().await;
+            if timer.limit(limit, self.changed.notified()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Counts a stream as open until it is dropped.
+struct OpenStream(Rc<Streams>);
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.count(self.0.open.get() - 1);
+    }
+}
+
+/// Serves a connection until it ends, is idle for too long, or the worker drains.
 pub(crate) async fn serve(core: Rc<Core>, client: Client, stream: Stream) {
     let limits = &core.settings.client;
     let mut builder = hyper::server::conn::http2::Builder::new(OnThisCore);
@@ -47,15 +101,33 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, stream: Stream) {
         .max_header_list_size(u32::try_from(limits.header_total).unwrap_or(u32::MAX))
         .keep_alive_interval(limits.keepalive_timeout)
         .keep_alive_timeout(limits.header_timeout);
+    let streams = Rc::new(Streams {
+        places: Arc::new(Semaphore::new(limits.http2_streams.max(1) as usize)),
+        open: Cell::new(0),
+        changed: Notify::new(),
+    });
     let serving = {
-        let core = Rc::clone(&core);
-        service_fn(move |request| stream_of(Rc::clone(&core), client.clone(), request))
+        let (core, streams) = (Rc::clone(&core), Rc::clone(&streams));
+        service_fn(move |request| {
+            let (core, streams) = (Rc::clone(&core), Rc::clone(&streams));
+            stream_of(core, client.clone(), streams, request)
+        })
     };
     let connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), serving));
-    let drain = std::pin::pin!(core.draining.started());
-    if let Either::Right(((), mut connection)) = select(connection, drain).await {
+    let over = async {
+        let drain = std::pin::pin!(core.draining.started());
+        let idle = std::pin::pin!(streams.idle(limits.keepalive_timeout));
+        select(drain, idle).await;
+    };
+    if let Either::Right(((), mut connection)) = select(connection, std::pin::pin!(over)).await {
         connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+        let rest = async {
+            streams.none().await;
+            let _ = Timer::default()
+                .limit(GOODBYE, std::future::pending::<()>())
+                .await;
+        };
+        select(connection, std::pin::pin!(rest)).await;
     }
 }
 
@@ -63,11 +135,16 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, stream: Stream) {
 async fn stream_of(
     core: Rc<Core>,
     client: Client,
+    streams: Rc<Streams>,
     request: Request<StreamBody>,
 ) -> Result<Response<Outlet>, Infallible> {
+    let open = streams.begin();
+    // Never closed; a stream that is given up while it waits never begins.
+    let place = Arc::clone(&streams.places).acquire_owned().await.ok();
     let (head, response) = oneshot::channel();
     tokio::task::spawn_local(async move {
-        let mut respond = Responder::new(head);
+        let _served: (OpenStream, Option<OwnedSemaphorePermit>) = (open, place);
+        let mut respond = Responder::new(head, core.settings.client.send_timeout);
         let (parts, body) = request.into_parts();
         let head_only = parts.method == Method::HEAD;
         let mut upload = RequestBody {
@@ -179,7 +256,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 struct RequestBody {
     body: StreamBody,
     limit: Option<u64>,
-    timeout: std::time::Duration,
+    timeout: Duration,
     timer: Timer,
     read: u64,
 }
@@ -222,29 +299,35 @@ type Sent = Result<Bytes, io::Error>;
 
 /// The way of a response.
 struct Responder {
-    head: Option<oneshot::Sender<Response<Outlet>>>,
+    head: RefCell<Option<oneshot::Sender<Response<Outlet>>>>,
     pieces: mpsc::Sender<Sent>,
     outlet: Cell<Option<mpsc::Receiver<Sent>>>,
     left: Option<u64>,
     sent: u64,
+    timer: Timer,
+    /// For one piece: a client that takes nothing must not hold its upstream for ever.
+    timeout: Duration,
 }
 
 impl Responder {
-    fn new(head: oneshot::Sender<Response<Outlet>>) -> Self {
+    fn new(head: oneshot::Sender<Response<Outlet>>, timeout: Duration) -> Self {
         let (pieces, outlet) = mpsc::channel(1);
         Self {
-            head: Some(head),
+            head: RefCell::new(Some(head)),
             pieces,
             outlet: Cell::new(Some(outlet)),
             left: None,
             sent: 0,
+            timer: Timer::default(),
+            timeout,
         }
     }
 
     async fn abort(&mut self) {
-        self.head = None;
+        self.head.take();
         let cut = io::Error::other("the response is cut short");
-        let _ = self.pieces.send(Err(cut)).await;
+        let sent = self.timer.limit(self.timeout, self.pieces.send(Err(cut)));
+        let _ = sent.await;
     }
 }
 
@@ -296,10 +379,15 @@ impl Respond for Responder {
                 .ok_or_else(|| io::Error::other("the body is longer than was told"))?;
         }
         self.sent += length;
-        self.pieces
-            .send(Ok(piece))
+        match self
+            .timer
+            .limit(self.timeout, self.pieces.send(Ok(piece)))
             .await
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+        {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
     }
 
     async fn flush(&mut self) -> io::Result<()> {
@@ -317,10 +405,10 @@ impl Respond for Responder {
         None
     }
 
-    fn poll_gone(&self, _cx: &mut Context<'_>) -> Poll<()> {
-        match &self.head {
-            Some(head) if head.is_closed() => Poll::Ready(()),
-            _ => Poll::Pending,
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self.head.borrow_mut() {
+            Some(head) => head.poll_closed(cx),
+            None => Poll::Pending,
         }
     }
 

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use keelgate_proxy::Listen;
 
-use crate::support::{Gateway, config, echo};
+use crate::support::{Gateway, config, echo, upstream};
 
 type Answer = (http::response::Parts, Bytes);
 
@@ -19,14 +20,7 @@ fn ask(gateway: &Gateway, requests: Vec<Request<Full<Bytes>>>) -> Vec<Answer> {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let stream = tokio::net::TcpStream::connect(gateway.address())
-            .await
-            .unwrap();
-        let (sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-                .await
-                .unwrap();
-        tokio::spawn(connection);
+        let sender = connect(gateway).await;
         let answers = requests.into_iter().map(|request| {
             let mut sender = sender.clone();
             async move {
@@ -38,9 +32,25 @@ fn ask(gateway: &Gateway, requests: Vec<Request<Full<Bytes>>>) -> Vec<Answer> {
     })
 }
 
+async fn connect(gateway: &Gateway) -> SendRequest<Full<Bytes>> {
+    let stream = tokio::net::TcpStream::connect(gateway.address())
+        .await
+        .unwrap();
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
 fn gateway() -> Gateway {
+    over_http2(config(echo()))
+}
+
+fn over_http2(config: serde_json::Value) -> Gateway {
     Gateway::with(
-        config(echo()),
+        config,
         |settings| {
             settings.listen = vec![Listen {
                 http2: true,
@@ -82,6 +92,54 @@ fn streams_are_proxied_side_by_side() {
         assert!(seen.ends_with(&body));
         assert_eq!(parts.headers["via"], "1.1 keelgate/0.1.0");
     }
+}
+
+#[test]
+fn a_stream_that_is_given_up_ends_at_the_upstream_too() {
+    let (told, seen) = std::sync::mpsc::channel();
+    let told = std::sync::Mutex::new(told);
+    let (address, _) = upstream(move |mut client, _| {
+        client.request().unwrap();
+        told.lock().unwrap().send("asked").unwrap();
+        assert!(client.is_closed());
+        told.lock().unwrap().send("ended").unwrap();
+    });
+    let gateway = over_http2(config(address));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let sender = runtime.block_on(connect(&gateway));
+    let mut asker = sender.clone();
+    let request = Request::get("http://h.test/")
+        .body(Full::<Bytes>::default())
+        .unwrap();
+    let asking = runtime.spawn(async move { asker.send_request(request).await.is_ok() });
+    // Long before the upstream's own time is over.
+    let next = || seen.recv_timeout(std::time::Duration::from_secs(20));
+    assert_eq!(next(), Ok("asked"));
+    asking.abort();
+    assert_eq!(next(), Ok("ended"));
+    drop(sender);
+}
+
+#[test]
+fn a_connection_without_streams_is_closed() {
+    let gateway = Gateway::with(
+        config(echo()),
+        |settings| {
+            settings.listen = vec![Listen {
+                http2: true,
+                ..Listen::http(SocketAddr::from(([127, 0, 0, 1], 0)))
+            }];
+            settings.client.keepalive_timeout = std::time::Duration::from_millis(20);
+        },
+        |_| None,
+    );
+    let mut silent = gateway.connect();
+    silent.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert!(silent.until("never sent").is_none(), "it is closed");
 }
 
 #[test]
