@@ -28,6 +28,9 @@ use crate::phases;
 const LINGER: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 1024 * 1024;
 
+/// Time that is left of it when draining starts: enough for an answer to cross the network.
+const LAST_LINGER: Duration = Duration::from_millis(500);
+
 /// Time that a connection without any request yet is given when draining starts.
 const FRESH: Duration = Duration::from_millis(500);
 
@@ -96,7 +99,7 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, connection: Connection
             if upload.done && connection.input().is_empty() {
                 let _ = connection.shutdown().await;
             } else {
-                linger(&connection, &timer).await;
+                linger(&core, &connection, &timer).await;
             }
             return;
         }
@@ -267,12 +270,12 @@ async fn refuse(
         .await
         .is_ok()
     {
-        linger(connection, timer).await;
+        linger(core, connection, timer).await;
     }
 }
 
 /// Closes the connection after the client has had the chance to read the answer.
-async fn linger(connection: &Connection, timer: &Timer) {
+async fn linger(core: &Core, connection: &Connection, timer: &Timer) {
     if connection.shutdown().await.is_err() {
         return;
     }
@@ -286,7 +289,14 @@ async fn linger(connection: &Connection, timer: &Timer) {
             }
         }
     };
-    let _ = timer.limit(LINGER, drained).await;
+    let drained = std::pin::pin!(drained);
+    let drain = std::pin::pin!(core.draining.started());
+    let lingering = async {
+        if let Either::Right(((), drained)) = select(drained, drain).await {
+            let _ = Timer::default().limit(LAST_LINGER, drained).await;
+        }
+    };
+    let _ = timer.limit(LINGER, lingering).await;
 }
 
 /// The body of a request.

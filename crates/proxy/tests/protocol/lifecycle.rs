@@ -89,6 +89,17 @@ fn a_drain_ends_at_its_deadline() {
 }
 
 #[test]
+fn a_client_that_does_not_close_holds_no_drain() {
+    let gateway = Gateway::start(config(echo()));
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n");
+    assert_eq!(client.response(false).status, 400);
+    // Less than the time that it would be given otherwise.
+    let drained = gateway.handle.drain(Duration::from_secs(4));
+    assert_eq!(drained, Drained { cut_off: 0 });
+}
+
+#[test]
 fn an_address_in_use_is_told_before_anything_starts() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap();
