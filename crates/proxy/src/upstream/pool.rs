@@ -1,6 +1,6 @@
 //! Idle connections to upstreams, one pool per core.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
@@ -11,6 +11,10 @@ use tokio::time::Instant;
 
 use crate::net::Connection;
 use crate::settings::Keepalive;
+
+/// Idle connections of one core at most, over all keys: clients can choose the server name, and
+/// with it the key, where a route preserves the host.
+const MAX_IDLE: usize = 4096;
 
 /// What a connection must have in common with a request to serve it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +42,8 @@ struct Idle {
 pub(crate) struct Pool {
     settings: Keepalive,
     idle: RefCell<HashMap<Key, Vec<Idle>, FxBuildHasher>>,
+    /// How many there are, over all keys.
+    count: Cell<usize>,
 }
 
 impl Pool {
@@ -45,6 +51,7 @@ impl Pool {
         Self {
             settings,
             idle: RefCell::default(),
+            count: Cell::new(0),
         }
     }
 
@@ -55,7 +62,10 @@ impl Pool {
             return None;
         };
         let found = loop {
-            match entry.get_mut().pop() {
+            let popped = entry.get_mut().pop();
+            self.count
+                .set(self.count.get() - usize::from(popped.is_some()));
+            match popped {
                 Some(idle) if self.is_too_old(&idle) || idle.connection.is_stale() => {}
                 found => break found,
             }
@@ -78,10 +88,15 @@ impl Pool {
             return;
         }
         let mut idle = self.idle.borrow_mut();
+        if self.count.get() >= MAX_IDLE {
+            return;
+        }
         let list = idle.entry(pooled.key).or_default();
         if list.len() >= self.settings.pool_size {
             // The one that idles longest gives way.
             list.remove(0);
+        } else {
+            self.count.set(self.count.get() + 1);
         }
         list.push(Idle {
             connection: pooled.connection,
@@ -92,10 +107,13 @@ impl Pool {
 
     /// Closes what has idled too long.
     pub(crate) fn sweep(&self) {
+        let mut left = 0;
         self.idle.borrow_mut().retain(|_, list| {
             list.retain(|idle| !self.is_too_old(idle) && !idle.connection.is_stale());
+            left += list.len();
             !list.is_empty()
         });
+        self.count.set(left);
     }
 
     fn is_too_old(&self, idle: &Idle) -> bool {
