@@ -1,6 +1,7 @@
 //! Which certificate answers for a TLS server name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 use keelgate_entities::kinds;
@@ -14,12 +15,18 @@ use uuid::Uuid;
 use crate::CompileError;
 
 /// A certificate, and a second one of another key type for clients that cannot use the first.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Pair {
     pub(crate) first: Arc<CertifiedKey>,
     second: Option<Arc<CertifiedKey>>,
-    /// What it was made from, to know it again in the next snapshot.
+    /// What it was made from, keys included, to know it again in the next snapshot.
     pem: Arc<str>,
+}
+
+impl fmt::Debug for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pair").finish_non_exhaustive()
+    }
 }
 
 /// Certificates by server name.
@@ -38,16 +45,28 @@ pub struct Certificates {
 }
 
 impl Certificates {
+    /// Certificates that cannot be used are among `flaws`; their names are answered as if they had
+    /// none.
     pub(crate) fn compile(
         certificates: &[kinds::Certificate],
         snis: &[kinds::Sni],
         default: Arc<CertifiedKey>,
         previous: Option<&Self>,
+        flaws: &mut Vec<CompileError>,
     ) -> Result<Self, CompileError> {
         let mut by_id = FxHashMap::default();
+        let mut unusable = HashSet::new();
         for certificate in certificates {
             let known = previous.and_then(|previous| previous.by_id.get(&certificate.id));
-            by_id.insert(certificate.id, Pair::of(certificate, known)?);
+            match Pair::of(certificate, known) {
+                Ok(pair) => {
+                    by_id.insert(certificate.id, pair);
+                }
+                Err(flaw) => {
+                    unusable.insert(certificate.id);
+                    flaws.push(flaw);
+                }
+            }
         }
         let mut table = Self {
             by_id,
@@ -58,6 +77,9 @@ impl Certificates {
             default,
         };
         for sni in snis {
+            if unusable.contains(&sni.certificate.0) {
+                continue;
+            }
             let Some(pair) = table.by_id.get(&sni.certificate.0).cloned() else {
                 return Err(CompileError {
                     kind: "snis",
@@ -190,6 +212,19 @@ mod tests {
         }
     }
 
+    fn compile(
+        certificates: &[kinds::Certificate],
+        snis: &[kinds::Sni],
+        default: Arc<CertifiedKey>,
+        previous: Option<&Certificates>,
+    ) -> Certificates {
+        let mut flaws = Vec::new();
+        let table =
+            Certificates::compile(certificates, snis, default, previous, &mut flaws).unwrap();
+        assert!(flaws.is_empty(), "{flaws:?}");
+        table
+    }
+
     #[test]
     fn names_select_exact_then_left_then_right_wildcards() {
         let certificates: Vec<_> = (0..4).map(certificate).collect();
@@ -200,8 +235,7 @@ mod tests {
             sni("*.b.test", 3),
         ];
         let default = default();
-        let table =
-            Certificates::compile(&certificates, &snis, Arc::clone(&default), None).unwrap();
+        let table = compile(&certificates, &snis, Arc::clone(&default), None);
         let of = |name: &str| table.resolve(Some(name), &[]);
         let expect = |name: &str, id: u128| {
             assert!(
@@ -222,8 +256,8 @@ mod tests {
     fn an_unchanged_certificate_is_not_read_again() {
         let certificates = [certificate(0)];
         let default = default();
-        let first = Certificates::compile(&certificates, &[], Arc::clone(&default), None).unwrap();
-        let second = Certificates::compile(&certificates, &[], default, Some(&first)).unwrap();
+        let first = compile(&certificates, &[], Arc::clone(&default), None);
+        let second = compile(&certificates, &[], default, Some(&first));
         let id = Uuid::from_u128(0);
         assert!(Arc::ptr_eq(
             &first.by_id[&id].first,
@@ -235,8 +269,34 @@ mod tests {
     fn a_broken_certificate_names_itself_and_keeps_its_secret() {
         let mut broken = certificate(7);
         broken.key = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n".into();
-        let error = Certificates::compile(&[broken], &[], default(), None).unwrap_err();
-        assert_eq!((error.kind, error.id), ("certificates", Uuid::from_u128(7)));
-        assert!(!error.to_string().contains("c2VjcmV0"));
+        let good = certificate(8);
+        let key = good.key.clone();
+        let snis = [sni("broken.test", 7), sni("good.test", 8)];
+        let default = default();
+        let mut flaws = Vec::new();
+        let table = Certificates::compile(
+            &[broken, good],
+            &snis,
+            Arc::clone(&default),
+            None,
+            &mut flaws,
+        )
+        .unwrap();
+        let [flaw] = &flaws[..] else {
+            panic!("{flaws:?}");
+        };
+        assert_eq!((flaw.kind, flaw.id), ("certificates", Uuid::from_u128(7)));
+        assert!(!flaw.to_string().contains("c2VjcmV0"));
+        assert!(Arc::ptr_eq(
+            &table.resolve(Some("broken.test"), &[]),
+            &default
+        ));
+        assert!(!Arc::ptr_eq(
+            &table.resolve(Some("good.test"), &[]),
+            &default
+        ));
+        let shown = format!("{table:?}");
+        let line = key.lines().nth(1).unwrap();
+        assert!(!shown.contains("PRIVATE") && !shown.contains(line));
     }
 }

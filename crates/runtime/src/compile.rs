@@ -47,6 +47,7 @@ pub struct Runtime {
     certificates: Certificates,
     profiles: Profiles,
     directory: Arc<Directory>,
+    flaws: Vec<CompileError>,
 }
 
 /// What belongs to a route.
@@ -82,8 +83,11 @@ impl Runtime {
     /// `label` names it in logs; `previous` is what serves now, from which unchanged certificates,
     /// TLS sessions and the health of targets are taken over.
     ///
+    /// Certificates that are missing or cannot be used harm only what leans on them: they are told
+    /// by [`Self::flaws`], and everything else serves.
+    ///
     /// # Errors
-    /// The first entity that does not compile, and how to mend it.
+    /// The first other entity that does not compile, and how to mend it.
     pub fn compile(
         config: Config,
         label: String,
@@ -108,15 +112,17 @@ impl Runtime {
             .with_basic_auth(basicauth_credentials)
             .with_groups(acls);
         let directory = Arc::new(directory);
+        let mut flaws = Vec::new();
         let certificates = Certificates::compile(
             &certificates,
             &snis,
             Arc::clone(&env.default_certificate),
             previous.map(|previous| &previous.certificates),
+            &mut flaws,
         )?;
         let upstreams = compile_upstreams(upstreams, &targets, previous)?;
         let mut profiles = Profiles::default();
-        let authorities = read_authorities(&ca_certificates)?;
+        let authorities = read_authorities(&ca_certificates, &mut flaws);
         let services = Services {
             env,
             certificates: &certificates,
@@ -124,7 +130,7 @@ impl Runtime {
             upstreams: &upstreams,
             previous: previous.map(|previous| &previous.profiles),
         }
-        .compile(services, &mut profiles)?;
+        .compile(services, &mut profiles, &mut flaws);
 
         let by_id: FxHashMap<Uuid, u32> = (0..)
             .zip(&services)
@@ -161,6 +167,7 @@ impl Runtime {
             certificates,
             profiles,
             directory,
+            flaws,
         })
     }
 
@@ -209,6 +216,12 @@ impl Runtime {
     /// Consumers and their credentials.
     pub fn directory(&self) -> &Arc<Directory> {
         &self.directory
+    }
+
+    /// Entities that cannot be used although the rest serves: certificates, and services that need
+    /// one of them, which answer 502 until it is mended.
+    pub fn flaws(&self) -> &[CompileError] {
+        &self.flaws
     }
 
     /// How many routes serve.
@@ -343,7 +356,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::Origin;
+    use crate::{Origin, UpstreamTls};
 
     struct None;
 
@@ -418,11 +431,6 @@ mod tests {
             (plugin("unknown"), "plugins", 5),
             (plugin("known"), "plugins", 5),
             (
-                json!({"ca_certificates": [{"id": id(6), "cert": "x"}]}),
-                "ca_certificates",
-                6,
-            ),
-            (
                 json!({"snis": [{"id": id(7), "name": "a", "certificate": id(8)}]}),
                 "snis",
                 7,
@@ -439,6 +447,45 @@ mod tests {
             let error = compile(config).unwrap_err();
             assert_eq!((error.kind, error.id.to_string()), (kind, id(n)), "{error}");
         }
+    }
+
+    #[test]
+    fn a_certificate_that_cannot_be_used_harms_only_what_leans_on_it() {
+        let naming = |n, field: &str, value: Value| {
+            let mut service = service(n);
+            service[field] = value;
+            service
+        };
+        let config = json!({
+            "services": [
+                service(1),
+                naming(2, "ca_certificates", json!([id(20)])),
+                naming(3, "ca_certificates", json!([id(6)])),
+                naming(4, "client_certificate", json!(id(7))),
+                naming(5, "client_certificate", json!(id(21))),
+            ],
+            "ca_certificates": [{"id": id(6), "cert": "x"}],
+            "certificates": [{"id": id(7), "cert": "x", "key": "y"}],
+            "snis": [{"id": id(8), "name": "a.test", "certificate": id(7)}],
+            "routes": (1..=5).map(|n| route(10 + n, n)).collect::<Vec<_>>(),
+        });
+        let runtime = compile(config).unwrap();
+        assert_eq!(runtime.route_count(), 5);
+        let usable: Vec<bool> = runtime
+            .services
+            .iter()
+            .map(|entry| matches!(entry.tls, UpstreamTls::Profile(_)))
+            .collect();
+        assert_eq!(usable, [true, false, false, false, false]);
+        let mut flaws: Vec<_> = runtime
+            .flaws()
+            .iter()
+            .map(|flaw| (flaw.kind, flaw.id.to_string()))
+            .collect();
+        flaws.sort_unstable();
+        let mut expected = vec![("ca_certificates", id(6)), ("certificates", id(7))];
+        expected.extend((2..=5).map(|n| ("services", id(n))));
+        assert_eq!(flaws, expected);
     }
 
     #[test]
@@ -477,8 +524,11 @@ mod tests {
         let first = compile(config.clone()).unwrap();
         let second = compile_after(config, Some(&first)).unwrap();
         let of = |runtime: &Runtime| -> Vec<u64> {
-            let profiles = runtime.services.iter().map(|entry| entry.tls.as_ref());
-            profiles.map(|profile| profile.unwrap().id).collect()
+            let profile = |entry: &ServiceEntry| match &entry.tls {
+                UpstreamTls::Profile(profile) => profile.id,
+                other => panic!("{other:?}"),
+            };
+            runtime.services.iter().map(profile).collect()
         };
         assert_eq!(of(&first)[0], of(&first)[1]);
         assert_ne!(of(&first)[0], of(&first)[2]);

@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-/// An entity that cannot become part of a runtime. The snapshot it came in is refused whole.
+/// An entity that cannot become part of a runtime. The snapshot it came in is refused whole, or,
+/// where only what leans on the entity is harmed, serves without it ([`crate::Runtime::flaws`]).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} {}: {what}; {mend}", .name.clone().unwrap_or_else(|| .id.to_string()))]
 pub struct CompileError {

@@ -21,6 +21,6 @@ pub use chain::{Chain, Link};
 pub use compile::{Env, RouteEntry, Routed, Runtime, UpstreamEntry};
 pub use error::CompileError;
 pub use plugins::Plugins;
-pub use service::{Origin, ServiceEntry};
+pub use service::{Origin, ServiceEntry, UpstreamTls};
 pub use shared::{Held, Reader, Shared};
 pub use upstream_tls::TlsProfile;

@@ -20,8 +20,20 @@ pub struct ServiceEntry {
     pub service: Service,
     /// How its host is found.
     pub origin: Origin,
-    /// How TLS is spoken to it; none when it is reached in clear.
-    pub tls: Option<Arc<TlsProfile>>,
+    /// How TLS is spoken to it.
+    pub tls: UpstreamTls,
+}
+
+/// How TLS is spoken to a service.
+#[derive(Debug)]
+pub enum UpstreamTls {
+    /// It is reached in clear.
+    Clear,
+    /// In this way.
+    Profile(Arc<TlsProfile>),
+    /// A certificate that it names is missing or cannot be used: it cannot be called, and is not
+    /// called in any weaker way.
+    Unusable,
 }
 
 /// How the host of a service is found.
@@ -45,11 +57,14 @@ pub(crate) struct Services<'a> {
 }
 
 impl Services<'_> {
+    /// Services whose certificates cannot be used are among `flaws`, and stand for themselves:
+    /// they must not keep the others from serving.
     pub(crate) fn compile(
         &self,
         services: Vec<Service>,
         profiles: &mut Profiles,
-    ) -> Result<Vec<ServiceEntry>, CompileError> {
+        flaws: &mut Vec<CompileError>,
+    ) -> Vec<ServiceEntry> {
         let by_name: FxHashMap<String, usize> = self
             .upstreams
             .iter()
@@ -66,12 +81,19 @@ impl Services<'_> {
                         .get(&host.to_ascii_lowercase())
                         .map_or(Origin::Name, |index| Origin::Upstream(*index)),
                 };
-                let tls = self.tls(&service, origin, profiles)?;
-                Ok(ServiceEntry {
+                let tls = match self.tls(&service, origin, profiles) {
+                    Ok(None) => UpstreamTls::Clear,
+                    Ok(Some(profile)) => UpstreamTls::Profile(profile),
+                    Err(flaw) => {
+                        flaws.push(flaw);
+                        UpstreamTls::Unusable
+                    }
+                };
+                ServiceEntry {
                     service,
                     origin,
                     tls,
-                })
+                }
             })
             .collect()
     }
@@ -101,8 +123,11 @@ impl Services<'_> {
                 Some(pair) => Some((id.0, Arc::clone(&pair.first))),
                 None => {
                     return Err(problem(
-                        format!("its client certificate {} does not exist", id.0),
-                        "create the certificate, or take it off the service",
+                        format!(
+                            "its client certificate {} does not exist or cannot be used",
+                            id.0
+                        ),
+                        "mend the certificate, or take it off the service",
                     ));
                 }
             },
@@ -119,8 +144,8 @@ impl Services<'_> {
             .map(|id| {
                 self.authorities.get(id).cloned().ok_or_else(|| {
                     problem(
-                        format!("its CA certificate {id} does not exist"),
-                        "create the CA certificate, or take it off the service",
+                        format!("its CA certificate {id} does not exist or cannot be used"),
+                        "mend the CA certificate, or take it off the service",
                     )
                 })
             })
@@ -143,22 +168,26 @@ impl Services<'_> {
     }
 }
 
-/// Trusted authorities by their ids.
+/// Trusted authorities by their ids, without those that cannot be read.
 pub(crate) fn read_authorities(
     certificates: &[kinds::CaCertificate],
-) -> Result<FxHashMap<Uuid, CertificateDer<'static>>, CompileError> {
+    flaws: &mut Vec<CompileError>,
+) -> FxHashMap<Uuid, CertificateDer<'static>> {
     certificates
         .iter()
-        .map(
+        .filter_map(
             |authority| match CertificateDer::from_pem_slice(authority.cert.as_bytes()) {
-                Ok(der) => Ok((authority.id, der)),
-                Err(error) => Err(CompileError {
-                    kind: "ca_certificates",
-                    id: authority.id,
-                    name: None,
-                    what: format!("the certificate cannot be read: {error}"),
-                    mend: "replace it by one certificate in PEM",
-                }),
+                Ok(der) => Some((authority.id, der)),
+                Err(error) => {
+                    flaws.push(CompileError {
+                        kind: "ca_certificates",
+                        id: authority.id,
+                        name: None,
+                        what: format!("the certificate cannot be read: {error}"),
+                        mend: "replace it by one certificate in PEM",
+                    });
+                    None
+                }
             },
         )
         .collect()

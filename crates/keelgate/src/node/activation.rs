@@ -121,6 +121,9 @@ impl Prepared<'_> {
             runtime,
             ..
         } = self;
+        for flaw in runtime.flaws() {
+            tracing::warn!("served without what is wrong: {flaw}");
+        }
         activation.shared.swap(Arc::new(runtime));
         activation.active.send_replace(Some(Active {
             identity: *snapshot.identity(),

@@ -136,7 +136,7 @@ impl Choice<'_> {
     pub(super) fn failed(&self, fault: &Fault) {
         self.report(match fault {
             Fault::ConnectTimeout | Fault::Timeout => Outcome::Timeout,
-            Fault::Response(_) | Fault::Protocol(_) => return,
+            Fault::Response(_) | Fault::Protocol(_) | Fault::Unusable => return,
             Fault::Connect(_) | Fault::Tls(_) | Fault::Broken(_) => Outcome::TcpFailure,
         });
     }

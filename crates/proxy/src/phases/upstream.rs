@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use http::header::CONNECTION;
 use http::{Method, StatusCode};
 use keelgate_entities::kinds::Protocol;
-use keelgate_runtime::ServiceEntry;
+use keelgate_runtime::{ServiceEntry, UpstreamTls};
 
 use super::balance::{Choice, Choosing};
 use super::pump::{PinnedPump, Pump, send_ahead, send_rest};
@@ -107,7 +107,9 @@ async fn call<'r, U: Upload, R: Respond>(
             Err(Failure::Upload(fault)) => return Err(Answer::of_upload(flight, &fault)),
             Err(Failure::Upstream { fault, reused }) => {
                 // A connection that idled may have been closed under our hands; that says
-                // nothing about the upstream, so it does not count as an attempt.
+                // nothing about the upstream, so it does not count as an attempt. That it stays
+                // silent does.
+                let reused = reused && matches!(fault, Fault::Broken(_));
                 if !reused {
                     choice.failed(&fault);
                 }
@@ -170,14 +172,17 @@ async fn attempt<'r, U: Upload, R: Respond>(
             reused: false,
         });
     }
-    let name = server_name(&choice.host);
-    let peer = Peer {
-        address: choice.address,
-        tls: entry.tls.as_ref().map(|profile| (profile, name)),
-    };
     let fresh = |fault| Failure::Upstream {
         fault,
         reused: false,
+    };
+    let peer = Peer {
+        address: choice.address,
+        tls: match &entry.tls {
+            UpstreamTls::Clear => None,
+            UpstreamTls::Profile(profile) => Some((profile, server_name(&choice.host))),
+            UpstreamTls::Unusable => return Err(fresh(Fault::Unusable)),
+        },
     };
     let pooled = peer
         .connect(

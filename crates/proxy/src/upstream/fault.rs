@@ -25,6 +25,11 @@ pub(crate) enum Fault {
     /// The service speaks a protocol that this build does not.
     #[error("services of protocol {0} cannot be called by this build; use http or https")]
     Protocol(&'static str),
+    /// A certificate that the service names cannot be used.
+    #[error(
+        "a certificate of the service is missing or cannot be used, see the log of its activation"
+    )]
+    Unusable,
     /// The response cannot be understood.
     #[error("the response cannot be understood: {0}")]
     Response(#[from] Malformed),
@@ -34,7 +39,7 @@ impl Fault {
     /// Whether another attempt makes sense as far as the fault goes; an upstream that answered
     /// nonsense has worked on the request.
     pub(crate) fn may_be_retried(&self) -> bool {
-        !matches!(self, Self::Response(_) | Self::Protocol(_))
+        !matches!(self, Self::Response(_) | Self::Protocol(_) | Self::Unusable)
     }
 
     /// Whether the request may have reached the upstream.

@@ -151,3 +151,23 @@ fn upstreams_are_verified_unless_their_service_says_no() {
     client.send(get);
     assert_eq!(client.response(false).status, 200);
 }
+
+#[test]
+fn a_service_whose_certificates_are_missing_fails_alone() {
+    let upstream = echo();
+    let other = "00000000-0000-4000-8000-000000000031";
+    let mut config = config(upstream);
+    config["services"].as_array_mut().unwrap().push(json!({
+        "id": other, "name": "o", "protocol": "https", "tls_verify": false,
+        "host": "127.0.0.1", "port": upstream.port(),
+        "ca_certificates": ["00000000-0000-4000-8000-000000000032"],
+    }));
+    config["routes"].as_array_mut().unwrap().push(json!({
+        "id": "00000000-0000-4000-8000-000000000033", "name": "o", "protocols": ["http"],
+        "paths": ["/other"], "service": {"id": other},
+    }));
+    let gateway = Gateway::start(config);
+    assert_eq!(gateway.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
+    let harmed = gateway.ask("GET /other HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(harmed.status, 502);
+}
