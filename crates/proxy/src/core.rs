@@ -1,10 +1,12 @@
 //! What one worker thread has for itself.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::{Either, select};
 use http::HeaderValue;
 use keelgate_runtime::{Held, Reader, Shared};
 use tokio::sync::Notify;
@@ -12,6 +14,10 @@ use tokio::sync::Notify;
 use crate::http1::Limits;
 use crate::settings::Settings;
 use crate::upstream::{Pool, Resolver};
+
+/// Time that a connection without any request yet is given when draining starts: whoever connected
+/// just before is still served.
+pub(crate) const FRESH: Duration = Duration::from_millis(500);
 
 /// What one worker thread has for itself. Nothing here is shared between cores, so nothing is
 /// locked.
@@ -92,6 +98,18 @@ impl Draining {
     pub(crate) async fn started(&self) {
         while !self.started.get() {
             self.changed.notified().await;
+        }
+    }
+
+    /// Awaits `wait`; from the start of draining on for `grace` at most.
+    pub(crate) async fn within<T>(
+        &self,
+        grace: Duration,
+        wait: impl Future<Output = T>,
+    ) -> Option<T> {
+        match select(pin!(wait), pin!(self.started())).await {
+            Either::Left((done, _)) => Some(done),
+            Either::Right(((), wait)) => tokio::time::timeout(grace, wait).await.ok(),
         }
     }
 

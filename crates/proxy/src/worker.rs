@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use crate::core::{Core, Draining};
+use crate::core::{Core, Draining, FRESH};
 use crate::downstream::{Client, http1, http2};
 use crate::net::{Connection, Stream, proxy_protocol};
 use crate::phases::balance;
@@ -135,79 +135,95 @@ async fn listen_on(
     }
 }
 
+/// A client that said which protocol it speaks.
+enum Opened {
+    Http1(Stream),
+    Http2(Stream),
+    /// Plain HTTP on a port for TLS.
+    Mistaken(TcpStream),
+}
+
 async fn serve(
     core: Rc<Core>,
     listen: &Listen,
     tls: TlsAcceptor,
-    mut stream: TcpStream,
+    stream: TcpStream,
     mut client: Client,
 ) {
     let _ = stream.set_nodelay(true);
-    let limit = core.settings.client.header_timeout;
-    if listen.proxy_protocol {
-        match tokio::time::timeout(limit, proxy_protocol::take(&mut stream)).await {
-            Ok(Ok(told)) => client.told = told,
-            Ok(Err(error)) => {
-                tracing::debug!(peer = %client.peer, %error, "connection refused");
-                return;
-            }
-            Err(_) => return,
-        }
-    }
-    if !listen.tls {
-        if listen.http2 && has_http2_preface(&core, &stream).await {
-            http2::serve(core, client, Stream::Tcp(stream)).await;
-        } else {
-            http1::serve(core, client, Connection::new(Stream::Tcp(stream))).await;
-        }
-        return;
-    }
-    let handshake = async {
-        // The first byte of a TLS record tells it from plain HTTP.
-        let mut first = [0];
-        match stream.peek(&mut first).await {
-            Ok(1) if first[0] == 0x16 => {}
-            Ok(1) => {
-                let plain = Connection::new(Stream::Tcp(stream));
-                http1::refuse_plain(&core, plain).await;
-                return None;
-            }
-            _ => return None,
-        }
-        tls.accept(stream).await.ok()
-    };
-    let Ok(Some(stream)) = tokio::time::timeout(limit, handshake).await else {
+    let opened = tokio::time::timeout(
+        core.settings.client.header_timeout,
+        open(listen, tls, stream, &mut client),
+    );
+    let Some(Ok(Some(opened))) = core.draining.within(FRESH, opened).await else {
         return;
     };
-    let session = stream.get_ref().1;
-    let is_http2 = session.alpn_protocol() == Some(b"h2");
-    client.sni = session.server_name().map(str::to_owned);
-    let stream = Stream::Tls(Box::new(TlsStream::from(stream)));
-    if is_http2 {
-        http2::serve(core, client, stream).await;
-    } else {
-        http1::serve(core, client, Connection::new(stream)).await;
+    match opened {
+        Opened::Http1(stream) => http1::serve(core, client, Connection::new(stream)).await,
+        Opened::Http2(stream) => http2::serve(core, client, stream).await,
+        Opened::Mistaken(stream) => {
+            http1::refuse_plain(&core, Connection::new(Stream::Tcp(stream))).await;
+        }
     }
 }
 
-/// Whether a client in clear begins with HTTP/2 (prior knowledge).
-async fn has_http2_preface(core: &Core, stream: &TcpStream) -> bool {
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0";
-    let mut start = [0; PREFACE.len()];
-    let wait = async {
-        loop {
-            match stream.peek(&mut start).await {
-                Ok(0) | Err(_) => return false,
-                Ok(read) if start[..read] != PREFACE[..read] => return false,
-                Ok(read) if read == PREFACE.len() => return true,
-                // The rest is on its way; `peek` would return at once until it is there.
-                Ok(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+/// Everything before HTTP; none when the connection is of no use.
+async fn open(
+    listen: &Listen,
+    tls: TlsAcceptor,
+    mut stream: TcpStream,
+    client: &mut Client,
+) -> Option<Opened> {
+    if listen.proxy_protocol {
+        match proxy_protocol::take(&mut stream).await {
+            Ok(told) => client.told = told,
+            Err(error) => {
+                tracing::debug!(peer = %client.peer, %error, "connection refused");
+                return None;
             }
         }
-    };
-    tokio::time::timeout(core.settings.client.header_timeout, wait)
-        .await
-        .unwrap_or(false)
+    }
+    if !listen.tls {
+        let http2 = listen.http2 && has_http2_preface(&stream).await;
+        let stream = Stream::Tcp(stream);
+        return Some(if http2 {
+            Opened::Http2(stream)
+        } else {
+            Opened::Http1(stream)
+        });
+    }
+    // The first byte of a TLS record tells it from plain HTTP.
+    let mut first = [0];
+    match stream.peek(&mut first).await {
+        Ok(1) if first[0] == 0x16 => {}
+        Ok(1) => return Some(Opened::Mistaken(stream)),
+        _ => return None,
+    }
+    let stream = tls.accept(stream).await.ok()?;
+    let session = stream.get_ref().1;
+    let http2 = session.alpn_protocol() == Some(b"h2");
+    client.sni = session.server_name().map(str::to_owned);
+    let stream = Stream::Tls(Box::new(TlsStream::from(stream)));
+    Some(if http2 {
+        Opened::Http2(stream)
+    } else {
+        Opened::Http1(stream)
+    })
+}
+
+/// Whether a client in clear begins with HTTP/2 (prior knowledge).
+async fn has_http2_preface(stream: &TcpStream) -> bool {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+    let mut start = [0; PREFACE.len()];
+    loop {
+        match stream.peek(&mut start).await {
+            Ok(0) | Err(_) => return false,
+            Ok(read) if start[..read] != PREFACE[..read] => return false,
+            Ok(read) if read == PREFACE.len() => return true,
+            // The rest is on its way; `peek` would return at once until it is there.
+            Ok(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+        }
+    }
 }
 
 /// An IPv4 client of an IPv6 socket is an IPv4 client.

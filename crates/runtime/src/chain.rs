@@ -22,7 +22,6 @@ type ByConsumer = Arc<FxHashMap<Uuid, Compiled>>;
 #[derive(Default)]
 pub struct Chain {
     links: Box<[Link]>,
-    wants_request_body: bool,
 }
 
 /// One plugin's configurations for a route.
@@ -38,11 +37,6 @@ impl Chain {
     pub fn links(&self) -> &[Link] {
         &self.links
     }
-
-    /// Whether some plugin needs the request body whole before `access`.
-    pub fn wants_request_body(&self) -> bool {
-        self.wants_request_body
-    }
 }
 
 impl Link {
@@ -56,13 +50,6 @@ impl Link {
             }
         }
         self.general.as_deref()
-    }
-
-    fn wants_request_body(&self) -> bool {
-        self.general
-            .iter()
-            .chain(self.of_consumers.iter().flat_map(|table| table.values()))
-            .any(|plugin| plugin.phases().request_body)
     }
 }
 
@@ -175,15 +162,12 @@ impl Chains {
     }
 
     fn build(&self, (route, service): Place) -> Chain {
-        let links: Box<[Link]> = self
+        let links = self
             .ordered
             .iter()
             .filter_map(|plugin| plugin.link(route, service))
             .collect();
-        Chain {
-            wants_request_body: links.iter().any(Link::wants_request_body),
-            links,
-        }
+        Chain { links }
     }
 }
 

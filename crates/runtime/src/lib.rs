@@ -12,6 +12,7 @@ pub mod chain;
 mod compile;
 mod error;
 mod plugins;
+mod reclaim;
 mod service;
 mod shared;
 mod upstream_tls;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 
 use crate::Runtime;
+use crate::reclaim::Reclaim;
 
 /// The runtime that serves. One per node; swapped whole.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub struct Shared {
     current: ArcSwap<Runtime>,
     /// Counts swaps, so that readers look at `current` only after one.
     swaps: AtomicU64,
+    reclaim: Reclaim<Runtime>,
 }
 
 impl Shared {
@@ -24,6 +26,7 @@ impl Shared {
         Arc::new(Self {
             current: ArcSwap::new(runtime),
             swaps: AtomicU64::new(0),
+            reclaim: Reclaim::start(),
         })
     }
 
@@ -32,12 +35,12 @@ impl Shared {
         self.current.load_full()
     }
 
-    /// Lets `runtime` serve from now on; returns the one before. Requests in flight finish on the
-    /// runtime that they began with.
-    pub fn swap(&self, runtime: Arc<Runtime>) -> Arc<Runtime> {
+    /// Lets `runtime` serve from now on. Requests in flight finish on the runtime that they began
+    /// with; it is taken down after the last of them, by none of the threads that serve.
+    pub fn swap(&self, runtime: Arc<Runtime>) {
         let before = self.current.swap(runtime);
         self.swaps.fetch_add(1, Ordering::Release);
-        before
+        self.reclaim.retire(before);
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) struct RequestBody {
     pub(super) framing: Framing,
 }
 
-/// Reads the whole body for plugins that asked for it.
+/// Reads the whole body for a plugin that asked for it.
 pub(super) async fn hold<U: Upload>(flight: &mut Flight<'_>, upload: &mut U) -> Result<(), Answer> {
     let limit = flight.core.settings.client.held_body;
     if flight.received.framing == Framing::Empty {

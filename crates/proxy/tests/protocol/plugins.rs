@@ -80,10 +80,19 @@ fn factory(plugin: &kinds::Plugin) -> Option<Arc<dyn Plugin>> {
     Some(Arc::new(Doing(plugin.name.clone())))
 }
 
-fn gateway(mut config: Value, plugin: &str) -> Gateway {
-    config["plugins"] = json!([{
-        "id": "00000000-0000-4000-8000-000000000051", "name": plugin, "protocols": ["http"],
-    }]);
+fn gateway(config: Value, plugin: &str) -> Gateway {
+    with_chain(config, &[plugin])
+}
+
+/// The plugins run in the order of their names.
+fn with_chain(mut config: Value, plugins: &[&str]) -> Gateway {
+    let plugins = (51..).zip(plugins).map(|(n, plugin)| {
+        json!({
+            "id": format!("00000000-0000-4000-8000-0000000000{n}"), "name": plugin,
+            "protocols": ["http"],
+        })
+    });
+    config["plugins"] = plugins.collect();
     Gateway::with(config, |_| {}, factory)
 }
 
@@ -120,6 +129,15 @@ fn a_plugin_may_change_the_request_body() {
         seen.contains("Content-Length: 3") && seen.ends_with("cba"),
         "{seen}"
     );
+}
+
+#[test]
+fn who_is_refused_before_need_not_send_the_body() {
+    let gateway = with_chain(config(echo()), &["refuse", "reverse-body"]);
+    let head = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n";
+    let response = gateway.ask(head);
+    assert_eq!(response.status, 403);
+    assert_eq!(response.header("X-Filtered"), Some("refuse"));
 }
 
 fn two_pieces() -> Value {
