@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use bytestring::ByteString;
 use keelgate_entities::Config;
+use serde_json::Value;
 
 use crate::document::Claims;
 use crate::{DecodeError, Identity};
@@ -62,6 +63,23 @@ impl Snapshot {
     /// Whether it carries a statement that was signed or verified by this process.
     pub fn is_signed(&self) -> bool {
         self.0.signed
+    }
+
+    /// Whether it configures nothing: it has no entities beside those that say whose it is.
+    pub fn configures_nothing(&self) -> bool {
+        /// More than these take, in bytes.
+        const LONGEST: usize = 16 << 10;
+        if self.config_json().len() > LONGEST {
+            return false;
+        }
+        let Ok(Value::Object(tables)) = serde_json::from_str(self.config_json()) else {
+            return false;
+        };
+        tables.iter().all(|(name, rows)| {
+            name.starts_with('_')
+                || matches!(name.as_str(), "workspaces" | "parameters")
+                || rows.as_array().is_none_or(Vec::is_empty)
+        })
     }
 
     /// The configuration in typed form.

@@ -111,7 +111,11 @@ impl Cache {
             let partial = durable::write_beside(&path, snapshot.document())?;
             // A current document that was refused must not push out a good previous one.
             if self.current.is_some() {
-                fs::rename(&path, self.directory.join(PREVIOUS))?;
+                match fs::rename(&path, self.directory.join(PREVIOUS)) {
+                    // Somebody has cleared the cache: there is nothing to keep.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    renamed => renamed?,
+                }
             }
             fs::rename(partial, &path)?;
             durable::sync_directory_of(&path)
@@ -199,6 +203,17 @@ mod tests {
         cache.store(&snapshot(1)).unwrap();
         fs::rename(folder.path().join(CURRENT), folder.path().join(PREVIOUS)).unwrap();
         assert_eq!(revisions(&mut Cache::new(folder.path().into())), [1]);
+    }
+
+    #[test]
+    fn a_cache_that_was_cleared_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("cache");
+        let mut cache = Cache::new(directory.clone());
+        cache.store(&snapshot(1)).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+        cache.store(&snapshot(2)).unwrap();
+        assert_eq!(revisions(&mut cache), [2]);
     }
 
     #[test]

@@ -47,8 +47,15 @@ impl CrashGuard {
         }
     }
 
-    /// Learns how former lives ended: what killed the process twice is quarantined.
-    pub(crate) fn recover(&mut self) -> io::Result<HashSet<Identity>> {
+    /// The mark of an activation.
+    pub(crate) fn mark(&self) -> PathBuf {
+        self.directory.join("activating.json")
+    }
+
+    /// Learns how former lives ended: what killed the process twice is quarantined. It is so also
+    /// when that cannot be written; then the mark of the activation stays, and is found again.
+    pub(crate) fn recover(&mut self) -> (HashSet<Identity>, io::Result<()>) {
+        let mut kept = Ok(());
         let mut quarantine = self
             .read::<Quarantine>("quarantine.json")
             .filter(|quarantine| quarantine.version == self.version)
@@ -65,10 +72,11 @@ impl CrashGuard {
             quarantine.identities.push(killer.identity);
             let excess = quarantine.identities.len().saturating_sub(REMEMBERED);
             quarantine.identities.drain(..excess);
-            self.write("quarantine.json", &quarantine)?;
-            durable::remove(&self.directory.join("activating.json"))?;
+            kept = self
+                .write("quarantine.json", &quarantine)
+                .and_then(|()| durable::remove(&self.mark()));
         }
-        Ok(quarantine.identities.into_iter().collect())
+        (quarantine.identities.into_iter().collect(), kept)
     }
 
     /// An activation begins.
@@ -90,7 +98,7 @@ impl CrashGuard {
 
     /// The activation ended, well or not, and the process is alive.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        durable::remove(&self.directory.join("activating.json"))
+        durable::remove(&self.mark())
     }
 
     /// A file that is missing or damaged tells nothing.
@@ -124,7 +132,8 @@ mod tests {
     /// One life that dies in the activation of `revision`; what it found quarantined.
     fn die(directory: &std::path::Path, revision: u64) -> HashSet<Identity> {
         let mut guard = CrashGuard::new(directory.into(), "0.1.0");
-        let quarantine = guard.recover().unwrap();
+        let (quarantine, kept) = guard.recover();
+        kept.unwrap();
         guard.begin(identity(revision)).unwrap();
         quarantine
     }
@@ -149,9 +158,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for _ in 0..5 {
             let mut guard = CrashGuard::new(folder.path().into(), "0.1.0");
-            assert!(guard.recover().unwrap().is_empty());
+            assert!(guard.recover().0.is_empty());
             guard.begin(identity(4)).unwrap();
             guard.finish().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_disk_that_takes_nothing_does_not_undo_the_quarantine() {
+        let folder = tempfile::tempdir().unwrap();
+        die(folder.path(), 4);
+        die(folder.path(), 4);
+        // What is in the way of the writing, as a full disk would be.
+        fs::create_dir(folder.path().join("quarantine.json.partial")).unwrap();
+        for _ in 0..2 {
+            let mut guard = CrashGuard::new(folder.path().into(), "0.1.0");
+            let (quarantine, kept) = guard.recover();
+            assert_eq!(quarantine, HashSet::from([identity(4)]));
+            assert!(kept.is_err());
         }
     }
 
@@ -171,14 +195,14 @@ mod tests {
         assert_eq!(
             CrashGuard::new(folder.path().into(), "0.1.0")
                 .recover()
-                .unwrap()
+                .0
                 .len(),
             1
         );
         assert!(
             CrashGuard::new(folder.path().into(), "0.1.1")
                 .recover()
-                .unwrap()
+                .0
                 .is_empty()
         );
     }

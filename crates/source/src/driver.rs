@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use keelgate_fallback::{Candidate, Fetched, Fetcher, Refusal};
@@ -10,11 +11,12 @@ use keelgate_snapshot::{Identity, Snapshot, VerifyError};
 use keelgate_sync::{Applied, Rejection};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, Loaded};
 use crate::crash::CrashGuard;
+use crate::durable;
 use crate::machine::{ChoiceSettings, Decision, Event, Machine};
 use crate::report::{Report, Serving, State};
 use crate::{ActivationError, Activator, Notice, Offer, Source, SourceSettings, Verifiers};
@@ -25,6 +27,8 @@ enum Message {
     Fetched(usize, Fetched),
     Verified(Result<Snapshot, VerifyError>),
     Activated(Result<(), ActivationError>),
+    /// What serves could not be written to disk.
+    NotKept(String),
 }
 
 /// Where the driver tells what it did.
@@ -43,6 +47,8 @@ pub(crate) struct Driver {
     verifiers: Verifiers,
     activator: Arc<dyn Activator>,
     guard: Arc<Mutex<CrashGuard>>,
+    /// The guard's mark of an activation; the guard itself is held while one runs.
+    mark: PathBuf,
     activating: Option<Offer<Snapshot>>,
     verifying: bool,
     /// The last document of the control plane; one that waits is superseded.
@@ -64,8 +70,8 @@ impl Driver {
         events: Option<mpsc::Receiver<keelgate_sync::Event>>,
         stop: CancellationToken,
     ) -> JoinHandle<()> {
-        // One answer at most of every storage, the cache, the verifier and the activator.
-        let (messages, inbox) = mpsc::channel(fetchers.len() + 3);
+        // One answer at most of every storage, the cache, its writer, the verifier and the activator.
+        let (messages, inbox) = mpsc::channel(fetchers.len() + 4);
         let choice = ChoiceSettings {
             control_planes: events
                 .as_ref()
@@ -87,6 +93,7 @@ impl Driver {
                 .collect(),
             verifiers,
             activator,
+            mark: guard.mark(),
             guard: Arc::new(Mutex::new(guard)),
             activating: None,
             verifying: false,
@@ -132,6 +139,14 @@ impl Driver {
             }
             self.outlets.report.send_replace(self.view.clone());
         }
+        if self.activating.is_some() {
+            // The end of this process is no death of the snapshot that is being activated.
+            let mark = self.mark.clone();
+            let removed = spawn_blocking(move || durable::remove(&mark)).await;
+            if let Ok(Err(error)) = removed {
+                tracing::warn!(%error, "cannot remove the mark of the activation from disk");
+            }
+        }
         let writer = self.cache_writer.take();
         // The writer ends when nobody can serve anything new.
         drop(self);
@@ -145,23 +160,20 @@ impl Driver {
     async fn recover(&mut self) -> HashSet<Identity> {
         let guard = Arc::clone(&self.guard);
         let recovered = spawn_blocking(move || lock(&guard).recover()).await;
-        match recovered {
-            Ok(Ok(quarantine)) => {
-                for identity in &quarantine {
-                    tracing::error!(%identity, "quarantined: its activation ended this process twice");
-                }
-                quarantine
-            }
-            Ok(Err(error)) => {
-                self.trouble(
-                    "disk",
-                    "disk",
-                    format!("cannot read the crash guard: {error}"),
-                );
-                HashSet::new()
-            }
-            Err(_) => HashSet::new(),
+        let Ok((quarantine, kept)) = recovered else {
+            return HashSet::new();
+        };
+        for identity in &quarantine {
+            tracing::error!(%identity, "quarantined: its activation ended this process twice");
         }
+        if let Err(error) = kept {
+            self.trouble(
+                "disk",
+                "disk",
+                format!("cannot keep the quarantine on disk: {error}"),
+            );
+        }
+        quarantine
     }
 
     /// Takes in what the client of the control plane tells.
@@ -231,6 +243,10 @@ impl Driver {
                 self.verify_next();
             }
             Message::Activated(result) => self.activated(result),
+            Message::NotKept(error) => {
+                let message = format!("the configuration is not kept on disk, will retry: {error}");
+                self.trouble("cache", "disk", message);
+            }
         }
     }
 
@@ -238,7 +254,11 @@ impl Driver {
         for error in &loaded.refused {
             self.trouble("cache", "cache_refused", error.to_string());
         }
-        self.cache_writer = Some(tokio::spawn(keep(cache, self.outlets.served.subscribe())));
+        self.cache_writer = Some(tokio::spawn(keep(
+            cache,
+            self.outlets.served.subscribe(),
+            self.messages.clone(),
+        )));
         let offers = loaded
             .good
             .into_iter()
@@ -454,10 +474,28 @@ impl Driver {
     }
 }
 
-/// Writes what is served to disk, the newest only.
-async fn keep(mut cache: Cache, mut served: watch::Receiver<Option<Snapshot>>) {
+/// Wait until what could not be written to disk is tried again.
+const KEEP_AGAIN: Duration = Duration::from_secs(30);
+
+/// Writes what is served to disk, the newest only. What cannot be written is tried again, and told.
+async fn keep(
+    mut cache: Cache,
+    mut served: watch::Receiver<Option<Snapshot>>,
+    messages: mpsc::Sender<Message>,
+) {
     served.mark_changed();
-    while served.changed().await.is_ok() {
+    let mut failed = false;
+    loop {
+        let again = async {
+            match failed {
+                true => sleep(KEEP_AGAIN).await,
+                false => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = served.changed() => if changed.is_err() { return },
+            () = again => {}
+        }
         let Some(snapshot) = served.borrow_and_update().clone() else {
             continue;
         };
@@ -465,17 +503,15 @@ async fn keep(mut cache: Cache, mut served: watch::Receiver<Option<Snapshot>>) {
             let result = cache.store(&snapshot);
             (cache, result)
         });
-        match stored.await {
-            Ok((kept, result)) => {
-                cache = kept;
-                if let Err(error) = result {
-                    tracing::error!(%error, "the configuration is not kept on disk");
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "the configuration is not kept on disk");
-                return;
-            }
+        let Ok((kept, result)) = stored.await else {
+            tracing::error!("the writer of the disk cache failed");
+            return;
+        };
+        cache = kept;
+        failed = result.is_err();
+        if let Err(error) = result {
+            // Whoever is told may be gone or busy; the next attempt tells again.
+            let _ = messages.try_send(Message::NotKept(error.to_string()));
         }
     }
 }
@@ -484,6 +520,7 @@ fn offer(source: Source, snapshot: Snapshot) -> Offer<Snapshot> {
     Offer {
         source,
         identity: *snapshot.identity(),
+        empty: snapshot.configures_nothing(),
         snapshot,
     }
 }
@@ -502,4 +539,40 @@ fn lock(guard: &Mutex<CrashGuard>) -> std::sync::MutexGuard<'_, CrashGuard> {
     guard
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use keelgate_snapshot::{Position, build};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_full_disk_refused_is_written_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("cache");
+        // A file in the place of the directory, as good as a disk that is full.
+        std::fs::write(&directory, "").unwrap();
+        let position = Position {
+            cluster_id: Uuid::from_u128(1),
+            epoch: 1,
+            revision: 1,
+        };
+        let config = serde_json::json!({"_format_version": "3.0"});
+        let snapshot = build(&config, position, "0.1.0", SystemTime::now(), None).unwrap();
+        let (_serving, served) = watch::channel(Some(snapshot));
+        let (messages, mut inbox) = mpsc::channel(1);
+        tokio::spawn(keep(Cache::new(directory.clone()), served, messages));
+        let Some(Message::NotKept(error)) = inbox.recv().await else {
+            panic!("not told");
+        };
+        assert!(error.contains("current.json"), "{error}");
+        std::fs::remove_file(&directory).unwrap();
+        while !directory.join("current.json").exists() {
+            sleep(KEEP_AGAIN).await;
+        }
+    }
 }

@@ -117,6 +117,8 @@ pub struct Machine<S> {
     /// The last offer of the control plane that is not decided upon.
     authority: Option<Offer<S>>,
     candidates: Vec<Offer<S>>,
+    /// What the disk cache holds, newest first, once it was read: what former lives served.
+    cached: Option<Vec<Identity>>,
     storages: Vec<StorageState>,
     served: Option<(Source, Identity)>,
     activating: Option<(Source, Identity)>,
@@ -147,6 +149,7 @@ impl<S: Clone> Machine<S> {
             current: false,
             authority: None,
             candidates: Vec::new(),
+            cached: None,
             storages,
             served: None,
             activating: None,
@@ -195,7 +198,10 @@ impl<S: Clone> Machine<S> {
                 decisions.push(Decision::LoadCache);
                 self.follow(now);
             }
-            Event::CacheLoaded(offers) => self.candidates.extend(offers),
+            Event::CacheLoaded(offers) => {
+                self.cached = Some(offers.iter().map(|offer| offer.identity).collect());
+                self.candidates.extend(offers);
+            }
             Event::StorageFetched(index, offer) => self.fetched(now, index, offer),
             Event::StorageFailed(index) => {
                 if let Some(storage) = self.storages.get_mut(index) {
@@ -330,11 +336,40 @@ impl<S: Clone> Machine<S> {
         if self.activating.is_some() {
             return;
         }
-        if let Some(offer) = self.authority.take() {
+        if self.knows_the_last_life()
+            && let Some(offer) = self.authority.take()
+        {
             self.obey(now, offer, decisions);
         }
         if self.activating.is_none() && self.released && !self.current {
             self.fall_back(decisions);
+        }
+    }
+
+    /// Whether it is known what a former life served, or something else counts more by now.
+    fn knows_the_last_life(&self) -> bool {
+        self.cached.is_some() || self.served.is_some() || self.past_deadline()
+    }
+
+    /// What counts as served: until something is, what a former life served last. A restart is no
+    /// way back.
+    fn last_served(&self) -> Option<Identity> {
+        let last_life = || {
+            let mut cached = self.cached.iter().flatten();
+            cached
+                .find(|known| !self.quarantine.contains(known))
+                .copied()
+        };
+        match self.served {
+            Some((_, identity)) => Some(identity),
+            None => last_life(),
+        }
+    }
+
+    /// Keeps what the control plane offers in vain, for the case that nothing better can be used.
+    fn put_off(&mut self, offer: Offer<S>) {
+        if self.served.is_none() {
+            self.candidates.push(offer);
         }
     }
 
@@ -347,9 +382,12 @@ impl<S: Clone> Machine<S> {
             self.tell(Notice::Quarantined { source, offered }, decisions);
             return;
         }
-        let served = self.served.map(|(_, identity)| identity);
+        let served = self.last_served();
         match (Standing::of(&offered, served.as_ref()), served) {
             (Standing::Newer, _) | (_, None) => self.activate(offer, decisions),
+            (Standing::Same | Standing::Renamed, _) if self.served.is_none() => {
+                self.activate(offer, decisions);
+            }
             (Standing::Same, _) => {
                 self.served = Some((Source::ControlPlane, offered));
                 self.arrived();
@@ -367,17 +405,23 @@ impl<S: Clone> Machine<S> {
             }
             (Standing::Older, Some(served)) => {
                 self.away(now);
+                self.put_off(offer);
                 self.tell(Notice::ControlPlaneBehind { offered, served }, decisions);
             }
             (Standing::Fork, Some(served)) => {
                 let source = offer.source;
                 self.away(now);
+                self.put_off(offer);
                 let fork = Notice::Fork {
                     source,
                     offered,
                     served,
                 };
                 self.tell(fork, decisions);
+            }
+            (Standing::Foreign, Some(served)) if offer.empty => {
+                self.away(now);
+                self.tell(Notice::EmptyCluster { offered, served }, decisions);
             }
             (Standing::Foreign, Some(served)) => {
                 self.tell(Notice::ClusterChanged { offered, served }, decisions);

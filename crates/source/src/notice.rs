@@ -43,6 +43,13 @@ pub enum Notice {
         /// What was served.
         served: Identity,
     },
+    /// The control plane is of another cluster and configures nothing: it was not followed.
+    EmptyCluster {
+        /// What it offers.
+        offered: Identity,
+        /// What is served.
+        served: Identity,
+    },
     /// A snapshot was offered that is quarantined.
     Quarantined {
         /// Who offers it.
@@ -62,6 +69,7 @@ impl Notice {
             Self::Fork { .. } => "fork",
             Self::Foreign { .. } => "foreign_cluster",
             Self::ClusterChanged { .. } => "cluster_changed",
+            Self::EmptyCluster { .. } => "empty_cluster",
             Self::Quarantined { .. } => "quarantined",
         }
     }
@@ -93,6 +101,10 @@ impl Notice {
             ),
             Self::ClusterChanged { offered, served } => format!(
                 "{origin} is of cluster {}, what was served is of cluster {}: following the control plane",
+                offered.cluster_id, served.cluster_id
+            ),
+            Self::EmptyCluster { offered, served } => format!(
+                "{origin} is of cluster {} and configures nothing, what is served ({served}) is of cluster {}: a lost database does not empty its data planes; restore it, or make the first service there to be followed",
                 offered.cluster_id, served.cluster_id
             ),
             Self::Quarantined { offered, .. } => {

@@ -22,6 +22,8 @@ pub struct Offer<S> {
     pub source: Source,
     /// What it is.
     pub identity: Identity,
+    /// Whether it configures nothing.
+    pub empty: bool,
     /// The snapshot itself.
     pub snapshot: S,
 }

@@ -59,6 +59,7 @@ fn offer(source: Source, revision: u64) -> Offer<()> {
     Offer {
         source,
         identity,
+        empty: false,
         snapshot: (),
     }
 }

@@ -187,3 +187,19 @@ fn who_holds_the_key_can_vouch_for_a_document_of_kong() {
     assert_eq!(read.created_at(), received.created_at());
     assert_eq!(read.version(), "0.1.0");
 }
+
+#[test]
+fn a_configuration_without_entities_is_told() {
+    let of = |config: &str| {
+        let document = format!(r#"{{"type":"reconfigure","config_table":{config}}}"#);
+        accept_unsigned(Bytes::from(document))
+            .unwrap()
+            .configures_nothing()
+    };
+    assert!(of("{}"));
+    assert!(of(
+        r#"{"_format_version":"3.0","_transform":false,"workspaces":[{"name":"default"}],
+        "parameters":[{"key":"cluster_id","value":"x"}],"services":[]}"#
+    ));
+    assert!(!of(r#"{"consumers":[{"username":"a"}]}"#));
+}

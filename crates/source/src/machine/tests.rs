@@ -20,6 +20,7 @@ fn offer(source: Source, revision: u64) -> Offer<()> {
     Offer {
         source,
         identity: identity(1, revision),
+        empty: false,
         snapshot: (),
     }
 }
@@ -69,6 +70,9 @@ impl Bed {
     /// Lets the control plane deliver and serve a revision.
     fn obeys(&mut self, revision: u64) {
         self.happens(Event::Connected);
+        if self.machine.cached.is_none() {
+            self.happens(Event::CacheLoaded(Vec::new()));
+        }
         let decisions = self.happens(Event::SnapshotArrived(offer(
             Source::ControlPlane,
             revision,
@@ -242,6 +246,7 @@ fn while_the_control_plane_is_away_the_storage_is_followed() {
     let emergency = Offer {
         source: Source::Storage(0),
         identity: identity(2, 1),
+        empty: false,
         snapshot: (),
     };
     let decisions = bed.happens(Event::StorageFetched(0, Some(emergency.clone())));
@@ -300,6 +305,7 @@ fn a_rejected_update_leaves_what_is_served() {
 #[test]
 fn what_arrives_during_an_activation_is_decided_after_it() {
     let mut bed = Bed::new(1, 0);
+    bed.happens(Event::CacheLoaded(Vec::new()));
     let first = Event::SnapshotArrived(offer(Source::ControlPlane, 1));
     assert_eq!(
         bed.happens(first),
@@ -346,6 +352,7 @@ fn a_fork_or_a_foreign_storage_is_told_and_not_used() {
         let offer = Offer {
             source,
             identity: offered,
+            empty: false,
             snapshot: (),
         };
         let decisions = bed.happens(Event::StorageFetched(index, Some(offer)));
@@ -365,6 +372,7 @@ fn a_control_plane_of_another_cluster_is_followed_and_told() {
     let offer = Offer {
         source: Source::ControlPlane,
         identity: offered,
+        empty: false,
         snapshot: (),
     };
     let served = identity(1, 5);
@@ -380,10 +388,12 @@ fn a_control_plane_of_another_cluster_is_followed_and_told() {
 #[test]
 fn the_last_word_of_a_kong_control_plane_counts() {
     let mut bed = Bed::new(1, 0);
+    bed.happens(Event::CacheLoaded(Vec::new()));
     for revision in [1000, 900, 1100] {
         let offer = Offer {
             source: Source::ControlPlane,
             identity: identity(0, revision),
+            empty: false,
             snapshot: (),
         };
         let decisions = bed.happens(Event::SnapshotArrived(offer.clone()));
@@ -411,4 +421,114 @@ fn what_killed_former_lives_is_passed_over() {
         decisions.contains(&Decision::Activate(offer(Source::Cache, 3))),
         "{decisions:?}"
     );
+}
+
+/// An offer of the control plane of another cluster.
+fn foreign(empty: bool) -> Offer<()> {
+    Offer {
+        source: Source::ControlPlane,
+        identity: Identity {
+            cluster_id: Uuid::from_u128(2),
+            ..identity(1, 1)
+        },
+        empty,
+        snapshot: (),
+    }
+}
+
+#[test]
+fn a_restart_is_no_way_back() {
+    let mut bed = Bed::new(1, 0);
+    bed.happens(Event::Connected);
+    let behind = offer(Source::ControlPlane, 4);
+    let arrived = Event::SnapshotArrived(behind.clone());
+    assert_eq!(bed.happens(arrived), [], "the cache is awaited");
+    let decisions = bed.happens(Event::CacheLoaded(vec![offer(Source::Cache, 5)]));
+    let told = Notice::ControlPlaneBehind {
+        offered: identity(1, 4),
+        served: identity(1, 5),
+    };
+    assert_eq!(
+        decisions,
+        [
+            Decision::Tell(told),
+            Decision::Activate(offer(Source::Cache, 5)),
+        ]
+    );
+    // What cannot be used here stands in nobody's way.
+    let decisions = bed.happens(Event::Rejected);
+    assert_eq!(decisions, [Decision::Activate(behind)]);
+    bed.happens(Event::Activated);
+    assert!(bed.machine.is_current());
+}
+
+#[test]
+fn a_cache_that_is_not_read_in_time_does_not_hold_up_the_control_plane() {
+    let mut bed = Bed::new(1, 0);
+    bed.happens(Event::Connected);
+    bed.happens(Event::SnapshotArrived(offer(Source::ControlPlane, 4)));
+    let decisions = bed.at(millis(3000), Event::Tick);
+    bed.serves(&decisions, Source::ControlPlane, 4);
+}
+
+#[test]
+fn a_stale_cache_gives_way_to_a_newer_storage_after_a_restart() {
+    let mut bed = Bed::new(1, 1);
+    bed.happens(Event::CacheLoaded(vec![offer(Source::Cache, 3)]));
+    let decisions = bed.happens(Event::DialFailed(CP.into()));
+    bed.serves(&decisions, Source::Cache, 3);
+    let decisions = bed.happens(Event::StorageFetched(0, Some(offer(Source::Storage(0), 5))));
+    bed.serves(&decisions, Source::Storage(0), 5);
+    let decisions = bed.happens(Event::StorageFetched(0, Some(offer(Source::Storage(0), 4))));
+    assert_eq!(decisions, []);
+}
+
+#[test]
+fn a_control_plane_that_lost_its_database_does_not_empty_the_fleet() {
+    let told = |revision| Notice::EmptyCluster {
+        offered: foreign(true).identity,
+        served: identity(1, revision),
+    };
+    // While it serves.
+    let mut bed = Bed::new(1, 0);
+    bed.obeys(5);
+    let decisions = bed.happens(Event::SnapshotArrived(foreign(true)));
+    assert_eq!(decisions, [Decision::Tell(told(5))]);
+    assert!(!bed.machine.is_current());
+    // After a restart.
+    let mut bed = Bed::new(1, 0);
+    bed.happens(Event::Connected);
+    bed.happens(Event::CacheLoaded(vec![offer(Source::Cache, 5)]));
+    assert_eq!(
+        bed.happens(Event::SnapshotArrived(foreign(true))),
+        [
+            Decision::Tell(told(5)),
+            Decision::Activate(offer(Source::Cache, 5)),
+        ]
+    );
+    bed.happens(Event::Activated);
+    // The first entity that is made there makes it the authority.
+    let decisions = bed.happens(Event::SnapshotArrived(foreign(false)));
+    assert!(decisions.contains(&Decision::Activate(foreign(false))));
+}
+
+#[test]
+fn the_own_control_plane_may_delete_everything() {
+    let mut bed = Bed::new(1, 0);
+    bed.obeys(5);
+    let emptied = Offer {
+        empty: true,
+        ..offer(Source::ControlPlane, 6)
+    };
+    let decisions = bed.happens(Event::SnapshotArrived(emptied.clone()));
+    assert_eq!(decisions, [Decision::Activate(emptied)]);
+}
+
+#[test]
+fn an_empty_configuration_is_better_than_none() {
+    let mut bed = Bed::new(1, 0);
+    bed.happens(Event::Connected);
+    bed.happens(Event::CacheLoaded(Vec::new()));
+    let decisions = bed.happens(Event::SnapshotArrived(foreign(true)));
+    assert_eq!(decisions, [Decision::Activate(foreign(true))]);
 }
