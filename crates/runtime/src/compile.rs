@@ -1,9 +1,7 @@
 //! From a configuration to what serves.
 
-use std::fmt;
 use std::sync::Arc;
 
-use keelgate_balancer::Balancer;
 use keelgate_entities::Config;
 use keelgate_entities::kinds::{self, Route};
 use keelgate_plugins::Directory;
@@ -14,10 +12,11 @@ use rustls::sign::CertifiedKey;
 use uuid::Uuid;
 
 use crate::certificates::Certificates;
-use crate::chain::{Chain, Scopes};
+use crate::chain::Scopes;
+use crate::runtime::RouteEntry;
 use crate::service::{ServiceEntry, Services, read_authorities};
 use crate::upstream_tls::Profiles;
-use crate::{CompileError, Plugins};
+use crate::{CompileError, Plugins, Runtime, upstream};
 
 /// What a node brings to every snapshot that it compiles.
 pub struct Env {
@@ -33,48 +32,6 @@ pub struct Env {
     pub verify_upstreams: bool,
     /// Certificate shown to upstreams whose service has none of its own.
     pub client_certificate: Option<Arc<CertifiedKey>>,
-}
-
-/// A compiled snapshot. Never changes; requests hold it until they end.
-pub struct Runtime {
-    label: String,
-    router: Router,
-    routes: Vec<Route>,
-    entries: Vec<RouteEntry>,
-    services: Vec<ServiceEntry>,
-    upstreams: Vec<UpstreamEntry>,
-    unrouted: Arc<Chain>,
-    certificates: Certificates,
-    profiles: Profiles,
-    directory: Arc<Directory>,
-    flaws: Vec<CompileError>,
-}
-
-/// What belongs to a route.
-#[derive(Debug)]
-pub struct RouteEntry {
-    service: Option<u32>,
-    chain: Arc<Chain>,
-}
-
-/// An upstream and its balancer.
-#[derive(Debug)]
-pub struct UpstreamEntry {
-    /// The upstream.
-    pub upstream: kinds::Upstream,
-    /// Picks its targets; its health state lives on in the next snapshot.
-    pub balancer: Arc<Balancer>,
-}
-
-/// A request's route with everything that belongs to it.
-#[derive(Clone, Copy, Debug)]
-pub struct Routed<'r> {
-    /// The route.
-    pub route: &'r Route,
-    /// Its service, if it has one.
-    pub service: Option<&'r ServiceEntry>,
-    /// Its plugins.
-    pub chain: &'r Chain,
 }
 
 impl Runtime {
@@ -120,7 +77,8 @@ impl Runtime {
             previous.map(|previous| &previous.certificates),
             &mut flaws,
         )?;
-        let upstreams = compile_upstreams(upstreams, &targets, previous)?;
+        let upstreams =
+            upstream::compile(upstreams, &targets, previous.map_or(&[], Self::upstreams))?;
         let mut profiles = Profiles::default();
         let authorities = read_authorities(&ca_certificates, &mut flaws);
         let services = Services {
@@ -170,117 +128,6 @@ impl Runtime {
             flaws,
         })
     }
-
-    /// What logs call this snapshot.
-    pub fn label(&self) -> &str {
-        &self.label
-    }
-
-    /// Finds routes.
-    pub fn router(&self) -> &Router {
-        &self.router
-    }
-
-    /// What belongs to the route that [`Router::find`] found by this index.
-    pub fn routed(&self, route: usize) -> Option<Routed<'_>> {
-        let entry = self.entries.get(route)?;
-        Some(Routed {
-            route: self.routes.get(route)?,
-            service: entry
-                .service
-                .and_then(|service| self.services.get(service as usize)),
-            chain: &entry.chain,
-        })
-    }
-
-    /// The plugins of a request before, or without, a route: the global ones.
-    pub fn unrouted(&self) -> &Chain {
-        &self.unrouted
-    }
-
-    /// An upstream by the index in [`Origin::Upstream`].
-    pub fn upstream(&self, index: usize) -> Option<&UpstreamEntry> {
-        self.upstreams.get(index)
-    }
-
-    /// All upstreams.
-    pub fn upstreams(&self) -> &[UpstreamEntry] {
-        &self.upstreams
-    }
-
-    /// Certificates by server name.
-    pub fn certificates(&self) -> &Certificates {
-        &self.certificates
-    }
-
-    /// Consumers and their credentials.
-    pub fn directory(&self) -> &Arc<Directory> {
-        &self.directory
-    }
-
-    /// Entities that cannot be used although the rest serves: certificates, and services that need
-    /// one of them, which answer 502 until it is mended.
-    pub fn flaws(&self) -> &[CompileError] {
-        &self.flaws
-    }
-
-    /// How many routes serve.
-    pub fn route_count(&self) -> usize {
-        self.routes.len()
-    }
-}
-
-impl fmt::Debug for Runtime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime")
-            .field("label", &self.label)
-            .field("routes", &self.routes.len())
-            .field("services", &self.services.len())
-            .finish_non_exhaustive()
-    }
-}
-
-/// Upstreams with their targets; health and counts are taken over from `previous` by name.
-fn compile_upstreams(
-    upstreams: Vec<kinds::Upstream>,
-    targets: &[kinds::Target],
-    previous: Option<&Runtime>,
-) -> Result<Vec<UpstreamEntry>, CompileError> {
-    let mut of_upstream: FxHashMap<Uuid, Vec<&kinds::Target>> = FxHashMap::default();
-    for target in targets {
-        of_upstream
-            .entry(target.upstream.0)
-            .or_default()
-            .push(target);
-    }
-    let known: FxHashMap<&str, &Balancer> = previous
-        .into_iter()
-        .flat_map(|previous| &previous.upstreams)
-        .map(|entry| (entry.upstream.name.as_str(), &*entry.balancer))
-        .collect();
-    upstreams
-        .into_iter()
-        .map(|upstream| {
-            let targets = of_upstream.remove(&upstream.id).unwrap_or_default();
-            let compiled = match known.get(upstream.name.as_str()) {
-                Some(previous) => Balancer::compile_from(&upstream, targets, previous),
-                None => Balancer::compile(&upstream, targets),
-            };
-            match compiled {
-                Ok(balancer) => Ok(UpstreamEntry {
-                    balancer: Arc::new(balancer),
-                    upstream,
-                }),
-                Err(error) => Err(CompileError {
-                    kind: "targets",
-                    id: error.target,
-                    name: None,
-                    what: error.to_string(),
-                    mend: "write the target as host:port",
-                }),
-            }
-        })
-        .collect()
 }
 
 /// The routes that can match: without a service, or with an enabled one.

@@ -11,14 +11,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{Either, select};
 use http::header::{CONNECTION, EXPECT, UPGRADE};
 use http::{HeaderMap, Method, StatusCode, Version};
 use keelgate_router::host;
 
 use super::refusal::{self, Refusal};
 use super::{Client, Incoming, Outcome, Outgoing, Respond, Upload, UploadFault};
-use crate::core::Core;
+use crate::core::{Core, FRESH};
 use crate::http1::{BodyDecoder, Framing, Piece, RequestHead, encode};
 use crate::net::{Connection, Timer};
 use crate::phases;
@@ -30,9 +29,6 @@ const LINGER_BYTES: usize = 1024 * 1024;
 
 /// Time that is left of it when draining starts: enough for an answer to cross the network.
 const LAST_LINGER: Duration = Duration::from_millis(500);
-
-/// Time that a connection without any request yet is given when draining starts.
-const FRESH: Duration = Duration::from_millis(500);
 
 /// An unread body up to this length is read so that its connection can go on.
 const SKIP_BYTES: usize = 256 * 1024;
@@ -97,7 +93,7 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, connection: Connection
         // What is left of an unread body would be taken for the next request.
         if outcome == Outcome::Close || !respond.keep || !upload.skip_rest().await {
             if upload.done && connection.input().is_empty() {
-                let _ = connection.shutdown().await;
+                let _ = timer.limit(LINGER, connection.shutdown()).await;
             } else {
                 linger(&core, &connection, &timer).await;
             }
@@ -120,14 +116,8 @@ async fn await_request(core: &Core, connection: &Connection, timer: &Timer, fres
         let first = timer.limit(limits.keepalive_timeout, connection.fill());
         matches!(first.await, Ok(Ok(1..)))
     };
-    let more = std::pin::pin!(more);
-    let drain = std::pin::pin!(core.draining.started());
-    match select(more, drain).await {
-        Either::Left((more, _)) => more,
-        // Whoever connected just before is still served; whoever idles is not.
-        Either::Right(((), more)) if fresh => timer.limit(FRESH, more).await.unwrap_or(false),
-        Either::Right(_) => false,
-    }
+    let grace = if fresh { FRESH } else { Duration::ZERO };
+    core.draining.within(grace, more).await.unwrap_or(false)
 }
 
 /// Reads the head of a request; `Err(None)` when the client is gone.
@@ -276,10 +266,10 @@ async fn refuse(
 
 /// Closes the connection after the client has had the chance to read the answer.
 async fn linger(core: &Core, connection: &Connection, timer: &Timer) {
-    if connection.shutdown().await.is_err() {
-        return;
-    }
-    let drained = async {
+    let closing = async {
+        if connection.shutdown().await.is_err() {
+            return;
+        }
         let mut read = 0;
         while read < LINGER_BYTES {
             connection.input().clear();
@@ -289,14 +279,8 @@ async fn linger(core: &Core, connection: &Connection, timer: &Timer) {
             }
         }
     };
-    let drained = std::pin::pin!(drained);
-    let drain = std::pin::pin!(core.draining.started());
-    let lingering = async {
-        if let Either::Right(((), drained)) = select(drained, drain).await {
-            let _ = Timer::default().limit(LAST_LINGER, drained).await;
-        }
-    };
-    let _ = timer.limit(LINGER, lingering).await;
+    let closing = core.draining.within(LAST_LINGER, closing);
+    let _ = timer.limit(LINGER, closing).await;
 }
 
 /// The body of a request.

@@ -1,0 +1,114 @@
+//! What serves: a compiled snapshot, read-only.
+
+use std::fmt;
+use std::sync::Arc;
+
+use keelgate_entities::kinds::Route;
+use keelgate_plugins::Directory;
+use keelgate_router::Router;
+
+use crate::upstream_tls::Profiles;
+use crate::{Certificates, Chain, CompileError, ServiceEntry, UpstreamEntry};
+
+/// A compiled snapshot. Never changes; requests hold it until they end.
+pub struct Runtime {
+    pub(crate) label: String,
+    pub(crate) router: Router,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) entries: Vec<RouteEntry>,
+    pub(crate) services: Vec<ServiceEntry>,
+    pub(crate) upstreams: Vec<UpstreamEntry>,
+    pub(crate) unrouted: Arc<Chain>,
+    pub(crate) certificates: Certificates,
+    pub(crate) profiles: Profiles,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) flaws: Vec<CompileError>,
+}
+
+/// What belongs to a route.
+#[derive(Debug)]
+pub(crate) struct RouteEntry {
+    pub(crate) service: Option<u32>,
+    pub(crate) chain: Arc<Chain>,
+}
+
+/// A request's route with everything that belongs to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Routed<'r> {
+    /// The route.
+    pub route: &'r Route,
+    /// Its service, if it has one.
+    pub service: Option<&'r ServiceEntry>,
+    /// Its plugins.
+    pub chain: &'r Chain,
+}
+
+impl Runtime {
+    /// What logs call this snapshot.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Finds routes.
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// What belongs to the route that [`Router::find`] found by this index.
+    pub fn routed(&self, route: usize) -> Option<Routed<'_>> {
+        let entry = self.entries.get(route)?;
+        Some(Routed {
+            route: self.routes.get(route)?,
+            service: entry
+                .service
+                .and_then(|service| self.services.get(service as usize)),
+            chain: &entry.chain,
+        })
+    }
+
+    /// The plugins of a request before, or without, a route: the global ones.
+    pub fn unrouted(&self) -> &Chain {
+        &self.unrouted
+    }
+
+    /// An upstream by the index in [`Origin::Upstream`].
+    pub fn upstream(&self, index: usize) -> Option<&UpstreamEntry> {
+        self.upstreams.get(index)
+    }
+
+    /// All upstreams.
+    pub fn upstreams(&self) -> &[UpstreamEntry] {
+        &self.upstreams
+    }
+
+    /// Certificates by server name.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
+    /// Consumers and their credentials.
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// Entities that cannot be used although the rest serves: certificates, and services that need
+    /// one of them, which answer 502 until it is mended.
+    pub fn flaws(&self) -> &[CompileError] {
+        &self.flaws
+    }
+
+    /// How many routes serve.
+    pub fn route_count(&self) -> usize {
+        self.routes.len()
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("label", &self.label)
+            .field("routes", &self.routes.len())
+            .field("services", &self.services.len())
+            .finish_non_exhaustive()
+    }
+}
