@@ -14,6 +14,8 @@ mod access_log;
 mod core;
 mod downstream;
 mod error_page;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod http1;
 mod listener;
 mod net;

@@ -23,6 +23,8 @@
 mod accepted;
 mod checks;
 mod conf_file;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod layers;
 mod loader;
 mod node_id;

@@ -15,6 +15,8 @@ mod capability;
 mod client;
 mod compatibility;
 mod data_planes;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod server;
 mod tls;
 

@@ -1,0 +1,141 @@
+//! What holds of HTTP/1 on the wire for all bytes: the properties behind the fuzz targets.
+//!
+//! Each function panics when its property does not hold.
+
+use bytes::BytesMut;
+
+use crate::http1::chunked::Chunked;
+use crate::http1::head::Limits;
+use crate::http1::{Framing, Malformed, Piece, RequestHead, ResponseHead, encode};
+
+/// Small, so that short inputs reach them.
+const LIMITS: Limits = Limits {
+    line: 64,
+    head: 512,
+};
+
+/// A request head means the same however its bytes arrive, and when it is written down again; the
+/// body that follows it has one end. `cut` is where the first packet ends.
+pub fn request_head(bytes: &[u8], cut: usize) {
+    let whole = in_two(bytes, cut, |input| RequestHead::take(input, LIMITS));
+    let Ok(Some((head, rest))) = whole else {
+        return;
+    };
+    assert!(bytes.ends_with(&rest), "something after the head was taken");
+    if Framing::of_request(&head.headers, head.minor) == Ok(Framing::Chunked) {
+        assert!(!head.headers.contains_key("content-length"));
+    }
+    let mut written = format!("{} ", head.method).into_bytes();
+    written.extend_from_slice(&head.target);
+    written.extend_from_slice(format!(" HTTP/1.{}\r\n", head.minor).as_bytes());
+    encode::lines(&head.headers, &head.spelling, |_| false, &mut written);
+    written.extend_from_slice(b"\r\n");
+    let generous = Limits {
+        line: usize::MAX,
+        head: usize::MAX,
+    };
+    let again = RequestHead::take(&mut BytesMut::from(&written[..]), generous);
+    let again = again.ok().flatten().expect("what was written can be read");
+    assert_eq!(again.method, head.method);
+    assert_eq!(again.target, head.target);
+    assert_eq!(again.minor, head.minor);
+    assert_eq!(again.headers, head.headers);
+}
+
+/// The same of a response head.
+pub fn response_head(bytes: &[u8], cut: usize) {
+    let whole = in_two(bytes, cut, |input| ResponseHead::take(input, LIMITS));
+    let Ok(Some((head, rest))) = whole else {
+        return;
+    };
+    assert!(bytes.ends_with(&rest), "something after the head was taken");
+    for head_only in [false, true] {
+        let framing = Framing::of_response(head.status, &head.headers, head.minor, head_only);
+        if head_only {
+            assert!(matches!(framing, Ok(Framing::Empty) | Err(_)));
+        }
+    }
+    let mut written = Vec::new();
+    encode::status_line(head.status, Some(&head.reason), &mut written);
+    encode::lines(&head.headers, &head.spelling, |_| false, &mut written);
+    written.extend_from_slice(b"\r\n");
+    let generous = Limits {
+        line: usize::MAX,
+        head: usize::MAX,
+    };
+    let again = ResponseHead::take(&mut BytesMut::from(&written[..]), generous);
+    let again = again.ok().flatten().expect("what was written can be read");
+    assert_eq!(again.status, head.status);
+    assert_eq!(again.reason, head.reason);
+    assert_eq!(again.headers, head.headers);
+}
+
+/// A chunked body has the same data and the same end however its bytes arrive, and when it is
+/// written down again.
+pub fn chunked(bytes: &[u8], cut: usize) {
+    let cut = cut.min(bytes.len());
+    let whole = decode(&[bytes]);
+    let parted = decode(&[&bytes[..cut], &bytes[cut..]]);
+    assert_eq!(whole, parted, "the packets made a difference");
+    let (data, Ok(true)) = whole else {
+        return;
+    };
+    let mut written = Vec::new();
+    if !data.is_empty() {
+        encode::chunk_size(data.len(), &mut written);
+        written.extend_from_slice(&data);
+        written.extend_from_slice(b"\r\n");
+    }
+    written.extend_from_slice(encode::LAST_CHUNK);
+    assert_eq!(decode(&[&written]), (data, Ok(true)));
+}
+
+/// The data, and whether the end was seen.
+fn decode(parts: &[&[u8]]) -> (Vec<u8>, Result<bool, Malformed>) {
+    let mut decoder = Chunked::new();
+    let mut input = BytesMut::new();
+    let mut data = Vec::new();
+    for part in parts {
+        input.extend_from_slice(part);
+        loop {
+            match decoder.decode(&mut input) {
+                Ok(Piece::Data(piece)) => data.extend_from_slice(&piece),
+                Ok(Piece::More) => break,
+                Ok(Piece::End) => return (data, Ok(true)),
+                Err(error) => return (data, Err(error)),
+            }
+        }
+    }
+    (data, Ok(false))
+}
+
+/// What a head is found to be when all bytes are there, with what follows it; compared with what it
+/// is found to be when they come in two packets.
+fn in_two<T>(
+    bytes: &[u8],
+    cut: usize,
+    take: impl Fn(&mut BytesMut) -> Result<Option<T>, Malformed>,
+) -> Result<Option<(T, Vec<u8>)>, Malformed> {
+    let with_rest = |mut input: BytesMut| {
+        let head = take(&mut input)?;
+        Ok(head.map(|head| (head, input.to_vec())))
+    };
+    let whole = with_rest(BytesMut::from(bytes));
+    let cut = cut.min(bytes.len());
+    let mut input = BytesMut::from(&bytes[..cut]);
+    match (take(&mut input), &whole) {
+        (Ok(Some(_)), whole) => assert!(matches!(whole, Ok(Some(_))), "more bytes undid a head"),
+        (Err(_), whole) => assert!(whole.is_err(), "more bytes mended a head"),
+        (Ok(None), whole) => {
+            input.extend_from_slice(&bytes[cut..]);
+            match (with_rest(input), whole) {
+                (Ok(Some((_, left))), Ok(Some((_, right)))) => assert_eq!(left, *right),
+                (left, right) => assert_eq!(
+                    left.map(|_| ()),
+                    right.as_ref().map(|_| ()).map_err(|error| *error)
+                ),
+            }
+        }
+    }
+    whole
+}

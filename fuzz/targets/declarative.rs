@@ -1,0 +1,38 @@
+//! A configuration that is accepted is accepted again as it is dumped, as it is sent to data planes
+//! and as YAML, and means the same each time.
+
+#![no_main]
+
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use keelgate_entities::{Schemas, declarative};
+use keelgate_plugins::Registry;
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| Schemas::new(Registry::schemas()));
+
+fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+fuzz_target!(|text: &str| {
+    let Ok(document) = declarative::parse_text(text) else {
+        return;
+    };
+    let yaml = declarative::to_yaml(&document);
+    let again = declarative::parse_text(&yaml).expect("what was written as YAML can be read");
+    assert_eq!(again, document, "{yaml}");
+    let Ok(table) = declarative::parse(document, &SCHEMAS, now()) else {
+        return;
+    };
+    let sent = table.to_config_table();
+    let received = declarative::parse_config_table(Value::Object(sent.clone()), &SCHEMAS, now())
+        .expect("data planes accept what is sent to them");
+    assert_eq!(received.to_config_table(), sent);
+    let dumped = declarative::dump(&table);
+    let restored =
+        declarative::parse(dumped.clone(), &SCHEMAS, now()).expect("a dump can be loaded");
+    assert_eq!(declarative::dump(&restored), dumped);
+});
