@@ -1,5 +1,6 @@
 //! Fetching: the newest good snapshot of one storage, and why others were refused.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,7 +10,7 @@ use keelgate_snapshot::{Identity, MAX_DOCUMENT_BYTES, Snapshot, VerifyError};
 use serde::{Serialize, Serializer};
 use tokio::task::spawn_blocking;
 
-use crate::layout::major;
+use crate::layout::numbers;
 use crate::{ErrorKind, HistoryName, Layout, Storage, StorageError, Version};
 
 /// Verifies a document: the signature where the cluster has one, the digest always.
@@ -17,6 +18,10 @@ pub type Verify = Arc<dyn Fn(Bytes) -> Result<Snapshot, VerifyError> + Send + Sy
 
 /// How many history objects are tried when `config.json` is refused.
 const HISTORY_LOOK: usize = 5;
+
+/// How many other versions are looked at: whoever can write to the storage must not keep its readers
+/// busy for ever.
+const VERSIONS_LOOK: usize = 16;
 
 /// A good snapshot of a storage.
 #[derive(Clone, Debug)]
@@ -297,12 +302,14 @@ impl Fetcher {
                 return None;
             }
         };
+        let mut others: Vec<_> = folders
+            .into_iter()
+            .map(Layout::new)
+            .filter(|layout| *layout != self.layout && layout.major() == self.layout.major())
+            .collect();
+        others.sort_by_cached_key(|layout| Reverse(numbers(layout.version())));
         let mut newest: Option<Candidate> = None;
-        for folder in folders {
-            let layout = Layout::new(folder);
-            if layout == self.layout || major(layout.version()) != self.layout.major() {
-                continue;
-            }
+        for layout in others.into_iter().take(VERSIONS_LOOK) {
             match self.get(&layout.config(), None, skip).await {
                 Ok((_, candidate)) => {
                     let position = |candidate: &Candidate| candidate.snapshot.identity().position();

@@ -74,17 +74,28 @@ pub(crate) fn major(version: &str) -> Option<u64> {
         .then(|| major.parse().ok())?
 }
 
+/// The numbers of a version, which order versions as their makers do: `0.10.0` after `0.9.1`.
+pub(crate) fn numbers(version: &str) -> Vec<u64> {
+    version
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|part| !part.is_empty())
+        .map(|part| part.parse().unwrap_or(u64::MAX))
+        .collect()
+}
+
 impl HistoryName {
-    /// Reads `EPOCH-REVISION-HASH.json`; nothing for other names.
+    /// Reads `EPOCH-REVISION-HASH.json`; nothing for other names, nor for other spellings, which
+    /// would lead to another object.
     pub fn parse(name: &str) -> Option<Self> {
         let mut parts = name.strip_suffix(".json")?.splitn(3, '-');
         let position = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let hash = parts.next()?;
         let hexadecimal = !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-        hexadecimal.then(|| Self {
+        let parsed = Self {
             position,
             hash: hash.to_owned(),
-        })
+        };
+        (hexadecimal && parsed.to_string() == name).then_some(parsed)
     }
 
     /// Whether it is the name of `identity`.
@@ -136,9 +147,17 @@ mod tests {
             "1-2-zz.json",
             "1-2-aa",
             "-1-2-aa.json",
+            "01-2-aa.json",
+            "1-+2-aa.json",
         ] {
             assert_eq!(HistoryName::parse(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn versions_are_ordered_by_number() {
+        assert!(numbers("0.10.0") > numbers("0.9.12"));
+        assert!(numbers("0.1.1") > numbers("0.1.0-rc.2"));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! Writers hold an exclusive lock on one file of the directory while they compare and rename;
 //! readers need no lock, because a rename shows them either the old file or the new one.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,11 @@ use keelgate_snapshot::Digest;
 use super::{Answer, ErrorKind, LIST_LIMIT, Object, Operation, Storage, StorageError, Version};
 
 const LOCK: &str = ".lock";
+/// Snapshots hold credentials and keys: not everybody on the machine may read them. A group may, so
+/// that nodes of several users can share a volume.
+const FILE_MODE: u32 = 0o640;
+const DIRECTORY_MODE: u32 = 0o750;
+
 const LOCK_POLL: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
@@ -198,12 +204,17 @@ impl Inner {
             (_, Err(failure)) => return Err(failure),
         }
         let folder = path.parent().unwrap_or(&self.root);
-        fs::create_dir_all(folder)?;
+        make_directory(folder)?;
         // One fixed name per object: what a crash leaves behind is overwritten by the next write,
         // under the same lock.
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let partial = folder.join(format!(".{name}.partial"));
-        let mut file = File::create(&partial)?;
+        let mut file = File::options()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(FILE_MODE)
+            .open(&partial)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&partial, &path)?;
@@ -214,11 +225,12 @@ impl Inner {
     /// Takes the directory's lock, or says that another writer has it; it is released when the
     /// file is dropped, also by a crash.
     fn lock(&self) -> Result<File, Failure> {
-        fs::create_dir_all(&self.root)?;
+        make_directory(&self.root)?;
         let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(FILE_MODE)
             .open(self.root.join(LOCK))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
@@ -253,6 +265,13 @@ impl Inner {
         names.sort_unstable();
         Ok(names)
     }
+}
+
+fn make_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(path)
 }
 
 fn version_of(bytes: &[u8]) -> Version {
@@ -295,6 +314,51 @@ impl From<io::Error> for Failure {
         match kind {
             ErrorKind::NotFound => Self::bare(kind),
             _ => Self::new(kind, error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn not_everybody_can_read_what_is_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("storage");
+        let storage = Directory::new(root.clone(), Duration::from_secs(10));
+        let key = "0.1.0/config.json";
+        storage
+            .put_if_absent(key, Bytes::from_static(b"{}"))
+            .await
+            .unwrap();
+        for path in [key, "0.1.0", ".lock", ""] {
+            let mode = fs::metadata(root.join(path)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o007, 0, "{path}: {mode:o}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_key_leaves_the_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("storage");
+        fs::create_dir(&root).unwrap();
+        fs::write(folder.path().join("secret"), "x").unwrap();
+        let storage = Directory::new(root, Duration::from_secs(10));
+        for key in [
+            "../secret",
+            "a/../../secret",
+            "/etc/passwd",
+            "a//b",
+            ".lock",
+            "",
+        ] {
+            let error = storage.get(key, None, 100).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Invalid, "{key}");
+            let put = storage.put_if_absent(key, Bytes::new()).await;
+            assert_eq!(put.unwrap_err().kind, ErrorKind::Invalid, "{key}");
         }
     }
 }
