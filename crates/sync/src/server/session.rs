@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use keelgate_snapshot::EMPTY_CONFIG_HASH;
+use serde_json::{Map, Value};
 use tokio::io::{AsyncWrite, Join, ReadHalf, Sink, join, sink, split};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
@@ -33,6 +34,12 @@ const READ_BUFFER: usize = 4 << 10;
 
 /// Longest host name that is kept, in bytes, as long as one can be.
 const MAX_HOSTNAME: usize = 255;
+
+/// Most labels that are kept, in bytes.
+const MAX_LABELS: usize = 16 << 10;
+
+/// Longest name of a source that is kept, in bytes.
+const MAX_SOURCE: usize = 64;
 
 /// For the close frame and the end of TLS.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -241,7 +248,7 @@ impl Peer {
             other => return Err(End::Unexpected(kind(&other))),
         };
         let mut record = self.record();
-        record.labels = info.labels.clone();
+        record.labels = info.labels.clone().filter(|labels| are_few(labels));
         let checked = compatibility::check_version(&self.context.kong_version, &record.version);
         record.sync_status = match &checked {
             Ok(()) => SyncStatus::Normal,
@@ -360,7 +367,7 @@ impl Peer {
                     record.keelgate.rejection = None;
                 }
                 record.keelgate.identity = identity;
-                record.keelgate.source = source;
+                record.keelgate.source = source.filter(|source| source.len() <= MAX_SOURCE);
             }
             Report::Rejection(rejection) => {
                 let rejection = rejection.bounded();
@@ -394,6 +401,13 @@ impl Peer {
         // Fields are set one by one, each whole.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether labels can be kept: operators write a few words, and a record for each data plane stays
+/// in memory.
+fn are_few(labels: &Map<String, Value>) -> bool {
+    let bytes = |(key, value): (&String, &Value)| key.len() + value.to_string().len();
+    labels.iter().map(bytes).sum::<usize>() <= MAX_LABELS
 }
 
 fn kind(message: &Message) -> &'static str {

@@ -245,3 +245,20 @@ async fn other_requests_are_answered_as_kong_does() {
         );
     }
 }
+
+#[tokio::test]
+async fn labels_beyond_all_measure_are_not_kept() {
+    let pem = cluster();
+    let control_plane = ControlPlane::start(&pem).await;
+    let id = Uuid::new_v4();
+    let mut socket = kong_data_plane(&control_plane, &pem, &query(id)).await;
+    let info = json!({
+        "type": "basic_info", "plugins": [], "labels": {"zone": "a".repeat(100_000)},
+    });
+    send(&mut socket, Message::binary(info.to_string())).await;
+    send(&mut socket, ping(HASH)).await;
+    let record = control_plane
+        .record(id, |record| record.config_hash == HASH)
+        .await;
+    assert_eq!(record.labels, None);
+}
