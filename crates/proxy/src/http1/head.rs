@@ -99,7 +99,7 @@ impl RequestHead {
         {
             return Err(Malformed::Head);
         }
-        if method.len() + path.len() + "  HTTP/1.1\r\n".len() > limits.line {
+        if !first_line_fits(input, limits) {
             return Err(Malformed::LineTooLong);
         }
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed::Head)?;
@@ -237,14 +237,18 @@ fn headers_of(head: &Bytes, lines: &Lines) -> Result<(HeaderMap, Spelling), Malf
 
 /// Whether more of an unfinished request head may be read.
 fn within_limits(input: &[u8], limits: Limits) -> Result<(), Malformed> {
-    let first = memchr::memchr(b'\n', input).unwrap_or(input.len());
-    if first > limits.line {
+    if !first_line_fits(input, limits) {
         Err(Malformed::LineTooLong)
     } else if input.len() > limits.head {
         Err(Malformed::HeaderTooLarge)
     } else {
         Ok(())
     }
+}
+
+/// Whether the first line, with its line break, is within the limit, as far as it is there.
+fn first_line_fits(input: &[u8], limits: Limits) -> bool {
+    memchr::memchr(b'\n', input).unwrap_or(input.len()) < limits.line
 }
 
 /// Where the request line says `HTTP/1.2` up to `HTTP/1.9`: the place of the last digit.
@@ -344,6 +348,20 @@ mod tests {
         assert_eq!(take(&"G".repeat(9000)).unwrap_err(), Malformed::LineTooLong);
         let endless = format!("GET /{}", "x".repeat(9000));
         assert_eq!(take(&endless).unwrap_err(), Malformed::LineTooLong);
+    }
+
+    #[test]
+    fn a_line_is_as_long_whether_it_is_whole_or_not() {
+        let of = |spaces: usize| format!("GET{}/ HTTP/1.1\r\n\r\n", " ".repeat(spaces));
+        let longest = LIMITS.line - "GET/ HTTP/1.1\r\n".len();
+        assert!(take(&of(longest)).unwrap().is_some());
+        let long = of(longest + 1);
+        assert_eq!(take(&long).unwrap_err(), Malformed::LineTooLong);
+        assert_eq!(
+            take(&long[..LIMITS.line]).unwrap_err(),
+            Malformed::LineTooLong
+        );
+        assert!(take(&of(longest)[..LIMITS.line - 1]).unwrap().is_none());
     }
 
     #[test]
