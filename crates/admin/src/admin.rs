@@ -30,7 +30,8 @@ pub struct NodeInfo {
     pub workers: usize,
     /// Whether the node is a control plane, and so has data planes to tell of.
     pub is_control_plane: bool,
-    /// Origins of web pages that may use the Admin API; empty allows any, as in Kong.
+    /// URLs of web pages that may use the Admin API with the credentials of their users; when
+    /// empty, any page may use it, without credentials.
     pub allowed_origins: Vec<String>,
 }
 
@@ -147,7 +148,12 @@ impl Admin {
         let mut routes = Routes::default();
         entity::add(&mut routes, self.store.schemas());
         node::add(&mut routes, &self);
-        let origins: Arc<[String]> = self.node.allowed_origins.clone().into();
+        let origins: Arc<[String]> = self
+            .node
+            .allowed_origins
+            .iter()
+            .map(|url| front::origin(url))
+            .collect();
         let state = Arc::new(State {
             admin: self,
             paths: routes.paths(),

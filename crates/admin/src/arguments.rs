@@ -76,9 +76,12 @@ impl Arguments {
 fn json(body: &[u8]) -> Result<Object, Failure> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(members)) => Ok(members),
-        // An empty list and an empty object are the same to the clients that send one for the
-        // other.
-        Ok(Value::Array(items)) if items.is_empty() => Ok(Object::new()),
+        // To Kong a list is an object whose members are counted from 1: an empty one can stand for
+        // an empty object, any other has unknown members.
+        Ok(Value::Array(items)) => {
+            let numbers = (1..).map(|number: usize| number.to_string());
+            Ok(numbers.zip(items).collect())
+        }
         Ok(_) => Err(Failure::bad_request("expected a JSON object as body")),
         Err(_) => Err(Failure::bad_request("Cannot parse JSON body")),
     }

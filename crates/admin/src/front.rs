@@ -10,6 +10,7 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_REQUEST_HEADERS, ALLOW, ORIGIN, SERVER,
 };
+use http::uri::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use tower::ServiceExt;
@@ -20,11 +21,25 @@ const LATENCY: HeaderName = HeaderName::from_static("x-kong-admin-latency");
 const PRODUCT: HeaderValue =
     HeaderValue::from_static(concat!("keelgate/", env!("CARGO_PKG_VERSION")));
 
+/// The origin of the pages at a URL: without its path.
+pub(crate) fn origin(url: &str) -> String {
+    match url.parse::<Uri>().map(Uri::into_parts) {
+        Ok(Parts {
+            scheme: Some(scheme),
+            authority: Some(authority),
+            ..
+        }) => format!("{scheme}://{authority}"),
+        _ => url.to_owned(),
+    }
+}
+
 /// Puts the routes behind the front: trailing slashes, cross-origin headers, latency.
 pub(crate) fn behind(routes: Router, origins: Arc<[String]>) -> Router {
     Router::new().fallback(async move |request: Request| {
         let started = Instant::now();
         let origin = allowed_origin(request.headers(), &origins);
+        // Kong lets any page use the credentials of its user where no list says otherwise.
+        let knows_caller = !origins.is_empty() || !request.headers().contains_key(ORIGIN);
         let requested = (request.method() == Method::OPTIONS)
             .then(|| {
                 request
@@ -41,10 +56,12 @@ pub(crate) fn behind(routes: Router, origins: Arc<[String]>) -> Router {
             headers.remove(ALLOW);
         }
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(
-            ACCESS_CONTROL_ALLOW_CREDENTIALS,
-            HeaderValue::from_static("true"),
-        );
+        if knows_caller {
+            headers.insert(
+                ACCESS_CONTROL_ALLOW_CREDENTIALS,
+                HeaderValue::from_static("true"),
+            );
+        }
         if let (Some(requested), true) = (
             requested,
             headers.contains_key(ACCESS_CONTROL_ALLOW_HEADERS),
@@ -68,8 +85,8 @@ async fn route(routes: Router, mut request: Request) -> Response {
     }
 }
 
-/// Drops one slash from the end, so that `/services/` is `/services`. A path with a parent
-/// directory in it is none.
+/// Drops one slash from the end, so that `/services/` is `/services`. A plus stands for a space, as
+/// in forms. A path with a parent directory in it is none.
 fn normalise(uri: &Uri) -> Option<Uri> {
     let path = uri.path();
     let climbs = path
@@ -82,14 +99,15 @@ fn normalise(uri: &Uri) -> Option<Uri> {
         Some("") | None => path,
         Some(shorter) => shorter,
     };
+    let path = path.replace('+', "%20");
     let target = match uri.query() {
         Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
+        None => path,
     };
     target.parse().ok()
 }
 
-/// With a list of origins only those may read answers; without one, any.
+/// With a list of origins only those may read answers; without one, any, but without credentials.
 fn allowed_origin(headers: &HeaderMap, origins: &[String]) -> HeaderValue {
     let asking = headers.get(ORIGIN);
     let Some(first) = origins.first() else {
@@ -111,6 +129,7 @@ mod tests {
         assert_eq!(path("/services/"), "/services");
         assert_eq!(path("/services/?size=1"), "/services?size=1");
         assert_eq!(path("/services//"), "/services/");
+        assert_eq!(path("/services/a+b?tags=a+b"), "/services/a%20b?tags=a+b");
         assert_eq!(path("/"), "/");
     }
 
@@ -123,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_list_of_origins_keeps_others_out() {
-        let origins = ["https://gui.test".to_owned()];
+        let origins = [origin("https://gui.test/manager")];
         let mut headers = HeaderMap::new();
         headers.insert(ORIGIN, HeaderValue::from_static("https://evil.test"));
         assert_eq!(allowed_origin(&headers, &origins), "https://gui.test");

@@ -260,8 +260,10 @@ async fn forms_are_read_by_the_schema() {
         .expect(200);
     assert_eq!(patched["config"], json!({"limit": 9, "loud": true}));
 
+    // Of parts with the same name the last one counts.
     let boundary = "xx";
     let body = "--xx\r\nContent-Disposition: form-data; name=\"username\"\r\n\r\nalice\r\n\
+                --xx\r\nContent-Disposition: form-data; name=\"tags[]\"\r\n\r\ns\r\n\
                 --xx\r\nContent-Disposition: form-data; name=\"tags[]\"\r\n\r\nt\r\n--xx--\r\n";
     let kind = format!("multipart/form-data; boundary={boundary}");
     let headers = [("content-type", kind.as_str())];
@@ -393,6 +395,15 @@ async fn certificates_carry_their_names() {
         .await
         .expect(200);
     assert_eq!(fewer["snis"], json!(["b.test", "c.test"]));
+    let service = json!({"name": "s", "url": "https://h.test",
+                         "client_certificate": {"id": created["id"]}});
+    api.send("POST", "/services", service).await.expect(201);
+    let presented = api.get("/services/s/client_certificate").await.expect(200);
+    assert_eq!(
+        (&presented["id"], &presented["snis"]),
+        (&created["id"], &Value::Null)
+    );
+    assert_eq!(api.bare("DELETE", "/services/s").await.status, 204);
     let unknown = api.get("/certificates/a.test").await.expect(404);
     assert_eq!(unknown, json!({"message": "SNI not found"}));
     assert_eq!(api.bare("DELETE", "/certificates/c.test").await.status, 204);

@@ -146,6 +146,47 @@ async fn a_whole_configuration_is_posted_as_json_yaml_or_form() {
 }
 
 #[tokio::test]
+async fn what_was_posted_is_answered_as_its_author_wrote_it() {
+    let api = Api::dbless().await;
+    let config = json!({
+        "_format_version": "3.0",
+        "services": [{"name": "s", "host": "h.test", "retries": null}],
+        "consumers": [{
+            "username": "c",
+            "basicauth_credentials": [{"username": "u", "password": "p"}],
+            "keyauth_credentials": [{"key": "k"}],
+        }],
+    });
+    let answer = api.send("POST", "/config", config).await.expect(201);
+    let only = |kind: &str| {
+        let mut entities = answer[kind].as_object().unwrap().values();
+        entities.next().cloned().unwrap()
+    };
+    assert_eq!(only("services")["retries"], Value::Null);
+    assert_eq!(only("basicauth_credentials")["password"], "p");
+    let stored = api.get("/basic-auths").await.expect(200);
+    assert_ne!(stored["data"][0]["password"], "p");
+    let key = api.get("/key-auths/k").await.expect(200);
+    assert_eq!(key.get("ttl"), None);
+}
+
+#[tokio::test]
+async fn pages_of_strangers_cannot_use_the_credentials_of_a_client() {
+    let api = Api::database().await;
+    let origin = [("origin", "https://evil.test")];
+    let answer = support::request(api.address, "GET", "/services", &origin, "").await;
+    assert_eq!(
+        answer.headers["access-control-allow-origin"],
+        "https://evil.test"
+    );
+    assert!(
+        !answer
+            .headers
+            .contains_key("access-control-allow-credentials")
+    );
+}
+
+#[tokio::test]
 async fn a_bad_configuration_leaves_the_old_one() {
     let api = Api::dbless().await;
     api.send("POST", "/config", json!({"config": CONFIG}))

@@ -33,9 +33,11 @@ pub(super) async fn pairs(content_type: &str, body: Bytes) -> Vec<(String, Value
         } else {
             text()
         };
-        pairs.push((name, value));
-        if pairs.len() == MAX_PARTS {
-            break;
+        // Of parts with the same name the last one counts, also where the name is one of a list.
+        match pairs.iter().position(|(known, _)| *known == name) {
+            Some(at) => pairs[at].1 = value,
+            None if pairs.len() == MAX_PARTS => break,
+            None => pairs.push((name, value)),
         }
     }
     pairs

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{Method, StatusCode};
 use keelgate_entities::Schemas;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -37,7 +37,8 @@ async fn act(state: Arc<State>, mut call: Call) -> Outcome {
     let above = call.segment(NAMES.parent).to_owned();
     let named = group.clone();
     let found = writer::view(&state, move |writer| {
-        let (_, owner) = writer.owner(NAMES.parent, &above)?;
+        let owner = writer.find(NAMES.parent, &above)?.ok_or_else(missing)?;
+        let owner = id_of(&owner);
         let acls = writer
             .transaction
             .children(NAMES.child, NAMES.field, NAMES.parent, &owner)?;
@@ -47,11 +48,18 @@ async fn act(state: Arc<State>, mut call: Call) -> Outcome {
     let id = match found.await? {
         Some(acl) => id_of(&acl),
         None if call.method == Method::PUT => Uuid::new_v4().to_string(),
-        None => return Err(Failure::not_found()),
+        None => return Err(missing()),
     };
     call.name(NAMES.child, id);
     child::act_with(state, call, NAMES, |input| {
         input.entry("group").or_insert_with(|| Value::String(group));
     })
     .await
+}
+
+/// Kong looks groups up before it takes the request on, and answers as its proxy would.
+fn missing() -> Failure {
+    let request_id = Uuid::new_v4().simple().to_string();
+    let body = json!({ "message": "Not found", "request_id": request_id });
+    Failure::Body(StatusCode::NOT_FOUND, body)
 }

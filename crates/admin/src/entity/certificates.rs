@@ -150,6 +150,13 @@ pub(super) fn with_names(
     Ok(entity)
 }
 
+/// A certificate as it is shown to who came by another entity: without its names.
+pub(super) fn leave_names_out(kind: &str, entity: &mut Object) {
+    if kind == KIND {
+        entity.insert(SNIS.to_owned(), Value::Null);
+    }
+}
+
 /// The names go with their certificate.
 pub(super) fn before_delete(writer: &mut Writer<'_, '_>, id: &str) -> Result<(), Failure> {
     write(writer, id, Some(Vec::new()))

@@ -70,8 +70,9 @@ async fn act(state: Arc<State>, call: Call, names: Names) -> Outcome {
                 let (from, _) = writer.owner(child, &segment)?;
                 let id = refers_to(&from, field).ok_or_else(Failure::not_found)?;
                 let entity = writer.transaction.get(parent, &Key::Id(id))?;
-                let entity = entity.ok_or_else(Failure::not_found)?;
-                certificates::with_names(writer, parent, entity)
+                let mut entity = entity.ok_or_else(Failure::not_found)?;
+                certificates::leave_names_out(parent, &mut entity);
+                Ok(entity)
             });
             let entity = read.await?;
             if method == Method::DELETE {

@@ -56,9 +56,9 @@ async fn write(state: Arc<State>, call: Call) -> Outcome {
             return Ok(None);
         }
         let document = sent.document().map_err(DeclarativeError::from)?;
-        let table = declarative::parse(document, &schemas, now)?;
-        let shown = by_id(&table);
-        loader.load(table, &hash)?;
+        let draft = declarative::check(document, &schemas, now)?;
+        let shown = by_id(draft.entities());
+        loader.load(draft.into_table(), &hash)?;
         Ok(Some(shown))
     });
     let loaded = loading
@@ -87,16 +87,15 @@ async fn write(state: Arc<State>, call: Call) -> Outcome {
     }
 }
 
-/// Entities by kind and id, which is how the answer shows them.
+/// Entities by kind and id, which is how the answer shows them: as they were sent, completed.
 fn by_id(table: &Table) -> Object {
     let kinds = table.iter().map(|(kind, entities)| {
         let entities = entities.iter().map(|entity| {
             let id = entity.get("id").and_then(Value::as_str);
-            let mut shown = entity.clone();
-            if shown.get("ttl").is_some_and(Value::is_null) {
-                shown.remove("ttl");
-            }
-            (id.unwrap_or_default().to_owned(), Value::Object(shown))
+            (
+                id.unwrap_or_default().to_owned(),
+                Value::Object(entity.clone()),
+            )
         });
         (kind.to_owned(), Value::Object(entities.collect()))
     });
