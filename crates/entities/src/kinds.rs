@@ -10,6 +10,7 @@ mod jwt_secret;
 mod key;
 mod key_auth_credential;
 mod key_set;
+mod null;
 mod plugin;
 mod route;
 mod service;

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use keelgate_entities::declarative::Table;
 use keelgate_entities::{Object, Schemas};
+use serde_json::Value;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -342,8 +343,13 @@ impl Rows for Contents {
                 id: id.to_owned(),
             });
         }
+        let mut entity = entity.clone();
+        // Nothing here ever expires by itself, and nothing is said of its end unless it has one.
+        if entity.get("ttl").is_some_and(Value::is_null) {
+            entity.remove("ttl");
+        }
         let stored = Stored {
-            entity: entity.clone(),
+            entity,
             index: index.clone(),
         };
         self.entities

@@ -131,6 +131,7 @@ fn read(
         }
         return Err(refused.into_error(schemas));
     }
+    show_nested(&mut items);
     let transform = document.get("_transform") != Some(&Value::Bool(false));
     Ok(Draft {
         table: table(items, schemas),
@@ -259,6 +260,33 @@ fn merge_value(present: &mut Value, more: Value) {
         }
         (slot @ Value::Null, more) => *slot = more,
         _ => {}
+    }
+}
+
+/// Shows nested entities in the fields of their owners that have their name and are not stored:
+/// `snis` of a certificate.
+fn show_nested(items: &mut Items<'_>) {
+    for index in 0..items.list.len() {
+        let item = &items.list[index];
+        let Some((parent, _)) = item.parent else {
+            continue;
+        };
+        let field = items.list[parent].schema.field(item.schema.name);
+        let Some(name) = field
+            .filter(|field| field.transient)
+            .map(|field| field.name)
+        else {
+            continue;
+        };
+        let mut shown = item.entity.clone();
+        for note in ["_comment", "_ignore"] {
+            shown.insert(note.to_owned(), Value::Null);
+        }
+        match items.list[parent].entity.get_mut(name) {
+            Some(Value::Array(list)) => list.push(Value::Object(shown)),
+            Some(slot) => *slot = json!([shown]),
+            None => {}
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! users write. Aliases and nesting are limited, so that a small document cannot become a huge one.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use libyaml_safer::{
     Emitter, Event, EventData, MappingStyle, Mark, Parser, ScalarStyle, SequenceStyle,
@@ -77,12 +78,15 @@ struct Reader<'r, 'b> {
 
 impl Reader<'_, '_> {
     fn next(&mut self) -> Result<EventData, String> {
-        match self.parser.parse() {
-            Ok(event) => {
+        // The scanner panics at some texts that it should refuse. It is not asked again then.
+        let parsed = catch_unwind(AssertUnwindSafe(|| self.parser.parse()));
+        match parsed {
+            Ok(Ok(event)) => {
                 self.mark = event.start_mark;
                 Ok(event.data)
             }
-            Err(error) => Err(self.problem(error.problem())),
+            Ok(Err(error)) => Err(self.problem(error.problem())),
+            Err(_) => Err(self.problem("did not find expected node content")),
         }
     }
 
@@ -369,6 +373,11 @@ mod tests {
             "1:1: did not find expected node content"
         );
         assert_eq!(read("a: *x").unwrap_err(), "1:4: invalid reference: x");
+    }
+
+    #[test]
+    fn a_text_at_which_the_scanner_panics_is_refused() {
+        assert!(read("[!,").unwrap_err().starts_with("1:1: "));
     }
 
     #[test]

@@ -46,10 +46,15 @@ pub(crate) fn schema() -> Schema {
             typedefs::seconds("updated_at"),
             typedefs::certificate("cert").required().referenceable(),
             typedefs::key("key").required().referenceable().encrypted(),
-            typedefs::certificate("cert_alt").referenceable(),
-            typedefs::key("key_alt").referenceable().encrypted(),
+            typedefs::certificate("cert_alt").optional().referenceable(),
+            typedefs::key("key_alt")
+                .optional()
+                .referenceable()
+                .encrypted(),
             typedefs::tags(),
-            Field::array("snis", typedefs::wildcard_host(ITEM)).transient(),
+            Field::array("snis", typedefs::wildcard_host(ITEM))
+                .optional()
+                .transient(),
         ],
     )
     .check(CheckRule::mutually_required(&["cert_alt", "key_alt"]))

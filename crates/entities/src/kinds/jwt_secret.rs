@@ -11,7 +11,7 @@ pub(crate) fn schema() -> Schema {
             typedefs::id(),
             typedefs::seconds("created_at"),
             super::owner(),
-            Field::string("key").auto(),
+            Field::string("key").optional().auto(),
             Field::string("secret").auto(),
             Field::string("rsa_public_key"),
             Field::string("algorithm").default("HS256").one_of([

@@ -14,9 +14,11 @@ pub(crate) fn schema() -> Schema {
         [
             typedefs::id(),
             Field::foreign("set", "key_sets")
+                .optional()
                 .cascade()
                 .description("The group of keys that this one belongs to."),
             Field::string("name")
+                .optional()
                 .description("An optional, unique label by which the key can be addressed."),
             Field::string("kid").required().description(
                 "The `kid` by which tokens point at this key; unique within its group.",
@@ -46,8 +48,11 @@ fn pem_pair() -> Field {
     Field::record(
         "pem",
         [
-            Field::string("private_key").referenceable().encrypted(),
-            Field::string("public_key").referenceable(),
+            Field::string("private_key")
+                .optional()
+                .referenceable()
+                .encrypted(),
+            Field::string("public_key").optional().referenceable(),
         ],
     )
     .optional()

@@ -38,7 +38,7 @@ pub(crate) fn schema() -> Schema {
             typedefs::id(),
             typedefs::seconds("created_at"),
             super::owner(),
-            Field::string("key").auto(),
+            Field::string("key").optional().auto(),
             typedefs::tags(),
         ],
     )

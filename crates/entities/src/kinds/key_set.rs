@@ -8,7 +8,9 @@ pub(crate) fn schema() -> Schema {
         "key_sets",
         [
             typedefs::id(),
-            Field::string("name").description("An optional, unique label for a group of keys."),
+            Field::string("name")
+                .optional()
+                .description("An optional, unique label for a group of keys."),
             typedefs::tags(),
             typedefs::seconds("created_at"),
             typedefs::seconds("updated_at"),

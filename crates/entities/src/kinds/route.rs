@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Protocol;
+use super::{Protocol, null};
 use crate::Object;
 use crate::Reference;
 use crate::format::{host, path};
@@ -63,13 +63,13 @@ pub struct Route {
     #[serde(default)]
     pub priority: Option<u64>,
     /// Rank among routes whose regular expressions match; greater wins.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub regex_priority: i64,
     /// Whether the matched prefix is removed from the path sent upstream.
     #[serde(default = "yes")]
     pub strip_path: bool,
     /// How paths are joined.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub path_handling: PathHandling,
     /// Whether the upstream receives the client's `Host`.
     #[serde(default)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Protocol;
+use super::{Protocol, null};
 use crate::Object;
 use crate::Reference;
 use crate::format::url;
@@ -31,16 +31,25 @@ pub struct Service {
     #[serde(default)]
     pub path: Option<String>,
     /// How many further attempts follow a failed one.
-    #[serde(default = "five")]
+    #[serde(default = "five", deserialize_with = "null::or_number::<_, _, 5>")]
     pub retries: u32,
     /// Milliseconds to establish a connection.
-    #[serde(default = "minute")]
+    #[serde(
+        default = "minute",
+        deserialize_with = "null::or_number::<_, _, 60_000>"
+    )]
     pub connect_timeout: u64,
     /// Milliseconds between two successful writes.
-    #[serde(default = "minute")]
+    #[serde(
+        default = "minute",
+        deserialize_with = "null::or_number::<_, _, 60_000>"
+    )]
     pub write_timeout: u64,
     /// Milliseconds between two successful reads.
-    #[serde(default = "minute")]
+    #[serde(
+        default = "minute",
+        deserialize_with = "null::or_number::<_, _, 60_000>"
+    )]
     pub read_timeout: u64,
     /// Certificate presented to the upstream.
     #[serde(default)]

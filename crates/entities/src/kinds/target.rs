@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::null;
 use crate::Object;
 use crate::Reference;
 use crate::format::host;
@@ -18,7 +19,7 @@ pub struct Target {
     /// `host:port`.
     pub target: String,
     /// Share of the load, 0 to 65535; 0 takes it out.
-    #[serde(default = "hundred")]
+    #[serde(default = "hundred", deserialize_with = "null::or_number::<_, _, 100>")]
     pub weight: u32,
     /// Labels.
     #[serde(default)]

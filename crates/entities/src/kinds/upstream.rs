@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::null;
 use crate::Object;
 use crate::Reference;
 use crate::format::host;
@@ -57,13 +58,13 @@ pub struct Upstream {
     /// The host name that services use.
     pub name: String,
     /// How a target is chosen.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub algorithm: Algorithm,
     /// What is hashed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub hash_on: HashOn,
     /// What is hashed when the first is absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub hash_fallback: HashOn,
     /// Header for [`HashOn::Header`].
     #[serde(default)]
@@ -90,7 +91,10 @@ pub struct Upstream {
     #[serde(default)]
     pub hash_fallback_uri_capture: Option<String>,
     /// Slots of the hash ring, 10 to 65536.
-    #[serde(default = "ten_thousand")]
+    #[serde(
+        default = "ten_thousand",
+        deserialize_with = "null::or_number::<_, _, 10_000>"
+    )]
     pub slots: u32,
     /// `Host` sent upstream instead of the target's.
     #[serde(default)]
@@ -99,7 +103,7 @@ pub struct Upstream {
     #[serde(default)]
     pub client_certificate: Option<Reference>,
     /// Whether SRV names are used.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub use_srv_name: bool,
     /// Active and passive checks.
     #[serde(default)]
@@ -114,6 +118,7 @@ pub struct Upstream {
 #[serde(default)]
 pub struct HealthChecks {
     /// Least percentage of available weight below which the whole upstream is unhealthy.
+    #[serde(deserialize_with = "null::or_default")]
     pub threshold: f64,
     /// Probes.
     pub active: ActiveChecks,
@@ -128,8 +133,10 @@ pub struct ActiveChecks {
     /// `http`, `https`, `tcp`, `grpc` or `grpcs`.
     pub r#type: Option<String>,
     /// Seconds per probe.
+    #[serde(deserialize_with = "null::or_default")]
     pub timeout: f64,
     /// Probes at once.
+    #[serde(deserialize_with = "null::or_default")]
     pub concurrency: u32,
     /// Path of HTTP probes.
     pub http_path: Option<String>,
@@ -162,16 +169,22 @@ pub struct PassiveChecks {
 #[serde(default)]
 pub struct Thresholds {
     /// Seconds between probes (active checks).
+    #[serde(deserialize_with = "null::or_default")]
     pub interval: f64,
     /// Statuses that count.
+    #[serde(deserialize_with = "null::or_default")]
     pub http_statuses: Vec<u16>,
     /// Successes in a row.
+    #[serde(deserialize_with = "null::or_default")]
     pub successes: u32,
     /// TCP failures in a row.
+    #[serde(deserialize_with = "null::or_default")]
     pub tcp_failures: u32,
     /// Time-outs in a row.
+    #[serde(deserialize_with = "null::or_default")]
     pub timeouts: u32,
     /// HTTP failures in a row.
+    #[serde(deserialize_with = "null::or_default")]
     pub http_failures: u32,
 }
 

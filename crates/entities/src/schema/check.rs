@@ -61,8 +61,12 @@ pub(crate) enum Rule {
 pub(crate) struct Conditional {
     pub(crate) if_field: &'static str,
     pub(crate) if_match: Field,
+    /// What the condition demands, without what the field demands by itself.
+    pub(crate) if_demand: Field,
     pub(crate) then_field: &'static str,
     pub(crate) then_match: Field,
+    /// What follows, without what the field demands by itself.
+    pub(crate) then_demand: Field,
 }
 
 #[derive(Clone, Debug)]
@@ -214,7 +218,9 @@ impl CheckRule {
             } => Rule::Conditional(Box::new(Conditional {
                 if_field,
                 if_match: if_match(find(if_field)),
+                if_demand: if_match(find(if_field).bare()),
                 then_field,
+                then_demand: then_match(find(then_field).bare()),
                 then_match: then_match(find(then_field).optional()),
             })),
             Unresolved::ConditionalAtLeastOneOf { if_field, branches } => {

@@ -93,6 +93,9 @@ pub struct Field {
     pub kind: Type,
     /// Whether null is refused. Records are required unless said otherwise.
     pub required: bool,
+    /// What the schema says about [`Field::required`] where it says anything: elements of lists and
+    /// maps are required without a word.
+    pub(crate) stated: Option<bool>,
     /// Value when absent.
     pub default: Option<Value>,
     /// Filled in by the gateway: ids, time stamps, secrets.
@@ -118,6 +121,7 @@ impl Field {
             name,
             kind,
             required: false,
+            stated: None,
             default: None,
             auto: false,
             unique: false,
@@ -152,12 +156,12 @@ impl Field {
 
     /// A list.
     pub fn array(name: &'static str, elements: Field) -> Self {
-        Self::new(name, Type::Array(Box::new(elements.required())))
+        Self::new(name, Type::Array(Box::new(elements.present())))
     }
 
     /// A list without duplicates.
     pub fn set(name: &'static str, elements: Field) -> Self {
-        Self::new(name, Type::Set(Box::new(elements.required())))
+        Self::new(name, Type::Set(Box::new(elements.present())))
     }
 
     /// An object with free keys.
@@ -165,8 +169,8 @@ impl Field {
         Self::new(
             name,
             Type::Map {
-                keys: Box::new(keys.required()),
-                values: Box::new(values.required()),
+                keys: Box::new(keys.present()),
+                values: Box::new(values.present()),
             },
         )
     }
@@ -201,6 +205,16 @@ impl Field {
         Self::new(name, Type::Any)
     }
 
+    /// A field of the same type and without limits.
+    pub(super) fn bare(self) -> Self {
+        let bare = |element: Box<Self>| Self::new(ITEM, element.kind);
+        match self.kind {
+            Type::Array(element) => Self::array(self.name, bare(element)),
+            Type::Set(element) => Self::set(self.name, bare(element)),
+            kind => Self::new(self.name, kind),
+        }
+    }
+
     /// The same field under another name.
     #[must_use]
     pub fn named(mut self, name: &'static str) -> Self {
@@ -212,13 +226,21 @@ impl Field {
     #[must_use]
     pub fn required(mut self) -> Self {
         self.required = true;
+        self.stated = Some(true);
         self
     }
 
-    /// Null is accepted (for records, which are required otherwise).
+    /// Null is accepted (for records, which are required otherwise), and the schema says so.
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.required = false;
+        self.stated = Some(false);
+        self
+    }
+
+    /// Null is refused, of which the schema says nothing.
+    fn present(mut self) -> Self {
+        self.required = true;
         self
     }
 

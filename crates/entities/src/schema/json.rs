@@ -10,7 +10,7 @@ use crate::Object;
 impl Schema {
     /// The schema as `GET /schemas/KIND` answers: `fields` and `entity_checks`.
     pub fn to_json(&self) -> Value {
-        let mut out = level(&self.fields, &self.checks);
+        let mut out = level(&self.fields, &self.checks, Depth::Entity);
         let chosen_by_name = matches!(self.variants, Variants::Plugins | Variants::Vaults(_));
         if chosen_by_name && let Some(Value::Array(fields)) = out.get_mut("fields") {
             for field in fields {
@@ -18,6 +18,11 @@ impl Schema {
                     config.remove("fields");
                     config.remove("required");
                     config.insert("abstract".to_owned(), true.into());
+                }
+                // Every plugin describes its protocols anew.
+                if let Some(protocols) = field.get_mut("protocols") {
+                    let described = self.field("protocols");
+                    *protocols = json!(described.map(|field| field.shown(Depth::Record)));
                 }
             }
         }
@@ -43,24 +48,42 @@ impl super::PluginSchema {
 
     /// The settings alone, as `GET /plugins/schema/NAME` answers.
     pub fn config_to_json(&self) -> Value {
-        let fields: Vec<Value> = self.fields.iter().map(named).collect();
-        json!({ "fields": fields })
+        Value::Object(level(&self.fields, self.config_checks(), Depth::Record))
     }
 }
 
 impl Variant {
     fn to_json(&self) -> Value {
-        Value::Object(level(&self.fields, &self.checks))
+        Value::Object(level(&self.fields, &self.checks, Depth::Entity))
     }
 }
 
+/// Where a field stands. What holds for every text and every element without being said, clients
+/// of Kong know to be told outside of records, and not to be told inside of them.
+#[derive(Clone, Copy, PartialEq)]
+enum Depth {
+    Entity,
+    Record,
+}
+
 impl Field {
+    /// The description of an element of a list, or of the key or value of a map.
+    fn shown_inside(&self, depth: Depth) -> Value {
+        let mut shown = self.shown(depth);
+        if depth == Depth::Entity {
+            shown["required"] = self.required.into();
+        }
+        shown
+    }
+
     /// The description of the field, without its name.
-    pub fn to_json(&self) -> Value {
+    fn shown(&self, depth: Depth) -> Value {
         let mut out = Object::new();
-        self.write_type(&mut out);
+        self.write_type(&mut out, depth);
+        if let Some(required) = self.stated {
+            out.insert("required".to_owned(), required.into());
+        }
         for (name, set) in [
-            ("required", self.required),
             ("auto", self.auto),
             ("unique", self.unique),
             ("referenceable", self.referenceable),
@@ -83,11 +106,12 @@ impl Field {
         Value::Object(out)
     }
 
-    fn write_type(&self, out: &mut Object) {
+    fn write_type(&self, out: &mut Object, depth: Depth) {
         let name = match &self.kind {
             Type::String => {
-                let least = self.rules.len_min.unwrap_or(1);
-                out.insert("len_min".to_owned(), least.into());
+                if depth == Depth::Entity {
+                    out.insert("len_min".to_owned(), 1.into());
+                }
                 "string"
             }
             Type::Integer => "integer",
@@ -96,16 +120,16 @@ impl Field {
             Type::Json => "json",
             Type::Any => "any",
             Type::Array(element) => {
-                out.insert("elements".to_owned(), element.to_json());
+                out.insert("elements".to_owned(), element.shown_inside(depth));
                 "array"
             }
             Type::Set(element) => {
-                out.insert("elements".to_owned(), element.to_json());
+                out.insert("elements".to_owned(), element.shown_inside(depth));
                 "set"
             }
             Type::Map { keys, values } => {
-                out.insert("keys".to_owned(), keys.to_json());
-                out.insert("values".to_owned(), values.to_json());
+                out.insert("keys".to_owned(), keys.shown_inside(depth));
+                out.insert("values".to_owned(), values.shown_inside(depth));
                 "map"
             }
             Type::Record(record) => {
@@ -129,13 +153,15 @@ impl Field {
 
 impl Record {
     fn write(&self, out: &mut Object) {
-        out.insert("fields".to_owned(), fields(&self.fields));
+        out.insert("fields".to_owned(), fields(&self.fields, Depth::Record));
         if !self.checks.is_empty() {
             out.insert("entity_checks".to_owned(), checks(&self.checks));
         }
         if !self.shorthands.is_empty() {
             let list = self.shorthands.iter();
-            let list = list.map(|shorthand| named(&shorthand.field)).collect();
+            let list = list
+                .map(|shorthand| named(&shorthand.field, Depth::Record))
+                .collect();
             out.insert("shorthand_fields".to_owned(), Value::Array(list));
         }
     }
@@ -199,22 +225,39 @@ impl Rules {
     }
 }
 
-fn level(list: &[Field], rules: &[Check]) -> Object {
+fn level(list: &[Field], rules: &[Check], depth: Depth) -> Object {
     let mut out = Object::new();
-    out.insert("fields".to_owned(), fields(list));
+    out.insert("fields".to_owned(), fields(list, depth));
     out.insert("entity_checks".to_owned(), checks(rules));
     out
 }
 
-fn fields(list: &[Field]) -> Value {
-    Value::Array(list.iter().map(named).collect())
+fn fields(list: &[Field], depth: Depth) -> Value {
+    Value::Array(list.iter().map(|field| named(field, depth)).collect())
 }
 
-fn named(field: &Field) -> Value {
-    json!({ field.name: field.to_json() })
+fn named(field: &Field, depth: Depth) -> Value {
+    json!({ field.name: field.shown(depth) })
 }
 
-/// The rules between fields. Conditions are shown by the fields that they speak of.
+/// What a condition demands of a field.
+fn condition(demanded: &Field) -> Value {
+    let mut out = Object::new();
+    if let Some(required) = demanded.stated {
+        out.insert("required".to_owned(), required.into());
+    }
+    demanded.rules.write(&mut out);
+    if let Type::Array(element) | Type::Set(element) = &demanded.kind {
+        let mut rules = Object::new();
+        element.rules.write(&mut rules);
+        if !rules.is_empty() {
+            out.insert("elements".to_owned(), element.shown_inside(Depth::Entity));
+        }
+    }
+    Value::Object(out)
+}
+
+/// The rules between fields.
 fn checks(list: &[Check]) -> Value {
     let shown = list.iter().map(|check| match &check.rule {
         Rule::AtLeastOneOf(fields) => json!({ "at_least_one_of": fields }),
@@ -225,11 +268,18 @@ fn checks(list: &[Check]) -> Value {
         Rule::MutuallyExclusiveSets(one, other) => {
             json!({ "mutually_exclusive_sets": { "set1": one, "set2": other } })
         }
-        Rule::Conditional(rule) => json!({ "conditional": {
-            "if_field": rule.if_field,
-            "then_field": rule.then_field,
-            "then_err": check.err,
-        } }),
+        Rule::Conditional(rule) => {
+            let mut shown = json!({
+                "if_field": rule.if_field,
+                "if_match": condition(&rule.if_demand),
+                "then_field": rule.then_field,
+                "then_match": condition(&rule.then_demand),
+            });
+            if let Some(err) = check.err {
+                shown["then_err"] = err.into();
+            }
+            json!({ "conditional": shown })
+        }
         Rule::ConditionalAtLeastOneOf(rule) => json!({ "conditional_at_least_one_of": {
             "if_field": rule.if_field,
             "then_at_least_one_of": rule.branches.first().map(|branch| branch.then_fields),
@@ -263,6 +313,61 @@ mod tests {
         assert_eq!(
             shown["entity_checks"],
             json!([{ "at_least_one_of": ["config.names", "config.size"] }])
+        );
+    }
+
+    #[test]
+    fn what_holds_without_being_said_shows_outside_of_records_only() {
+        let element = |shown: &Value, list: &str, field: &str| {
+            let list = shown[list].as_array().unwrap();
+            let field = list.iter().find_map(|named| named.get(field));
+            field.unwrap()["elements"].clone()
+        };
+        let schemas = crate::Schemas::new(Vec::new());
+        let shown = schemas.kind("services").unwrap().to_json();
+        let tag = element(&shown, "fields", "tags");
+        assert_eq!(
+            (&tag["len_min"], &tag["required"]),
+            (&json!(1), &json!(true))
+        );
+
+        let plugin = PluginSchema::new("example", 1, "3.9.1")
+            .field(Field::array("names", Field::string(ITEM)))
+            .field(Field::string("empty").len_min(0).optional());
+        let shown = plugin.config_to_json();
+        assert_eq!(
+            element(&shown, "fields", "names"),
+            json!({"type": "string"})
+        );
+        let empty = &shown["fields"][1]["empty"];
+        assert_eq!(
+            (&empty["len_min"], &empty["required"]),
+            (&json!(0), &json!(false))
+        );
+        assert_eq!(shown["entity_checks"], json!([]));
+    }
+
+    #[test]
+    fn a_condition_shows_what_it_demands() {
+        let plugin = PluginSchema::new("example", 1, "3.9.1")
+            .field(Field::string("by").required().default("ip"))
+            .field(Field::set("names", Field::string(ITEM)))
+            .config_check(CheckRule::conditional(
+                "by",
+                |f| f.one_of(["name"]),
+                "names",
+                |f| f.required().elements(|e| e.not_one_of(["x"])),
+            ));
+        assert_eq!(
+            plugin.config_to_json()["entity_checks"],
+            json!([{ "conditional": {
+                "if_field": "by",
+                "if_match": { "one_of": ["name"] },
+                "then_field": "names",
+                "then_match": { "required": true, "elements": {
+                    "type": "string", "required": true, "len_min": 1, "not_one_of": ["x"],
+                } },
+            } }])
         );
     }
 

@@ -139,6 +139,11 @@ impl PluginSchema {
         self
     }
 
+    /// The rules between settings.
+    pub(super) fn config_checks(&self) -> &[Check] {
+        &self.config_checks
+    }
+
     /// What this plugin changes in the schema of `plugins`.
     pub(crate) fn variant(&self) -> Variant {
         let mut config = Field::record("config", self.fields.clone());

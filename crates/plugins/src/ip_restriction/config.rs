@@ -17,8 +17,12 @@ pub(crate) fn schema() -> PluginSchema {
                 .description("Addresses and blocks that are let through; all when unset."),
             Field::array("deny", typedefs::ip_or_cidr(ITEM))
                 .description("Addresses and blocks that are refused, even if allowed."),
-            Field::number("status").description("Status of refusals; 403 when unset."),
-            Field::string("message").description("Message of refusals."),
+            Field::number("status")
+                .optional()
+                .description("Status of refusals; 403 when unset."),
+            Field::string("message")
+                .optional()
+                .description("Message of refusals."),
         ])
         .check(CheckRule::at_least_one_of(&["config.allow", "config.deny"]))
 }

@@ -40,7 +40,7 @@ pub(crate) fn schema() -> PluginSchema {
                 .required()
                 .default(true)
                 .description("Whether OPTIONS requests need a key, too."),
-            Field::string("realm")
+            Field::string("realm").optional()
                 .description("Realm that the WWW-Authenticate header of a refusal names."),
         ])
 }

@@ -122,9 +122,9 @@ fn redis() -> Field {
                 .referenceable()
                 .len_min(0),
             Field::integer("database").default(0),
-            Field::boolean("ssl").default(false),
-            Field::boolean("ssl_verify").default(false),
-            typedefs::sni("server_name"),
+            Field::boolean("ssl").optional().default(false),
+            Field::boolean("ssl_verify").optional().default(false),
+            typedefs::sni("server_name").optional(),
         ],
     )
     .description("Where Redis is, for `policy: redis`.")
