@@ -26,6 +26,8 @@ pub(crate) struct Core {
     pub(crate) pool: Pool,
     pub(crate) resolver: Resolver,
     pub(crate) server: HeaderValue,
+    /// What is added to `Via` of responses.
+    pub(crate) via: HeaderValue,
     pub(crate) draining: Draining,
     reader: Reader,
     date: RefCell<(u64, HeaderValue)>,
@@ -38,6 +40,8 @@ impl Core {
             resolver: Resolver::new(settings.dns.clone()),
             server: HeaderValue::try_from(settings.name.as_str())
                 .unwrap_or(HeaderValue::from_static("keelgate")),
+            via: HeaderValue::try_from(format!("1.1 {}", settings.name))
+                .unwrap_or(HeaderValue::from_static("1.1 keelgate")),
             draining: Draining::default(),
             reader: Reader::new(shared),
             date: RefCell::new((u64::MAX, HeaderValue::from_static(""))),

@@ -7,6 +7,7 @@ mod refusal;
 
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -19,11 +20,32 @@ use crate::net::Connection;
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
+    /// The peer's address and the local port as every request tells them to its upstream.
+    pub(crate) peer_text: Rc<str>,
     pub(crate) local: SocketAddr,
+    pub(crate) port_text: Rc<str>,
     pub(crate) tls: bool,
     pub(crate) sni: Option<String>,
     /// What a PROXY protocol header said.
     pub(crate) told: Option<SocketAddr>,
+}
+
+impl Client {
+    pub(crate) fn new(peer: SocketAddr, local: SocketAddr, tls: bool) -> Self {
+        // An IPv4 client of an IPv6 socket is an IPv4 client.
+        let canonical =
+            |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        let (peer, local) = (canonical(peer), canonical(local));
+        Self {
+            peer,
+            peer_text: peer.ip().to_string().into(),
+            local,
+            port_text: local.port().to_string().into(),
+            tls,
+            sni: None,
+            told: None,
+        }
+    }
 }
 
 /// The head of a request.

@@ -38,13 +38,14 @@ struct Flight<'r> {
     core: &'r Core,
     runtime: &'r Runtime,
     timer: &'r Timer,
+    client: &'r Client,
     exchange: Exchange<'r>,
     /// The plugins whose response phases will run: the global ones until a route is found, then
     /// those that were chosen in `access`.
     plugins: SmallVec<[&'r dyn Plugin; 8]>,
     service: Option<&'r ServiceEntry>,
     received: Received,
-    forwarded: forwarded::Forwarded,
+    forwarded: forwarded::Forwarded<'r>,
     /// Whether the upstream was to be called; decides which latencies are told.
     proxied: bool,
     /// Milliseconds until the upstream was called.

@@ -117,13 +117,7 @@ async fn listen_on(
                     let Ok(local) = stream.local_addr() else {
                         return;
                     };
-                    let client = Client {
-                        peer: canonical(peer),
-                        local: canonical(local),
-                        tls: listen.tls,
-                        sni: None,
-                        told: None,
-                    };
+                    let client = Client::new(peer, local, listen.tls);
                     serve(core, &listen, tls, stream, client).await;
                 });
             }
@@ -224,9 +218,4 @@ async fn has_http2_preface(stream: &TcpStream) -> bool {
             Ok(_) => tokio::time::sleep(Duration::from_millis(1)).await,
         }
     }
-}
-
-/// An IPv4 client of an IPv6 socket is an IPv4 client.
-fn canonical(address: std::net::SocketAddr) -> std::net::SocketAddr {
-    std::net::SocketAddr::new(address.ip().to_canonical(), address.port())
 }

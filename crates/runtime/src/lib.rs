@@ -25,7 +25,7 @@ pub use compile::Env;
 pub use error::CompileError;
 pub use plugins::Plugins;
 pub use runtime::{Routed, Runtime};
-pub use service::{Origin, ServiceEntry, UpstreamTls};
+pub use service::{Origin, ServiceEntry, UpstreamTls, authority};
 pub use shared::{Held, Reader, Shared};
 pub use upstream::UpstreamEntry;
 pub use upstream_tls::TlsProfile;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use keelgate_entities::kinds::{self, Service};
+use keelgate_entities::kinds::{self, Protocol, Service};
 use rustc_hash::FxHashMap;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -18,6 +18,8 @@ use crate::{CompileError, Env, UpstreamEntry};
 pub struct ServiceEntry {
     /// The service.
     pub service: Service,
+    /// What `Host` says where nothing else decides.
+    pub authority: String,
     /// How its host is found.
     pub origin: Origin,
     /// How TLS is spoken to it.
@@ -34,6 +36,14 @@ pub enum UpstreamTls {
     /// A certificate that it names is missing or cannot be used: it cannot be called, and is not
     /// called in any weaker way.
     Unusable,
+}
+
+/// The name and, unless it is the usual one of the protocol, the port.
+pub fn authority(protocol: Protocol, name: &str, port: u16) -> String {
+    match (protocol.is_tls(), port) {
+        (true, 443) | (false, 80) => name.to_owned(),
+        _ => format!("{name}:{port}"),
+    }
 }
 
 /// How the host of a service is found.
@@ -90,6 +100,7 @@ impl Services<'_> {
                     }
                 };
                 ServiceEntry {
+                    authority: authority(service.protocol, &service.host, service.port),
                     service,
                     origin,
                     tls,

@@ -68,5 +68,5 @@ pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// A decimal number.
 pub(crate) fn number(value: u64, out: &mut Vec<u8>) {
-    let _ = write!(out, "{value}");
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }

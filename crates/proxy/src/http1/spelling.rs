@@ -51,30 +51,32 @@ impl Spelling {
     }
 }
 
+/// Whether every letter at the start and after a dash is upper case, and no other one is.
 fn is_title_case(name: &[u8]) -> bool {
-    let mut first = true;
-    name.iter().all(|&byte| {
-        let fits = if first {
-            !byte.is_ascii_lowercase()
+    let mut before = b'-';
+    let mut fits = true;
+    for &byte in name {
+        let other_case = if before == b'-' {
+            byte.is_ascii_lowercase()
         } else {
-            !byte.is_ascii_uppercase()
+            byte.is_ascii_uppercase()
         };
-        first = byte == b'-';
-        fits
-    })
+        fits &= !other_case;
+        before = byte;
+    }
+    fits
 }
 
 fn write_title_case(name: &str, out: &mut Vec<u8>) {
-    let mut first = true;
-    out.extend(name.bytes().map(|byte| {
-        let byte = if first {
-            byte.to_ascii_uppercase()
-        } else {
-            byte
-        };
-        first = byte == b'-';
-        byte
-    }));
+    let start = out.len();
+    out.extend_from_slice(name.as_bytes());
+    let mut before = b'-';
+    for byte in &mut out[start..] {
+        if before == b'-' {
+            byte.make_ascii_uppercase();
+        }
+        before = *byte;
+    }
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use http::{HeaderValue, StatusCode};
 use keelgate_balancer::{
     Balancer, HashSource, Hashed, Health, Host, Open, Outcome, Pick, TargetIndex,
 };
-use keelgate_entities::kinds::Protocol;
 use keelgate_plugins::Exchange;
+use keelgate_plugins::exchange::Upstream;
 use keelgate_router::path;
-use keelgate_runtime::{Origin, ServiceEntry, UpstreamEntry};
+use keelgate_runtime::{Origin, ServiceEntry, UpstreamEntry, authority};
 use smallvec::SmallVec;
 
 use super::{Answer, Flight};
@@ -23,7 +23,7 @@ use crate::upstream::Fault;
 pub(super) struct Choice<'r> {
     pub(super) address: SocketAddr,
     /// `Host` to send.
-    pub(super) host: String,
+    pub(super) host: Cow<'r, str>,
     picked: Option<Picked<'r>>,
 }
 
@@ -37,6 +37,7 @@ struct Picked<'r> {
 
 /// Chooses the address of each attempt of a request.
 pub(super) struct Choosing<'r> {
+    entry: &'r ServiceEntry,
     origin: Origin,
     upstream: Option<&'r UpstreamEntry>,
     /// Worked out with the first attempt.
@@ -45,7 +46,7 @@ pub(super) struct Choosing<'r> {
 }
 
 impl<'r> Choosing<'r> {
-    pub(super) fn new(flight: &Flight<'r>, entry: &ServiceEntry) -> Self {
+    pub(super) fn new(flight: &Flight<'r>, entry: &'r ServiceEntry) -> Self {
         // A plugin may have chosen another host; that is a plain name or address.
         let same = flight.exchange.upstream.host == entry.service.host;
         let origin = if same { entry.origin } else { Origin::Name };
@@ -55,6 +56,7 @@ impl<'r> Choosing<'r> {
                 _ => None,
             },
             origin,
+            entry,
             hashed: None,
             tried: SmallVec::new(),
         }
@@ -72,9 +74,23 @@ impl<'r> Choosing<'r> {
         };
         Ok(Choice {
             address: SocketAddr::new(address, upstream.port),
-            host: host_header(flight, &upstream.host, upstream.port),
+            host: self.host_header(upstream),
             picked: None,
         })
+    }
+
+    /// `Host` for a host that is no upstream: in most cases what the service says.
+    fn host_header(&self, upstream: &Upstream) -> Cow<'r, str> {
+        let service = &self.entry.service;
+        let as_configured = upstream.host_header.is_none()
+            && upstream.port == service.port
+            && upstream.protocol == service.protocol
+            && upstream.host == service.host;
+        if as_configured {
+            Cow::Borrowed(&self.entry.authority)
+        } else {
+            Cow::Owned(host_header(upstream, &upstream.host, upstream.port))
+        }
     }
 
     async fn balanced(
@@ -113,6 +129,7 @@ impl<'r> Choosing<'r> {
                 },
             };
         };
+        let upstream = &flight.exchange.upstream;
         let port = view.address.port;
         let name = match (&entry.upstream.host_header, &view.address.host) {
             (Some(name), _) => Cow::Borrowed(name.as_str()),
@@ -121,7 +138,7 @@ impl<'r> Choosing<'r> {
         };
         Ok(Choice {
             address: SocketAddr::new(address, port),
-            host: host_header(flight, &name, port),
+            host: Cow::Owned(host_header(upstream, &name, port)),
             picked: Some(Picked {
                 balancer,
                 target: view.index,
@@ -197,21 +214,11 @@ async fn resolve(flight: &Flight<'_>, name: &str) -> Result<IpAddr, Answer> {
     })
 }
 
-/// What the route or a plugin decided; else the name and, unless it is the usual one, the port.
-fn host_header(flight: &Flight<'_>, name: &str, port: u16) -> String {
-    let upstream = &flight.exchange.upstream;
-    if let Some(host) = upstream
-        .host_header
-        .as_ref()
-        .filter(|host| !host.is_empty())
-    {
-        return host.clone();
-    }
-    match (upstream.protocol, port) {
-        (Protocol::Https | Protocol::Grpcs, 443) | (Protocol::Http | Protocol::Grpc, 80) => {
-            name.to_owned()
-        }
-        _ => format!("{name}:{port}"),
+/// What the route or a plugin decided; else the name and the port.
+fn host_header(upstream: &Upstream, name: &str, port: u16) -> String {
+    match &upstream.host_header {
+        Some(host) if !host.is_empty() => host.clone(),
+        _ => authority(upstream.protocol, name, port),
     }
 }
 

@@ -1,17 +1,23 @@
 //! What upstreams are told about the request as the client sent it (`X-Forwarded-*`).
 
+use std::borrow::Cow;
+use std::io::Write;
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue};
+use smallvec::SmallVec;
+
+use crate::downstream::Client;
 
 /// Values of the forwarding headers.
 #[derive(Debug, Default)]
-pub(super) struct Forwarded {
+pub(super) struct Forwarded<'r> {
     pub(super) proto: Option<HeaderValue>,
-    pub(super) host: Vec<u8>,
-    pub(super) port: Vec<u8>,
-    pub(super) path: Vec<u8>,
+    pub(super) host: SmallVec<[u8; 32]>,
+    pub(super) port: Cow<'r, [u8]>,
+    pub(super) path: Bytes,
     pub(super) prefix: Option<Vec<u8>>,
 }
 
@@ -36,17 +42,26 @@ pub(super) fn host(headers: &HeaderMap) -> Option<&str> {
 /// Appends the value of `X-Forwarded-For`: what came in, and the peer; or the client.
 pub(super) fn write_for(
     incoming: Option<&HeaderValue>,
-    peer: IpAddr,
-    client: IpAddr,
+    client: &Client,
+    address: IpAddr,
     out: &mut Vec<u8>,
 ) {
-    use std::io::Write;
-    // Writing to a Vec cannot fail.
-    let _ = match incoming {
+    match incoming {
         Some(incoming) => {
             out.extend_from_slice(incoming.as_bytes());
-            write!(out, ", {peer}")
+            out.extend_from_slice(b", ");
+            out.extend_from_slice(client.peer_text.as_bytes());
         }
-        None => write!(out, "{client}"),
-    };
+        None => write_address(client, address, out),
+    }
+}
+
+/// Appends the client's address, which in most cases is the peer's.
+pub(super) fn write_address(client: &Client, address: IpAddr, out: &mut Vec<u8>) {
+    if address == client.peer.ip() {
+        out.extend_from_slice(client.peer_text.as_bytes());
+    } else {
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "{address}");
+    }
 }

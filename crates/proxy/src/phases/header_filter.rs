@@ -25,14 +25,10 @@ pub(super) fn run(flight: &mut Flight<'_>) {
         let upstream = flight.exchange.times.upstream.map_or(0, milliseconds);
         let proxy = flight.proxy_latency.unwrap_or(elapsed);
         if added.upstream_latency {
-            set(
-                flight,
-                "x-kong-upstream-latency",
-                HeaderValue::from(upstream),
-            );
+            set(flight, "x-kong-upstream-latency", number(upstream));
         }
         if added.proxy_latency {
-            set(flight, "x-kong-proxy-latency", HeaderValue::from(proxy));
+            set(flight, "x-kong-proxy-latency", number(proxy));
         }
         if added.via {
             append_via(flight);
@@ -43,11 +39,7 @@ pub(super) fn run(flight: &mut Flight<'_>) {
         }
     } else {
         if added.response_latency {
-            set(
-                flight,
-                "x-kong-response-latency",
-                HeaderValue::from(elapsed),
-            );
+            set(flight, "x-kong-response-latency", number(elapsed));
         }
         let headers = &mut flight.exchange.response.headers;
         if added.server {
@@ -92,6 +84,15 @@ fn complete_content_type(flight: &mut Flight<'_>) {
     }
 }
 
+/// A number as a header; a latency is a small one more often than not.
+fn number(value: u64) -> HeaderValue {
+    const DIGITS: &str = "0123456789";
+    match usize::try_from(value) {
+        Ok(digit @ 0..=9) => HeaderValue::from_static(&DIGITS[digit..=digit]),
+        _ => HeaderValue::from(value),
+    }
+}
+
 fn set(flight: &mut Flight<'_>, name: &'static str, value: HeaderValue) {
     flight
         .exchange
@@ -103,14 +104,15 @@ fn set(flight: &mut Flight<'_>, name: &'static str, value: HeaderValue) {
 /// `1.1 keelgate/0.1.0` after what the upstream wrote; of several lines the first counts.
 fn append_via(flight: &mut Flight<'_>) {
     let headers = &mut flight.exchange.response.headers;
-    let mut via = Vec::with_capacity(32);
-    if let Some(before) = headers.get(VIA) {
-        via.extend_from_slice(before.as_bytes());
-        via.extend_from_slice(b", ");
-    }
-    via.extend_from_slice(b"1.1 ");
-    via.extend_from_slice(flight.core.server.as_bytes());
-    if let Ok(via) = HeaderValue::from_maybe_shared(bytes::Bytes::from(via)) {
+    let own = &flight.core.via;
+    let via = match headers.get(VIA) {
+        None => Ok(own.clone()),
+        Some(before) => {
+            let both = [before.as_bytes(), b", ", own.as_bytes()].concat();
+            HeaderValue::from_maybe_shared(bytes::Bytes::from(both))
+        }
+    };
+    if let Ok(via) = via {
         headers.insert(VIA, via);
     }
 }

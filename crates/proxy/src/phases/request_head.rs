@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_encode_byte;
 
 use super::Flight;
-use super::forwarded::{header, write_for};
+use super::forwarded::{header, write_address, write_for};
 use super::rewrite::via_version;
 use crate::http1::{Framing, encode};
 
@@ -90,7 +90,7 @@ pub(super) fn write(flight: &Flight<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\nX-Forwarded-For: ");
     write_for(
         header(headers, spelling.underscores, "x-forwarded-for"),
-        exchange.client.peer.ip(),
+        flight.client,
         exchange.client.ip,
         out,
     );
@@ -116,7 +116,7 @@ pub(super) fn write(flight: &Flight<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(b"X-Real-IP: ");
-    write_for(None, exchange.client.ip, exchange.client.ip, out);
+    write_address(flight.client, exchange.client.ip, out);
     out.extend_from_slice(b"\r\n");
     if added.request_id_upstream {
         encode::line("X-Kong-Request-Id", exchange.request_id.as_bytes(), out);

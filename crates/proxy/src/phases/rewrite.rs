@@ -22,7 +22,7 @@ pub(super) fn begin<'r>(
     core: &'r Core,
     runtime: &'r Runtime,
     timer: &'r Timer,
-    client: &Client,
+    client: &'r Client,
     incoming: Incoming,
 ) -> Flight<'r> {
     let settings = &core.settings;
@@ -83,6 +83,7 @@ pub(super) fn begin<'r>(
         core,
         runtime,
         timer,
+        client,
         exchange,
         plugins: runtime
             .unrouted()

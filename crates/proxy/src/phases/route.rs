@@ -1,8 +1,10 @@
 //! `route`: the route for the request, and whether the route accepts it as it came.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, LOCATION, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use keelgate_entities::kinds::Protocol;
@@ -10,6 +12,7 @@ use keelgate_plugins::exchange::Upstream;
 use keelgate_router::path::{self, PathError};
 use keelgate_router::{Admission, Facts, Headers, admit, host};
 use keelgate_runtime::{Chain, Routed};
+use smallvec::SmallVec;
 
 use super::forwarded::{self, Forwarded, header};
 use super::{Answer, Flight, real_ip};
@@ -132,23 +135,23 @@ fn tell_forwarded(flight: &mut Flight<'_>, prefix: Option<Vec<u8>>) {
     let port = said("x-forwarded-port");
     let host = said("x-forwarded-host").map_or_else(
         || seen_host(&exchange.headers, flight.received.authority.as_deref()),
-        |value| value.as_bytes().to_vec(),
+        |value| SmallVec::from_slice(value.as_bytes()),
     );
     let path = said("x-forwarded-path").map_or_else(
         || {
             let target = &flight.received.target;
             let end = memchr::memchr(b'?', target.get(1..).unwrap_or(&[]))
                 .map_or(target.len(), |at| at + 1);
-            target[..end].to_vec()
+            target.slice(..end)
         },
-        |value| value.as_bytes().to_vec(),
+        |value| Bytes::copy_from_slice(value.as_bytes()),
     );
     flight.forwarded = Forwarded {
         host,
         path,
         port: port.map_or_else(
-            || exchange.client.local.port().to_string().into_bytes(),
-            |value| value.as_bytes().to_vec(),
+            || Cow::Borrowed(flight.client.port_text.as_bytes()),
+            |value| Cow::Owned(value.as_bytes().to_vec()),
         ),
         prefix: said("x-forwarded-prefix")
             .map(|value| value.as_bytes().to_vec())
@@ -177,7 +180,7 @@ fn tell_forwarded(flight: &mut Flight<'_>, prefix: Option<Vec<u8>>) {
 const NAMELESS: &str = "kong";
 
 /// The host of the request without port and final dot, in lower case; that of the target first.
-fn seen_host(headers: &HeaderMap, authority: Option<&str>) -> Vec<u8> {
+fn seen_host(headers: &HeaderMap, authority: Option<&str>) -> SmallVec<[u8; 32]> {
     let host = authority
         .or_else(|| forwarded::host(headers))
         .unwrap_or(NAMELESS);
@@ -186,7 +189,9 @@ fn seen_host(headers: &HeaderMap, authority: Option<&str>) -> Vec<u8> {
         _ => host.split(':').next().unwrap_or(""),
     };
     let name = name.strip_suffix('.').unwrap_or(name);
-    name.to_ascii_lowercase().into_bytes()
+    let mut name = SmallVec::from_slice(name.as_bytes());
+    name.make_ascii_lowercase();
+    name
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
