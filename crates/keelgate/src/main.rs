@@ -10,6 +10,10 @@ mod readiness;
 
 use std::process::ExitCode;
 
+/// Requests allocate small pieces by the dozen; the system's allocator takes about twice as long.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     command::run()
 }

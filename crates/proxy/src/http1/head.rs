@@ -109,7 +109,8 @@ impl RequestHead {
         }) {
             return Err(Malformed::Head);
         }
-        let lines = locate(base, request.headers, limits)?;
+        let mut lines = Lines::new();
+        locate(base, request.headers, limits, &mut lines)?;
         if length > limits.head {
             return Err(Malformed::HeaderTooLarge);
         }
@@ -151,14 +152,12 @@ impl ResponseHead {
             .reason
             .filter(|reason| !reason.is_empty())
             .map_or(0..0, |reason| range_of(base, reason.as_bytes()));
-        let lines = locate(
-            base,
-            response.headers,
-            Limits {
-                line: limits.head,
-                ..limits
-            },
-        )?;
+        let limits = Limits {
+            line: limits.head,
+            ..limits
+        };
+        let mut lines = Lines::new();
+        locate(base, response.headers, limits, &mut lines)?;
         let head = input.split_to(length).freeze();
         let (headers, spelling) = headers_of(&head, &lines)?;
         Ok(Some(Self {
@@ -191,25 +190,25 @@ fn locate(
     base: usize,
     headers: &[httparse::Header<'_>],
     limits: Limits,
-) -> Result<Lines, Malformed> {
-    headers
-        .iter()
-        .filter(|header| is_plain_name(header.name))
-        .map(|header| {
-            if header.name.len() + header.value.len() + 4 > limits.line {
-                return Err(Malformed::HeaderTooLarge);
-            }
-            let value = if header.value.is_empty() {
+    lines: &mut Lines,
+) -> Result<(), Malformed> {
+    for header in headers {
+        if !is_plain_name(header.name) {
+            continue;
+        }
+        if header.name.len() + header.value.len() + 4 > limits.line {
+            return Err(Malformed::HeaderTooLarge);
+        }
+        lines.push(Line {
+            name: range_of(base, header.name.as_bytes()),
+            value: if header.value.is_empty() {
                 0..0
             } else {
                 range_of(base, header.value)
-            };
-            Ok(Line {
-                name: range_of(base, header.name.as_bytes()),
-                value,
-            })
-        })
-        .collect()
+            },
+        });
+    }
+    Ok(())
 }
 
 /// Names that are passed on: the others (`X.Dot`, `X!Bang`) mean different things to different
