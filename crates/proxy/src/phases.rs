@@ -5,6 +5,7 @@
 
 mod access;
 mod answer;
+mod attempt;
 pub(crate) mod balance;
 mod body_filter;
 pub(crate) mod certificate;

@@ -20,10 +20,11 @@ pub(super) fn run(flight: &mut Flight<'_>) {
         }
     }
     complete_content_type(flight);
-    let elapsed = milliseconds(flight.exchange.times.started.elapsed());
+    let started = flight.exchange.times.started;
+    let elapsed = || milliseconds(started.elapsed());
     if flight.proxied {
         let upstream = flight.exchange.times.upstream.map_or(0, milliseconds);
-        let proxy = flight.proxy_latency.unwrap_or(elapsed);
+        let proxy = flight.proxy_latency.unwrap_or_else(elapsed);
         if added.upstream_latency {
             set(flight, "x-kong-upstream-latency", number(upstream));
         }
@@ -39,7 +40,7 @@ pub(super) fn run(flight: &mut Flight<'_>) {
         }
     } else {
         if added.response_latency {
-            set(flight, "x-kong-response-latency", number(elapsed));
+            set(flight, "x-kong-response-latency", number(elapsed()));
         }
         let headers = &mut flight.exchange.response.headers;
         if added.server {
