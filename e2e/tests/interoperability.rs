@@ -2,7 +2,10 @@
 //! control plane.
 
 use e2e::kong::{self, NO_HASH, PLUGINS};
-use e2e::{Cluster, Node, Storage, Traffic, Upstream, wait};
+use e2e::{Cluster, Node, Role, Storage, Traffic, Upstream, wait};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+};
 use serde_json::{Value, json};
 
 const SERVICE: &str = "a0000004-0000-4000-8000-000000000004";
@@ -296,15 +299,27 @@ async fn filled(cluster: &Cluster) -> Node {
         ),
         ("/upstreams/up/targets", json!({"target": "127.0.0.1:80"})),
         ("/routes/first/plugins", json!({"name": "key-auth"})),
+        ("/plugins", json!({"name": "cors", "enabled": false})),
         (
             "/plugins",
             json!({"name": "rate-limiting", "config": {"minute": 100}}),
         ),
-        ("/plugins", json!({"name": "cors", "enabled": false})),
     ] {
         node.change("POST", path, body).await;
     }
+    // A change is sent a moment after it was answered: the last one must be out before others look.
+    let mut witness = kong_data_plane(cluster, &node, PLUGINS).await;
+    while limits(&witness.reconfigured().await["config_table"]).is_none() {}
     node
+}
+
+/// The settings of the rate limit in a table.
+fn limits(table: &Value) -> Option<&Value> {
+    let plugins = table["plugins"].as_array()?;
+    let plugin = plugins
+        .iter()
+        .find(|plugin| plugin["name"] == "rate-limiting")?;
+    Some(&plugin["config"])
 }
 
 /// The names of the fields of the only row of a collection.
@@ -482,11 +497,7 @@ async fn a_data_plane_of_kong_gets_the_frame_that_it_understands() {
     );
     assert_eq!(table["parameters"][0]["key"], "cluster_id");
     assert_eq!(table["workspaces"][0]["name"], "default");
-    let plugins = table["plugins"].as_array().expect("a list");
-    let limit = plugins
-        .iter()
-        .find(|plugin| plugin["name"] == "rate-limiting");
-    let config = &limit.expect("it is there")["config"];
+    let config = limits(table).expect("it is there");
     assert_eq!(config["redis"]["port"], 6379);
     assert_eq!(config["redis_port"], 6379, "the former name is there too");
     // Kong's time stamps are positive or absent.
@@ -558,4 +569,69 @@ async fn a_data_plane_of_kong_without_a_configured_plugin_gets_no_configuration(
     .await;
     assert_eq!(record["sync_status"], "plugin_set_incompatible");
     data_plane.ping(NO_HASH).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_node_publishes_nothing_that_nobody_would_believe() {
+    let directory = tempfile::tempdir().expect("make a directory");
+    let write = |name: &str, text: String| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("write a file");
+        path
+    };
+    let authority = authority();
+    let ca = write("ca.crt", authority.pem());
+    let issue = |name: &str, purpose| {
+        let key = KeyPair::generate().expect("make a key");
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        params.extended_key_usages = vec![purpose];
+        let certificate = params.signed_by(&key, &authority).expect("sign");
+        (
+            write(&format!("{name}.crt"), certificate.pem()),
+            write(&format!("{name}.key"), key.serialize_pem()),
+        )
+    };
+    let server = issue("cp.test", ExtendedKeyUsagePurpose::ServerAuth);
+    let client = issue("dp.test", ExtendedKeyUsagePurpose::ClientAuth);
+    let upstream = Upstream::start().await;
+    let mut control_plane = kong::ControlPlane::start(&server.0, &server.1).await;
+    let storage = Storage::directory(directory.path().join("backup"));
+    let text = |path: &std::path::Path| path.display().to_string();
+    let data_plane = Node::start(
+        Role::DataPlane,
+        &[
+            ("cluster_control_plane", &control_plane.address),
+            ("cluster_mtls", "pki"),
+            ("cluster_server_name", "cp.test"),
+            ("cluster_ca_cert", &text(&ca)),
+            ("cluster_cert", &text(&client.0)),
+            ("cluster_cert_key", &text(&client.1)),
+            ("cluster_fallback_config_storage", &storage.url),
+            ("cluster_fallback_config_export", "on"),
+        ],
+        &[],
+    );
+    let hash = control_plane.publish(&table(&upstream, "/first"));
+    control_plane.pinged(&hash).await;
+    guards(&data_plane, "/first").await;
+    let reason =
+        "its control plane does not sign, and others would not believe this node's certificate";
+    wait::until("the reason in the status", || async {
+        let report = data_plane.report().await.to_string();
+        if report.contains(reason) {
+            Ok(())
+        } else {
+            Err(report)
+        }
+    })
+    .await;
+    assert!(data_plane.log().contains(reason));
+    assert!(storage.read(&Storage::config_key()).await.is_none());
+}
+
+fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("make a key");
+    CertifiedIssuer::self_signed(params, key).expect("sign")
 }

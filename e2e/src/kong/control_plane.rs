@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use super::{hashes, identity};
-use crate::wait;
+use crate::{ports, wait};
 
 /// A control plane that sends the same frame to everybody, until dropped. Nothing it says is signed.
 pub struct ControlPlane {
@@ -39,7 +39,8 @@ enum Heard {
 impl ControlPlane {
     /// Starts it with the cluster's certificate on a free port, without a configuration.
     pub async fn start(certificate: &Path, key: &Path) -> Self {
-        Self::listen("127.0.0.1:0", certificate, key).await
+        let address = format!("127.0.0.1:{}", ports::free());
+        Self::listen(&address, certificate, key).await
     }
 
     /// Starts it where another was.
