@@ -33,6 +33,7 @@ use keelgate_settings::{DatabaseKind, Role, Settings};
 use keelgate_telemetry::LogHandle;
 
 use common::Common;
+use running::{Running, Signals};
 
 /// Threads for everything but the proxy, which has its own.
 const THREADS: usize = 2;
@@ -46,18 +47,30 @@ pub(crate) fn run(settings: Settings, log: LogHandle) -> Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let outcome = runtime.block_on(async {
-        let common = Common::prepare(settings, log).await?;
-        let running = match (common.settings.node.role, common.settings.database.database) {
-            (Role::DataPlane, _) => data_plane::start(common).await?,
-            (_, DatabaseKind::Off) => declarative::start(common).await?,
-            (_, DatabaseKind::Sqlite) => store_backed::start(common).await?,
-            (_, DatabaseKind::Postgres) => {
-                bail!("database: this build has no postgres; use sqlite or off")
+        let mut signals = Signals::listen()?;
+        let running = tokio::select! {
+            running = start(settings, log) => running?,
+            () = signals.to_end() => {
+                tracing::info!("told to end before the node ran");
+                return Ok(());
             }
         };
-        running.until_the_end().await
+        running.until_the_end(signals).await
     });
     // Blocking work that nobody waits for any more (a compile, a look-up) must not hold the process.
     runtime.shutdown_background();
     outcome
+}
+
+/// Starts the parts that the role needs.
+async fn start(settings: Settings, log: LogHandle) -> Result<Running> {
+    let common = Common::prepare(settings, log).await?;
+    match (common.settings.node.role, common.settings.database.database) {
+        (Role::DataPlane, _) => data_plane::start(common).await,
+        (_, DatabaseKind::Off) => declarative::start(common).await,
+        (_, DatabaseKind::Sqlite) => store_backed::start(common).await,
+        (_, DatabaseKind::Postgres) => {
+            bail!("database: this build has no postgres; use sqlite or off")
+        }
+    }
 }

@@ -30,10 +30,16 @@ pub(crate) struct Backup {
     thread: std::thread::JoinHandle<()>,
 }
 
+/// The variables of the environment that are text; others are none of ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// Opens every storage of the settings; nothing is asked of them yet.
 pub(crate) fn storages(settings: &Settings) -> anyhow::Result<Vec<Arc<dyn Storage>>> {
     let opened = StorageSettings {
-        s3: S3Settings::from_environment(std::env::vars()),
+        s3: S3Settings::from_environment(environment()),
         ..StorageSettings::default()
     };
     let urls = &settings.fallback.cluster_fallback_config_storage;

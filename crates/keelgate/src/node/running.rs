@@ -21,6 +21,10 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// as they need, in practice.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long a backup that is under way may take at the end. A storage that does not answer must not
+/// hold the process; what is written there is whole or not at all, and the lease runs out.
+const LAST_BACKUP: Duration = Duration::from_secs(5);
+
 /// What is done on SIGHUP beside reading the settings anew.
 pub(crate) type Reload = Box<dyn Fn(&Settings) -> Result<()> + Send + Sync>;
 
@@ -42,8 +46,7 @@ pub(crate) struct Running {
 impl Running {
     /// Runs until SIGTERM, SIGINT or SIGQUIT, then ends in order: not ready any more, requests in
     /// flight, APIs and connections, backups. A second signal ends at once.
-    pub(crate) async fn until_the_end(self) -> Result<()> {
-        let mut signals = Signals::listen()?;
+    pub(crate) async fn until_the_end(self, mut signals: Signals) -> Result<()> {
         readiness::ready();
         tracing::info!("the node runs");
         let patience = loop {
@@ -64,7 +67,7 @@ impl Running {
         tracing::info!("the node ends after its requests in flight");
         tokio::select! {
             () = self.end(patience) => {}
-            () = signals.again() => tracing::warn!("ended at once by a second signal"),
+            () = signals.to_end() => tracing::warn!("ended at once by a second signal"),
         }
         Ok(())
     }
@@ -88,8 +91,12 @@ impl Running {
                 tracing::error!("a part of the node failed: {error}");
             }
         }
-        if let Some(backup) = self.backup {
-            backup.stop().await;
+        if let Some(backup) = self.backup
+            && tokio::time::timeout(LAST_BACKUP, backup.stop())
+                .await
+                .is_err()
+        {
+            tracing::warn!("ended while a backup was under way: its storage does not answer");
         }
     }
 
@@ -121,7 +128,9 @@ enum Told {
     Reload,
 }
 
-struct Signals {
+/// The signals that a node hears. Listened to from the first moment: one that comes while the node
+/// starts ends it in order, too.
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
@@ -129,7 +138,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen() -> Result<Self> {
+    pub(crate) fn listen() -> Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
@@ -148,8 +157,25 @@ impl Signals {
         }
     }
 
-    /// Waits for another signal that ends.
-    async fn again(&mut self) {
+    /// Waits for a signal that ends.
+    pub(crate) async fn to_end(&mut self) {
         while matches!(self.next().await, Told::Reload) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_that_comes_while_the_node_starts_is_heard() {
+        let mut signals = Signals::listen().unwrap();
+        let own = rustix::process::getpid();
+        rustix::process::kill_process(own, rustix::process::Signal::HUP).unwrap();
+        rustix::process::kill_process(own, rustix::process::Signal::TERM).unwrap();
+        tokio::select! {
+            () = std::future::pending() => {}
+            () = signals.to_end() => {}
+        }
     }
 }
