@@ -248,7 +248,7 @@ impl Peer {
             other => return Err(End::Unexpected(kind(&other))),
         };
         let mut record = self.record();
-        record.labels = info.labels.clone().filter(|labels| are_few(labels));
+        record.labels = info.labels.clone().filter(are_few);
         let checked = compatibility::check_version(&self.context.kong_version, &record.version);
         record.sync_status = match &checked {
             Ok(()) => SyncStatus::Normal,
