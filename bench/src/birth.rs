@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 
 use crate::process::Process;
@@ -41,6 +41,9 @@ pub(crate) fn run(keelgate: &Path, options: &BirthArguments, quick: bool) -> any
             std::process::id()
         );
         let cluster = Cluster {
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?,
             keelgate,
             directory: directory.path(),
             storage: &storage,
@@ -81,6 +84,7 @@ pub(crate) fn run(keelgate: &Path, options: &BirthArguments, quick: bool) -> any
 }
 
 struct Cluster<'a> {
+    runtime: tokio::runtime::Runtime,
     keelgate: &'a Path,
     directory: &'a Path,
     storage: &'a str,
@@ -142,7 +146,7 @@ impl Cluster<'_> {
         let mut command = self.command("control-plane");
         command.args(["start", "--foreground"]).envs([
             ("KONG_ROLE", "control_plane".to_owned()),
-            ("KONG_ADMIN_LISTEN", "off".to_owned()),
+            ("KONG_ADMIN_LISTEN", format!("127.0.0.1:{}", free_port()?)),
             ("KONG_STATUS_LISTEN", format!("127.0.0.1:{status}")),
             ("KONG_CLUSTER_LISTEN", format!("127.0.0.1:{}", free_port()?)),
             ("KONG_CLUSTER_FALLBACK_CONFIG_EXPORT", "on".to_owned()),
@@ -151,15 +155,12 @@ impl Cluster<'_> {
         let start = Instant::now();
         let process = Process::start(&mut command, &log)?;
         let url = format!("http://127.0.0.1:{status}/status");
-        until(&log, || {
-            let report: serde_json::Value = serde_json::from_str(&fetch(&url)?.1)?;
-            anyhow::ensure!(
-                report["keelgate"]["fallback"][0]["last_success"]["identity"].is_object(),
-                "nothing is published yet: {}",
-                report["keelgate"]["fallback"]
-            );
-            Ok(())
-        })?;
+        let is_published = |_, body: &str| {
+            let report: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+            report["keelgate"]["fallback"][0]["last_success"]["identity"].is_object()
+        };
+        self.runtime
+            .block_on(until(&process, &log, &url, is_published))?;
         let time = start.elapsed();
         process.kill();
         Ok(time)
@@ -183,11 +184,8 @@ impl Cluster<'_> {
         let url = format!("http://127.0.0.1:{port}/route-{}/", routes - 1);
         let start = Instant::now();
         let process = Process::start(&mut command, &log)?;
-        until(&log, || {
-            let (status, body) = fetch(&url)?;
-            anyhow::ensure!(status == 200, "{status} {body}");
-            Ok(())
-        })?;
+        self.runtime
+            .block_on(until(&process, &log, &url, |status, _| status == 200))?;
         let time = start.elapsed();
         let memory = process.usage()?.memory;
         process.kill();
@@ -210,34 +208,34 @@ fn declarative(routes: usize, upstream: SocketAddr) -> String {
     text
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a benchmark waits for another process"
-)]
-fn until(log: &Path, mut ask: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// Asks again every millisecond until the answer is good, or the process has ended.
+async fn until(
+    process: &Process,
+    log: &Path,
+    url: &str,
+    is_good: impl Fn(u16, &str) -> bool,
+) -> anyhow::Result<()> {
+    let client = reqwest::Client::new();
     let start = Instant::now();
     loop {
-        match ask() {
-            Ok(()) => return Ok(()),
-            Err(error) if start.elapsed() > PATIENCE => {
-                let log = std::fs::read_to_string(log).unwrap_or_default();
-                let lines: Vec<&str> = log.lines().collect();
-                return Err(error.context(lines[lines.len().saturating_sub(10)..].join("\n")));
-            }
-            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        let failed = match fetch(&client, url).await {
+            Ok((status, body)) if is_good(status, &body) => return Ok(()),
+            Ok((status, body)) => anyhow!("{url} answers {status} {body}"),
+            Err(error) => error,
+        };
+        if start.elapsed() > PATIENCE || process.usage().is_err() {
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            return Err(failed.context(lines[lines.len().saturating_sub(10)..].join("\n")));
         }
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-fn fetch(url: &str) -> anyhow::Result<(u16, String)> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let answer = reqwest::get(url).await.context("no answer")?;
-        let status = answer.status().as_u16();
-        Ok((status, answer.text().await?))
-    })
+async fn fetch(client: &reqwest::Client, url: &str) -> anyhow::Result<(u16, String)> {
+    let answer = client.get(url).send().await.context("no answer")?;
+    let status = answer.status().as_u16();
+    Ok((status, answer.text().await?))
 }
 
 fn free_port() -> anyhow::Result<u16> {

@@ -26,9 +26,10 @@ pub(crate) struct Outcome {
 }
 
 impl Load {
-    /// Sends for this long. With a rate (requests per second over all connections), each latency
-    /// counts from the moment that the request was due, so that a stalled peer cannot hide its stall
-    /// by slowing the generator.
+    /// Sends for this long. With a rate (requests per second over all connections), a request that
+    /// is late because the peer has not answered the one before counts from the moment that it was
+    /// due, so that a stalled peer cannot hide its stall by slowing the generator. One that the
+    /// generator's own timer, which has milliseconds, wakes late counts from its sending.
     pub(crate) fn run(&self, duration: Duration, rate: Option<f64>) -> anyhow::Result<Outcome> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -80,12 +81,16 @@ async fn send(
     let mut latency = Histogram::new(3)?;
     let mut due = pace.map_or_else(Instant::now, |(first, _)| first);
     while due < end {
-        if pace.is_some() {
-            tokio::time::sleep_until(due.into()).await;
-        }
+        let begin = match pace {
+            Some(_) if Instant::now() < due => {
+                tokio::time::sleep_until(due.into()).await;
+                Instant::now()
+            }
+            _ => due,
+        };
         connection.exchange(&request).await?;
         let now = Instant::now();
-        latency.record(u64::try_from((now - due).as_micros()).unwrap_or(u64::MAX))?;
+        latency.record(u64::try_from((now - begin).as_micros()).unwrap_or(u64::MAX))?;
         due = match pace {
             Some((_, interval)) => due + interval,
             None => now,
