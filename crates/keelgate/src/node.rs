@@ -50,7 +50,7 @@ pub(crate) fn run(settings: Settings, log: LogHandle) -> Result<()> {
         let mut signals = Signals::listen()?;
         let running = tokio::select! {
             running = start(settings, log) => running?,
-            () = signals.to_end() => {
+            () = signals.ending() => {
                 tracing::info!("told to end before the node ran");
                 return Ok(());
             }

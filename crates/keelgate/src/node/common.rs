@@ -1,23 +1,28 @@
 //! What every role has.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use keelgate_admin::{Admin, LogLevel, Mode, NodeInfo, Status};
 use keelgate_entities::Schemas;
 use keelgate_plugins::Registry;
 use keelgate_settings::{Role, Settings};
+use keelgate_snapshot::Snapshot;
 use keelgate_store::Store;
 use keelgate_sync::PluginVersion;
 use keelgate_telemetry::{Level, LogHandle, Metrics};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::activation::Activation;
 use super::apis::{self, report};
+use super::backup::{self, Backup};
 use super::reports::Reports;
 use super::served;
+use super::verification::ClusterIdentity;
 
 /// What every role has.
 pub(crate) struct Common {
@@ -29,6 +34,8 @@ pub(crate) struct Common {
     pub(crate) plugins: Vec<PluginVersion>,
     pub(crate) activation: Arc<Activation>,
     pub(crate) reports: Arc<Reports>,
+    /// Set when the node is about to end, so that it is no longer ready.
+    pub(crate) ending: Arc<AtomicBool>,
     /// Cancelled when the node should end; stops the APIs and all background work.
     pub(crate) stop: CancellationToken,
     status: apis::Bound,
@@ -75,10 +82,62 @@ impl Common {
             schemas,
             plugins,
             activation,
+            ending: Arc::new(AtomicBool::new(false)),
             stop: CancellationToken::new(),
             status,
             admin,
         })
+    }
+
+    /// Whether the node should get traffic: `Err` says why not.
+    pub(crate) fn ready(
+        &self,
+        is_available: impl Fn() -> bool + Send + Sync + 'static,
+        otherwise: &'static str,
+    ) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
+        let ending = Arc::clone(&self.ending);
+        move || {
+            if ending.load(Ordering::Relaxed) {
+                Err("the node is stopping".to_owned())
+            } else if is_available() {
+                Ok(())
+            } else {
+                Err(otherwise.to_owned())
+            }
+        }
+    }
+
+    /// Ready once a configuration serves.
+    pub(crate) fn ready_when_serving(
+        &self,
+    ) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
+        let active = self.activation.active();
+        self.ready(
+            move || active.borrow().is_some(),
+            "no configuration available (empty configuration present)",
+        )
+    }
+
+    /// Starts to publish what `snapshots` shows, where the settings want it.
+    pub(crate) async fn start_backup(
+        &self,
+        cluster: &ClusterIdentity,
+        snapshots: watch::Receiver<Option<Snapshot>>,
+    ) -> Result<Option<Backup>> {
+        if !self.settings.fallback.cluster_fallback_config_export {
+            return Ok(None);
+        }
+        let backup = backup::start(
+            &self.settings,
+            self.node_id,
+            self.hostname.clone(),
+            cluster,
+            Arc::clone(&self.activation),
+            snapshots,
+        )
+        .await?;
+        self.reports.add_backups(backup.statuses());
+        Ok(Some(backup))
     }
 
     /// Starts the Admin API (on roles that have one) and the status API.

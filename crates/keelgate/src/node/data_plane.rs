@@ -2,7 +2,6 @@
 //! publisher that passes it on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -68,35 +67,8 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
     common.reports.add_source(Box::new(move || {
         serde_json::to_value(&*report.borrow()).unwrap_or_default()
     }));
-    let backup = if settings.fallback.cluster_fallback_config_export {
-        let backup = backup::start(
-            &settings,
-            common.node_id,
-            common.hostname.clone(),
-            &cluster,
-            Arc::clone(&common.activation),
-            arbiter.served(),
-        )
-        .await?;
-        common.reports.add_backups(backup.statuses());
-        Some(backup)
-    } else {
-        None
-    };
-
-    let ending = Arc::new(AtomicBool::new(false));
-    let ready = {
-        let (ending, active) = (Arc::clone(&ending), common.activation.active());
-        move || {
-            if ending.load(Ordering::Relaxed) {
-                Err("the node is stopping".to_owned())
-            } else if active.borrow().is_none() {
-                Err("no configuration available (empty configuration present)".to_owned())
-            } else {
-                Ok(())
-            }
-        }
-    };
+    let backup = common.start_backup(&cluster, arbiter.served()).await?;
+    let ready = common.ready_when_serving();
     let store = Arc::new(MemoryStore::new(Arc::clone(&common.schemas)));
     let mut tasks = common.start_apis(store as Arc<dyn Store>, Mode::Database, None, ready);
     let stop = common.stop.clone();
@@ -111,7 +83,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         backup,
         tasks,
         stop: common.stop.clone(),
-        ending,
+        ending: Arc::clone(&common.ending),
         reload: None,
     })
 }

@@ -32,7 +32,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
             hash: NOTHING.to_owned(),
             revision: 0,
         }),
-        ending: Arc::new(AtomicBool::new(false)),
+        ending: Arc::clone(&common.ending),
     });
     let loading = (Arc::clone(&whole), Arc::clone(&settings));
     tokio::task::spawn_blocking(move || loading.0.load_from(&loading.1))
@@ -41,19 +41,9 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
     let proxy = served::proxy_settings(&settings).await?;
     let proxy = keelgate_proxy::Proxy::start(proxy, common.activation.shared())?;
     common.reports.add_only_source("declarative");
-    let (ending, active) = (Arc::clone(&whole.ending), common.activation.active());
-    let ready = move || {
-        if ending.load(Ordering::Relaxed) {
-            Err("the node is stopping".to_owned())
-        } else if active.borrow().is_none() {
-            Err("no configuration available (empty configuration present)".to_owned())
-        } else {
-            Ok(())
-        }
-    };
+    let ready = common.ready_when_serving();
     let mode = Mode::Dbless(Arc::clone(&whole) as Arc<dyn Loader>);
     let tasks = common.start_apis(store as Arc<dyn Store>, mode, None, ready);
-    let ending = Arc::clone(&whole.ending);
     Ok(Running {
         settings,
         log: common.log.clone(),
@@ -61,7 +51,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         backup: None,
         tasks,
         stop: common.stop.clone(),
-        ending,
+        ending: Arc::clone(&common.ending),
         reload: Some(Box::new(move |settings| whole.load_from(settings))),
     })
 }

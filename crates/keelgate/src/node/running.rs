@@ -67,7 +67,7 @@ impl Running {
         tracing::info!("the node ends after its requests in flight");
         tokio::select! {
             () = self.end(patience) => {}
-            () = signals.to_end() => tracing::warn!("ended at once by a second signal"),
+            () = signals.ending() => tracing::warn!("ended at once by a second signal"),
         }
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Signals {
     }
 
     /// Waits for a signal that ends.
-    pub(crate) async fn to_end(&mut self) {
+    pub(crate) async fn ending(&mut self) {
         while matches!(self.next().await, Told::Reload) {}
     }
 }
@@ -175,7 +175,7 @@ mod tests {
         rustix::process::kill_process(own, rustix::process::Signal::TERM).unwrap();
         tokio::select! {
             () = std::future::pending() => {}
-            () = signals.to_end() => {}
+            () = signals.ending() => {}
         }
     }
 }

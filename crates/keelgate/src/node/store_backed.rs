@@ -1,7 +1,6 @@
 //! Nodes with a database: control planes, and `traditional` nodes that also proxy.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use keelgate_admin::Mode;
@@ -18,7 +17,7 @@ use super::apis::bind_one;
 use super::common::Common;
 use super::running::Running;
 use super::verification::ClusterIdentity;
-use super::{backup, feed, served};
+use super::{feed, served};
 
 /// Starts the node.
 pub(crate) async fn start(mut common: Common) -> Result<Running> {
@@ -32,7 +31,6 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         SqliteStore::open(&path, Arc::clone(&common.schemas))
             .with_context(|| format!("cannot open the database {}", path.display()))?,
     );
-    let ending = Arc::new(AtomicBool::new(false));
     let mut tasks = Vec::new();
     let (newest, snapshots) = watch::channel(None);
     let mut running = Running {
@@ -42,7 +40,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         backup: None,
         tasks: Vec::new(),
         stop: common.stop.clone(),
-        ending: Arc::clone(&ending),
+        ending: Arc::clone(&common.ending),
         reload: None,
     };
     common.reports.add_only_source("store");
@@ -60,19 +58,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
             .await?,
         );
         tokio::spawn(feed::follow(Arc::clone(&store), Some(signer), newest));
-        if settings.fallback.cluster_fallback_config_export {
-            let backup = backup::start(
-                &settings,
-                common.node_id,
-                common.hostname.clone(),
-                &cluster,
-                Arc::clone(&common.activation),
-                snapshots.clone(),
-            )
-            .await?;
-            common.reports.add_backups(backup.statuses());
-            running.backup = Some(backup);
-        }
+        running.backup = common.start_backup(&cluster, snapshots.clone()).await?;
         common.reports.add_data_planes(Arc::clone(&data_planes));
         Some(data_planes)
     } else {
@@ -89,25 +75,21 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         )));
         None
     };
-    let ready = {
-        let ending = Arc::clone(&ending);
-        let (role, active) = (settings.node.role, common.activation.active());
-        let built = snapshots.clone();
-        move || {
-            if ending.load(Ordering::Relaxed) {
-                Err("the node is stopping".to_owned())
-            } else if role == Role::ControlPlane && built.borrow().is_none() {
-                Err("the configuration has not been read from the database yet".to_owned())
-            } else if role != Role::ControlPlane && active.borrow().is_none() {
-                Err("no configuration available (empty configuration present)".to_owned())
-            } else {
-                Ok(())
-            }
-        }
-    };
     let shown =
         data_planes.map(|planes| Arc::new(Shown(planes)) as Arc<dyn keelgate_admin::DataPlanes>);
-    tasks.extend(common.start_apis(store, Mode::Database, shown, ready));
+    tasks.extend(match settings.node.role {
+        Role::ControlPlane => {
+            let ready = common.ready(
+                move || snapshots.borrow().is_some(),
+                "the configuration has not been read from the database yet",
+            );
+            common.start_apis(store, Mode::Database, shown, ready)
+        }
+        _ => {
+            let ready = common.ready_when_serving();
+            common.start_apis(store, Mode::Database, shown, ready)
+        }
+    });
     running.tasks = tasks;
     Ok(running)
 }
