@@ -316,8 +316,30 @@ pub(crate) fn shown(key: &Key, text: &str) -> String {
     } else if is_pem && !is_path && text.len() > 80 {
         format!("({} characters)", text.len())
     } else {
-        text.to_owned()
+        without_credentials(text)
     }
+}
+
+/// An address with a user or a password in it is shown without them.
+fn without_credentials(text: &str) -> String {
+    let mut rest = text;
+    let mut shown = String::with_capacity(text.len());
+    while let Some((scheme, address)) = rest.split_once("://") {
+        shown.push_str(scheme);
+        shown.push_str("://");
+        let end = address.find(['/', ',', ' ']).unwrap_or(address.len());
+        // A password may hold a slash that nobody escaped.
+        let last = address.find([',', ' ']).unwrap_or(address.len());
+        rest = match (address[..end].rfind('@'), address[..last].rfind('@')) {
+            (Some(at), _) | (None, Some(at)) => {
+                shown.push_str(MASK);
+                &address[at..]
+            }
+            (None, None) => address,
+        };
+    }
+    shown.push_str(rest);
+    shown
 }
 
 fn unknown(key: &str, origin: Origin) -> Problem {
@@ -365,4 +387,23 @@ fn is_foreign_variable(key: &str) -> bool {
         .any(|start| key.starts_with(start))
         || key.contains("_service_")
         || key.contains("_port_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_in_addresses_are_not_shown() {
+        for (text, expected) in [
+            ("s3://bucket/prefix", "s3://bucket/prefix"),
+            ("s3://AK:pw@bucket/x", "s3://******@bucket/x"),
+            ("s3://AK:p/w@bucket/x", "s3://******@bucket/x"),
+            ("file:///a, s3://AK:pw@b", "file:///a, s3://******@b"),
+            ("http://a@b@proxy:80", "http://******@proxy:80"),
+            ("plain@text", "plain@text"),
+        ] {
+            assert_eq!(without_credentials(text), expected);
+        }
+    }
 }
