@@ -153,6 +153,14 @@ async fn a_restarted_data_plane_serves_from_its_own_disk() {
     let mut data_plane = cluster.data_plane_of(&control_plane, &[]);
     cluster.add_route(&control_plane, "first", "/first").await;
     data_plane.serves("/first", 200).await;
+    // What serves is written to disk beside the requests.
+    let cached = data_plane.prefix().join("cache/current.json");
+    wait::until("the configuration on disk", || async {
+        let text = std::fs::read_to_string(&cached).map_err(|error| error.to_string())?;
+        let whole = text.contains("/first");
+        whole.then_some(()).ok_or_else(|| "an older one".to_owned())
+    })
+    .await;
     control_plane.kill();
     data_plane.kill();
     data_plane.start_again();
