@@ -78,6 +78,10 @@ impl RequestHead {
             Ok(httparse::Status::Partial) => {
                 return within_limits(input, limits).map(|()| None);
             }
+            // Which version it is, the end of its line tells.
+            Err(httparse::Error::Version) if memchr::memchr(b'\n', input).is_none() => {
+                return within_limits(input, limits).map(|()| None);
+            }
             Err(error) => {
                 within_limits(input, limits)?;
                 return Err(match error {
@@ -304,8 +308,14 @@ mod tests {
 
     #[test]
     fn a_newer_minor_version_is_read_as_the_known_one() {
-        let head = take("GET / HTTP/1.2\r\nHost: h\r\n\r\n").unwrap().unwrap();
-        assert_eq!(head.minor, 1);
+        let whole = "GET / HTTP/1.2\r\nHost: h\r\n\r\n";
+        for cut in 0..whole.len() {
+            let mut input = BytesMut::from(&whole[..cut]);
+            assert!(RequestHead::take(&mut input, LIMITS).unwrap().is_none());
+            input.extend_from_slice(&whole.as_bytes()[cut..]);
+            let head = RequestHead::take(&mut input, LIMITS).unwrap().unwrap();
+            assert_eq!(head.minor, 1);
+        }
     }
 
     #[test]
