@@ -4,8 +4,17 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use url::Url;
+
+/// What a URL or a list of URLs would take for something else.
+const SPECIAL: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'%')
+    .add(b'?')
+    .add(b'#')
+    .add(b',')
+    .add(b'\\');
 
 /// The place of one storage.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -163,11 +172,18 @@ fn without_credentials(text: &str) -> String {
 }
 
 impl fmt::Display for Location {
+    /// As a URL that [`Location::parse`] reads.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
-            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
-            Self::Directory { path } => write!(f, "file://{}", path.display()),
+            Self::S3 { bucket, prefix } => {
+                let prefix = utf8_percent_encode(prefix, SPECIAL);
+                write!(f, "s3://{bucket}/{prefix}")
+            }
+            Self::Directory { path } => match path.to_str() {
+                Some(path) => write!(f, "file://{}", utf8_percent_encode(path, SPECIAL)),
+                None => write!(f, "file://{}", path.display()),
+            },
         }
     }
 }
@@ -182,6 +198,14 @@ mod tests {
             Location::parse("s3://b/deep/prefix/, file:///var/backup ,s3://b/deep/prefix").unwrap();
         let texts: Vec<String> = list.iter().map(Location::to_string).collect();
         assert_eq!(texts, ["s3://b/deep/prefix", "file:///var/backup"]);
+    }
+
+    #[test]
+    fn a_location_is_written_as_it_is_read() {
+        for text in ["s3://b/a%20%25%2C/b%20", "file:///a%20b/%25c%2Cd"] {
+            let location: Location = text.parse().unwrap();
+            assert_eq!(location.to_string(), text);
+        }
     }
 
     #[test]
