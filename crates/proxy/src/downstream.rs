@@ -122,6 +122,11 @@ pub(crate) trait Respond {
     /// Sends a piece of the body.
     async fn data(&mut self, piece: Bytes) -> io::Result<()>;
 
+    /// Sends the last piece of the body, together with its end where that is written.
+    async fn last(&mut self, piece: Bytes) -> io::Result<()> {
+        self.data(piece).await
+    }
+
     /// Sends what was held back.
     async fn flush(&mut self) -> io::Result<()>;
 

@@ -377,6 +377,13 @@ pub(crate) struct Responder<'c> {
 }
 
 impl Responder<'_> {
+    /// Sends a chunk and what is written after it.
+    async fn chunk(&mut self, piece: Bytes, after: &'static [u8]) -> io::Result<()> {
+        encode::chunk_size(piece.len(), &mut self.out);
+        self.sent += piece.len() as u64;
+        self.send(bytes::Buf::chain(piece, after)).await
+    }
+
     async fn send(&mut self, piece: impl bytes::Buf) -> io::Result<()> {
         let written = self.connection.write(&self.out, piece);
         self.timer
@@ -434,15 +441,19 @@ impl Respond for Responder<'_> {
                 Some(rest) => *left = rest,
                 None => return Err(io::Error::other("the body is longer than was told")),
             },
-            Way::Chunked => {
-                encode::chunk_size(piece.len(), &mut self.out);
-                self.sent += length;
-                return self.send(bytes::Buf::chain(piece, &b"\r\n"[..])).await;
-            }
+            Way::Chunked => return self.chunk(piece, b"\r\n").await,
             Way::UntilClose => {}
         }
         self.sent += length;
         self.send(piece).await
+    }
+
+    async fn last(&mut self, piece: Bytes) -> io::Result<()> {
+        if self.body != Way::Chunked || piece.is_empty() {
+            return self.data(piece).await;
+        }
+        self.body = Way::None;
+        self.chunk(piece, b"\r\n0\r\n\r\n").await
     }
 
     async fn flush(&mut self) -> io::Result<()> {

@@ -56,6 +56,16 @@ impl BodyDecoder {
         }
     }
 
+    /// Whether no data follows, as far as `input` tells.
+    pub(crate) fn has_ended(&mut self, input: &mut BytesMut) -> Result<bool, Malformed> {
+        match self {
+            Self::Length(left) => Ok(*left == 0),
+            Self::Chunked(chunked) => chunked.has_ended(input),
+            Self::UntilClose => Ok(false),
+            Self::Closed => Ok(true),
+        }
+    }
+
     /// Tells that the peer closed; an error when the body was not at its end.
     pub(crate) fn closed(&mut self) -> Result<(), Malformed> {
         match self {

@@ -32,11 +32,36 @@ impl Chunked {
 
     /// Takes what can be decoded from the start of `input`.
     pub(crate) fn decode(&mut self, input: &mut BytesMut) -> Result<Piece, Malformed> {
+        self.advance(input)?;
+        match self.state {
+            State::Data(left) if !input.is_empty() => {
+                let take = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+                let left = left - take as u64;
+                self.state = if left == 0 {
+                    State::AfterData
+                } else {
+                    State::Data(left)
+                };
+                Ok(Piece::Data(input.split_to(take).freeze()))
+            }
+            State::Done => Ok(Piece::End),
+            _ => Ok(Piece::More),
+        }
+    }
+
+    /// Whether no data follows, as far as `input` tells.
+    pub(crate) fn has_ended(&mut self, input: &mut BytesMut) -> Result<bool, Malformed> {
+        self.advance(input)?;
+        Ok(matches!(self.state, State::Done))
+    }
+
+    /// Takes what stands between data from the start of `input`.
+    fn advance(&mut self, input: &mut BytesMut) -> Result<(), Malformed> {
         loop {
             match self.state {
                 State::Size => {
                     let Some((size, used)) = size_line(input)? else {
-                        return Ok(Piece::More);
+                        return Ok(());
                     };
                     input.advance(used);
                     self.state = match size {
@@ -44,24 +69,11 @@ impl Chunked {
                         size => State::Data(size),
                     };
                 }
-                State::Data(left) => {
-                    if input.is_empty() {
-                        return Ok(Piece::More);
-                    }
-                    let take = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
-                    let left = left - take as u64;
-                    self.state = if left == 0 {
-                        State::AfterData
-                    } else {
-                        State::Data(left)
-                    };
-                    return Ok(Piece::Data(input.split_to(take).freeze()));
-                }
                 State::AfterData => {
                     let used = match &input[..] {
                         [b'\r', b'\n', ..] => 2,
                         [b'\n', ..] => 1,
-                        [] | [b'\r'] => return Ok(Piece::More),
+                        [] | [b'\r'] => return Ok(()),
                         _ => return Err(Malformed::Chunk),
                     };
                     input.advance(used);
@@ -69,11 +81,11 @@ impl Chunked {
                 }
                 State::Trailers => {
                     if !skip_trailers(input)? {
-                        return Ok(Piece::More);
+                        return Ok(());
                     }
                     self.state = State::Done;
                 }
-                State::Done => return Ok(Piece::End),
+                State::Data(_) | State::Done => return Ok(()),
             }
         }
     }
@@ -170,6 +182,18 @@ mod tests {
         let with_all = b"00005;a=b\r\nhello\r\n0\r\nX-T: 1\r\n\r\n";
         assert_eq!(decode(&[with_all]).unwrap().unwrap(), b"hello");
         assert_eq!(decode(&[b"5\nhello\n0\n\n"]).unwrap().unwrap(), b"hello");
+    }
+
+    #[test]
+    fn the_end_is_seen_as_soon_as_it_is_there() {
+        let mut decoder = Chunked::new();
+        let mut input = BytesMut::from("5\r\nhello\r\n0\r\n");
+        assert!(matches!(decoder.decode(&mut input), Ok(Piece::Data(_))));
+        assert!(!decoder.has_ended(&mut input).unwrap());
+        input.extend_from_slice(b"\r\nnext");
+        assert!(decoder.has_ended(&mut input).unwrap());
+        assert_eq!(&input[..], b"next");
+        assert!(matches!(decoder.decode(&mut input), Ok(Piece::End)));
     }
 
     #[test]

@@ -50,7 +50,9 @@ impl Connection {
     pub(crate) fn poll_fill(&self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut input = self.input.borrow_mut();
         let mut stream = self.stream.borrow_mut();
-        if input.capacity() - input.len() < room / 4 {
+        let free = input.capacity() - input.len();
+        // An empty buffer that nobody else holds any more is taken from its start again.
+        if free < room / 4 || input.is_empty() && free < room {
             input.reserve(room);
         }
         tokio_util::io::poll_read_buf(Pin::new(&mut *stream), cx, &mut *input)
@@ -79,19 +81,18 @@ impl Connection {
         }
     }
 
-    /// Writes `first` and then `second`, together where the system can.
+    /// Writes `first` and then `second` of one or two parts, together where the system can.
     pub(crate) async fn write(&self, mut first: &[u8], mut second: impl Buf) -> io::Result<()> {
         poll_fn(|cx| {
             while !first.is_empty() || second.has_remaining() {
                 let mut stream = self.stream.borrow_mut();
                 let stream = Pin::new(&mut *stream);
-                let written = ready!(match (first.is_empty(), second.has_remaining()) {
-                    (false, true) => {
-                        let slices = [IoSlice::new(first), IoSlice::new(second.chunk())];
-                        stream.poll_write_vectored(cx, &slices)
-                    }
-                    (false, false) => stream.poll_write(cx, first),
-                    (true, _) => stream.poll_write(cx, second.chunk()),
+                let mut slices = [first, &[], &[]].map(IoSlice::new);
+                let from = usize::from(!first.is_empty());
+                let filled = from + second.chunks_vectored(&mut slices[from..]);
+                let written = ready!(match &slices[..filled] {
+                    [only] => stream.poll_write(cx, only),
+                    several => stream.poll_write_vectored(cx, several),
                 })?;
                 if written == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));

@@ -100,7 +100,16 @@ impl Relay<'_> {
         while let Some(piece) = self.next(&mut decoder, pump, Some(respond)).await? {
             let piece = filter.piece(flight, piece).map_err(|_| Cut::TooLong)?;
             if !piece.is_empty() {
-                let sent = pump.alongside(respond.data(piece)).await?;
+                let ended = !filter.is_active()
+                    && decoder
+                        .has_ended(&mut self.connection.input())
+                        // What is wrong is found again by the next look.
+                        .unwrap_or(false);
+                let sent = if ended {
+                    pump.alongside(respond.last(piece)).await?
+                } else {
+                    pump.alongside(respond.data(piece)).await?
+                };
                 sent.map_err(Cut::Client)?;
             }
         }

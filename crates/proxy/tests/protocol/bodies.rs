@@ -27,6 +27,29 @@ fn a_chunked_response_streams_piece_by_piece() {
 }
 
 #[test]
+fn a_short_chunked_response_goes_out_whole() {
+    let (address, _) = upstream(|mut client, _| {
+        while client.request().is_some() {
+            client.send(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 5\r\nfirst\r\n6;x=y\r\nsecond\r\n0\r\nX-Trailer: 1\r\n\r\n",
+            );
+        }
+    });
+    let gateway = Gateway::start(config(address));
+    let mut client = gateway.connect();
+    for _ in 0..2 {
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        let response = client.response(false);
+        assert_eq!(response.header("Transfer-Encoding"), Some("chunked"));
+        assert_eq!(
+            (response.text().as_str(), response.cut),
+            ("firstsecond", false)
+        );
+    }
+}
+
+#[test]
 fn a_response_until_close_is_chunked_for_new_clients_and_closed_for_old_ones() {
     let (address, _) = upstream(|mut client, _| {
         client.request().unwrap();
