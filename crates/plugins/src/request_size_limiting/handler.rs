@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Version};
 use keelgate_entities::kinds;
 
 use super::config::Config;
@@ -89,9 +89,11 @@ impl Plugin for RequestSizeLimiting {
         }
     }
 
-    /// A body whose size is known need not be read.
+    /// A body whose size is known need not be read. HTTP/2 tells nothing of a body without size.
     fn wants_request_body(&self, exchange: &Exchange<'_>) -> bool {
-        told_size(&exchange.headers).is_none() && exchange.headers.contains_key(TRANSFER_ENCODING)
+        told_size(&exchange.headers).is_none()
+            && (exchange.version == Version::HTTP_2
+                || exchange.headers.contains_key(TRANSFER_ENCODING))
     }
 
     fn access<'a, 'r: 'a>(&'r self, exchange: &'a mut Exchange<'r>) -> Access<'a> {

@@ -67,6 +67,11 @@ fn only_bodies_of_unknown_size_are_read() {
     assert!(plugin.wants_request_body(&chunked(1)));
     assert!(!plugin.wants_request_body(&told("5")));
     assert!(!plugin.wants_request_body(&exchange("GET", "/a")));
+    let mut stream = exchange("POST", "/a");
+    stream.version = http::Version::HTTP_2;
+    assert!(plugin.wants_request_body(&stream));
+    stream.request_body = Some(Bytes::from_static(b"eleven byte"));
+    assert_eq!(refusal(ten_bytes(), stream), too_large(413));
 }
 
 #[test]
