@@ -116,6 +116,7 @@ async fn await_request(core: &Core, connection: &Connection, timer: &Timer, fres
         let first = timer.limit(limits.keepalive_timeout, connection.fill());
         matches!(first.await, Ok(Ok(1..)))
     };
+    connection.rest();
     let grace = if fresh { FRESH } else { Duration::ZERO };
     core.draining.within(grace, more).await.unwrap_or(false)
 }

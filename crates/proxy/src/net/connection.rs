@@ -58,6 +58,14 @@ impl Connection {
         tokio_util::io::poll_read_buf(Pin::new(&mut *stream), cx, &mut *input)
     }
 
+    /// Gives back the room for long bodies: idle connections are many.
+    pub(crate) fn rest(&self) {
+        let mut input = self.input.borrow_mut();
+        if input.is_empty() && input.try_reclaim(2 * HEAD_ROOM) {
+            *input = BytesMut::new();
+        }
+    }
+
     /// Whether the peer has closed, or sent something unasked, while the connection was idle.
     pub(crate) fn is_stale(&self) -> bool {
         if !self.input.borrow().is_empty() {

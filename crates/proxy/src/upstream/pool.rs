@@ -109,7 +109,10 @@ impl Pool {
     pub(crate) fn sweep(&self) {
         let mut left = 0;
         self.idle.borrow_mut().retain(|_, list| {
-            list.retain(|idle| !self.is_too_old(idle) && !idle.connection.is_stale());
+            list.retain(|idle| {
+                idle.connection.rest();
+                !self.is_too_old(idle) && !idle.connection.is_stale()
+            });
             left += list.len();
             !list.is_empty()
         });
