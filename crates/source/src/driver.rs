@@ -139,13 +139,11 @@ impl Driver {
             }
             self.outlets.report.send_replace(self.view.clone());
         }
-        if self.activating.is_some() {
-            // The end of this process is no death of the snapshot that is being activated.
-            let mark = self.mark.clone();
-            let removed = spawn_blocking(move || durable::remove(&mark)).await;
-            if let Ok(Err(error)) = removed {
-                tracing::warn!(%error, "cannot remove the mark of the activation from disk");
-            }
+        // The end of this process is no death of the snapshot that is being activated.
+        let mark = self.mark.clone();
+        let removed = spawn_blocking(move || durable::remove(&mark)).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(%error, "cannot remove the mark of the activation from disk");
         }
         let writer = self.cache_writer.take();
         // The writer ends when nobody can serve anything new.
@@ -421,22 +419,24 @@ impl Driver {
         let (activator, guard) = (Arc::clone(&self.activator), Arc::clone(&self.guard));
         let messages = self.messages.clone();
         tokio::spawn(async move {
+            let sender = messages.clone();
             let activation = spawn_blocking(move || {
                 let mut guard = lock(&guard);
                 // Serving is worth more than the guard: a full disk does not stop it.
                 if let Err(error) = guard.begin(identity) {
                     tracing::warn!(%error, "cannot mark the activation on disk");
                 }
-                let result = activator.activate(&snapshot);
+                // Told before the disk has forgotten the mark: slow disks hold up no report. The
+                // guard is held meanwhile, so that the next activation's mark comes after it.
+                let _ = sender.blocking_send(Message::Activated(activator.activate(&snapshot)));
                 if let Err(error) = guard.finish() {
                     tracing::warn!(%error, "cannot remove the mark of the activation from disk");
                 }
-                result
             });
-            let result = activation.await.unwrap_or_else(|panic| {
-                Err(ActivationError(format!("the activation failed: {panic}")))
-            });
-            let _ = messages.send(Message::Activated(result)).await;
+            if let Err(panic) = activation.await {
+                let failed = ActivationError(format!("the activation failed: {panic}"));
+                let _ = messages.send(Message::Activated(Err(failed))).await;
+            }
         });
     }
 

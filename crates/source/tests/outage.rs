@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, SystemTime};
 
 use keelgate_fallback::{Fetcher, Layout, Location, Storage, StorageSettings, Verify, open};
@@ -38,11 +38,17 @@ fn verify() -> Verify {
 struct Recorder {
     activated: Mutex<Vec<u64>>,
     refuses: Vec<u64>,
+    /// Met at the beginning and at the end of an activation.
+    gate: Option<Arc<Barrier>>,
 }
 
 impl Activator for Recorder {
     fn activate(&self, snapshot: &Snapshot) -> Result<(), ActivationError> {
         let revision = snapshot.identity().revision;
+        if let Some(gate) = &self.gate {
+            gate.wait();
+            gate.wait();
+        }
         if self.refuses.contains(&revision) {
             return Err(ActivationError("route r: invalid pattern".into()));
         }
@@ -407,6 +413,29 @@ async fn what_killed_the_process_twice_is_passed_over() {
     assert_eq!(report.quarantined.len(), 1);
     life.arbiter.stop().await;
     assert_eq!(bed.activated(), [6]);
+}
+
+#[tokio::test]
+async fn an_orderly_end_in_an_activation_is_no_death() {
+    let mut bed = Bed::new();
+    let gate = Arc::new(Barrier::new(2));
+    bed.recorder = Arc::new(Recorder {
+        gate: Some(Arc::clone(&gate)),
+        ..Recorder::default()
+    });
+    let meet = || {
+        let gate = Arc::clone(&gate);
+        tokio::task::spawn_blocking(move || gate.wait())
+    };
+    let mark = bed.folder.path().join("node/guard/activating.json");
+    let life = bed.start(&[]);
+    life.connect().await;
+    life.send(1).await;
+    meet().await.unwrap();
+    assert!(mark.exists(), "a death would be noticed");
+    life.arbiter.stop().await;
+    assert!(!mark.exists());
+    meet().await.unwrap();
 }
 
 #[tokio::test]
