@@ -285,11 +285,15 @@ impl Node {
 
     /// The name of the source that serves: `control_plane`, `cache`, `storage`, …
     pub async fn source(&self) -> String {
-        let report = self.report().await;
-        report["source"]["serving"]["source"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no source in {report}"))
-            .into()
+        // What serves is told a moment after it began to.
+        wait::until("a source in the report", || async {
+            let report = self.report().await;
+            let source = report["source"]["serving"]["source"].as_str();
+            source
+                .map(str::to_owned)
+                .ok_or_else(|| format!("no source in {report}"))
+        })
+        .await
     }
 
     /// SIGKILL, as an outage does it.
