@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-/// Requests sent one after another by several clients until [`Traffic::stop`].
+/// Requests sent one after another by several clients until [`Traffic::stop_without_failures`].
 pub struct Traffic {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,

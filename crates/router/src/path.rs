@@ -1,6 +1,6 @@
 //! The path that is matched and forwarded.
 //!
-//! [`split_target`] → [`normalise`] → routing and [`upstream_path`] → [`escape`].
+//! [`split_target`] → [`normalise()`] → routing and [`upstream_path`] → [`escape`].
 
 mod join;
 mod normalise;

@@ -71,7 +71,7 @@ impl Runtime {
         &self.unrouted
     }
 
-    /// An upstream by the index in [`Origin::Upstream`].
+    /// An upstream by the index in [`crate::Origin::Upstream`].
     pub fn upstream(&self, index: usize) -> Option<&UpstreamEntry> {
         self.upstreams.get(index)
     }

@@ -53,7 +53,7 @@ pub enum Origin {
     Address(IpAddr),
     /// By name.
     Name,
-    /// It names an upstream ([`Runtime::upstream`]).
+    /// It names an upstream ([`crate::Runtime::upstream`]).
     Upstream(usize),
 }
 

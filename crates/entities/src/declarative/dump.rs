@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Table;
 use crate::Object;
 
-/// Writes a configuration in the form that [`super::parse`] reads: flat, foreign keys as ids,
+/// Writes a configuration in the form that [`super::parse()`] reads: flat, foreign keys as ids,
 /// entities sorted by their ids. The same configuration always yields the same document.
 pub fn dump(table: &Table) -> Value {
     let mut document = Object::new();
