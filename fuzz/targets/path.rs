@@ -6,6 +6,10 @@ use keelgate_router::path::{escape, normalise, split_target};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|target: &str| {
+    // No reader of requests lets one through.
+    if target.contains('\0') {
+        return;
+    }
     let (path, query) = split_target(target);
     assert!(target.starts_with(path));
     assert!(query.is_none_or(|query| target.contains(query)));

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{
+    AsciiSet, CONTROLS, percent_decode_str, percent_encode, utf8_percent_encode,
+};
 use url::Url;
 
 /// What a URL or a list of URLs would take for something else.
@@ -180,10 +182,13 @@ impl fmt::Display for Location {
                 let prefix = utf8_percent_encode(prefix, SPECIAL);
                 write!(f, "s3://{bucket}/{prefix}")
             }
-            Self::Directory { path } => match path.to_str() {
-                Some(path) => write!(f, "file://{}", utf8_percent_encode(path, SPECIAL)),
-                None => write!(f, "file://{}", path.display()),
-            },
+            Self::Directory { path } => {
+                write!(f, "file://")?;
+                match path.to_str() {
+                    Some(path) => utf8_percent_encode(path, SPECIAL).fmt(f),
+                    None => percent_encode(path.as_os_str().as_encoded_bytes(), SPECIAL).fmt(f),
+                }
+            }
         }
     }
 }
@@ -202,7 +207,11 @@ mod tests {
 
     #[test]
     fn a_location_is_written_as_it_is_read() {
-        for text in ["s3://b/a%20%25%2C/b%20", "file:///a%20b/%25c%2Cd"] {
+        for text in [
+            "s3://b/a%20%25%2C/b%20",
+            "file:///a%20b/%25c%2Cd",
+            "file:///a/%FF",
+        ] {
             let location: Location = text.parse().unwrap();
             assert_eq!(location.to_string(), text);
         }
