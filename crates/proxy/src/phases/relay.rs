@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method};
 use keelgate_plugins::exchange::{MadeBy, ResponseHead as Response};
 
 use super::body_filter::BodyFilter;
@@ -68,30 +68,27 @@ impl Relay<'_> {
         let head_only = flight.received.method == Method::HEAD;
         let has_body = !head_only && may_have_body(status);
 
+        let head = |flight: &Flight<'_>, framing: Framing, body: bool, respond: &mut R| {
+            let outgoing = &flight.exchange.response;
+            respond.head(&Outgoing {
+                status: outgoing.status,
+                // A status that a plugin changed has its own phrase.
+                reason: (outgoing.status == status).then_some(&response.reason[..]),
+                headers: &outgoing.headers,
+                spelling: &response.spelling,
+                framing,
+                body,
+                close: false,
+            });
+        };
         if filter.holds() && has_body {
             let body = self.hold(flight, &mut filter, pump).await?;
             let framing = Framing::Length(body.len() as u64);
-            self.head(
-                flight,
-                &response.reason,
-                status,
-                &response.spelling,
-                framing,
-                true,
-                respond,
-            );
+            head(flight, framing, true, respond);
             return respond.data(body).await.map_err(Cut::Client);
         }
         let framing = self.outgoing(flight, &filter, has_body);
-        self.head(
-            flight,
-            &response.reason,
-            status,
-            &response.spelling,
-            framing,
-            has_body,
-            respond,
-        );
+        head(flight, framing, has_body, respond);
         if !has_body {
             filter.last(flight);
             return respond.flush().await.map_err(Cut::Client);
@@ -137,30 +134,6 @@ impl Relay<'_> {
             Framing::Length(_) => told.unwrap_or(Framing::Chunked),
             _ => Framing::Chunked,
         }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn head<R: Respond>(
-        &self,
-        flight: &Flight<'_>,
-        reason: &Bytes,
-        status: StatusCode,
-        spelling: &crate::http1::Spelling,
-        framing: Framing,
-        body: bool,
-        respond: &mut R,
-    ) {
-        let response = &flight.exchange.response;
-        respond.head(&Outgoing {
-            status: response.status,
-            // A status that a plugin changed has its own phrase.
-            reason: (response.status == status).then_some(&reason[..]),
-            headers: &response.headers,
-            spelling,
-            framing,
-            body,
-            close: false,
-        });
     }
 
     /// Reads the whole body through the filters.
