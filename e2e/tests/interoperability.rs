@@ -63,6 +63,9 @@ fn table(upstream: &Upstream, path: &str) -> Value {
     })
 }
 
+/// Makes a table bad.
+type Spoil = fn(&mut Value);
+
 async fn kong_control_plane(cluster: &Cluster) -> kong::ControlPlane {
     kong::ControlPlane::start(&cluster.certificate(), &cluster.key()).await
 }
@@ -145,7 +148,7 @@ async fn a_bad_table_of_kong_is_rejected_while_the_old_one_serves() {
     let data_plane = cluster.data_plane(&control_plane.address, &[]);
     let good = control_plane.publish(&table(&cluster.upstream, "/first"));
     control_plane.pinged(&good).await;
-    let spoilt: [(&str, fn(&mut Value), &str); 5] = [
+    let spoilt: [(&str, Spoil, &str); 5] = [
         (
             "an unknown plugin",
             |table| table["plugins"][0]["name"] = json!("mystery"),

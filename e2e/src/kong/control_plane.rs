@@ -26,9 +26,12 @@ pub struct ControlPlane {
     /// What data planes dial.
     pub address: String,
     frame: watch::Sender<Option<Vec<u8>>>,
-    heard: mpsc::UnboundedReceiver<Heard>,
+    heard: mpsc::Receiver<Heard>,
     _sessions: JoinSet<()>,
 }
+
+/// How much of what data planes say is kept for a test that does not ask; more is dropped.
+const REMEMBERED: usize = 1024;
 
 /// What data planes say.
 enum Heard {
@@ -60,7 +63,7 @@ impl ControlPlane {
             .expect("a bound socket has an address")
             .to_string();
         let (frame, frames) = watch::channel(None);
-        let (told, heard) = mpsc::unbounded_channel();
+        let (told, heard) = mpsc::channel(REMEMBERED);
         let mut sessions = JoinSet::new();
         sessions.spawn(async move {
             let mut open = JoinSet::new();
@@ -144,13 +147,13 @@ impl ControlPlane {
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     mut socket: WebSocketStream<S>,
     mut frames: watch::Receiver<Option<Vec<u8>>>,
-    told: mpsc::UnboundedSender<Heard>,
+    told: mpsc::Sender<Heard>,
 ) {
     let Some(Ok(Message::Binary(info))) = socket.next().await else {
         return;
     };
     let info = serde_json::from_slice(&info).expect("the basic info is JSON");
-    told.send(Heard::BasicInfo(info)).ok();
+    told.try_send(Heard::BasicInfo(info)).ok();
     frames.mark_changed();
     loop {
         tokio::select! {
@@ -173,7 +176,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                     }
                     let hash = String::from_utf8_lossy(&hash).into_owned();
                     assert_eq!(hash.len(), 32, "Kong closes on such a ping: {hash}");
-                    told.send(Heard::Ping(hash)).ok();
+                    told.try_send(Heard::Ping(hash)).ok();
                 }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(other)) => panic!("Kong closes on this: {other:?}"),
