@@ -131,32 +131,23 @@ pub(crate) async fn tell(directory: &Path, storage: &str) -> anyhow::Result<()> 
         "control plane",
         &format!("back, {} after exec", milliseconds(control_plane.age())),
     );
+    for (node, name) in [(&first, "data plane"), (&newborn, "new data plane")] {
+        node.reports(|report| report["source"]["state"] == "current")
+            .await?;
+        let after = milliseconds(control_plane.age());
+        time.event(name, &format!("follows it again, {after} after its exec"));
+    }
     let both = json!({"paths": ["/hello", "/again"]});
     let changed = Instant::now();
     control_plane
         .change(Method::PATCH, "/routes/hello", both)
         .await?;
     time.event("you", "PATCH /routes/hello  (and /again -> echo)");
-    first.serves("/again").await?;
-    time.success(
-        "data plane",
-        &format!(
-            "serves /again, {} after the change",
-            milliseconds(changed.elapsed())
-        ),
-    );
-    newborn.serves("/again").await?;
-    time.success(
-        "new data plane",
-        &format!(
-            "serves /again, {} after the change",
-            milliseconds(changed.elapsed())
-        ),
-    );
-    newborn
-        .reports(|report| serving(report) == "control_plane")
-        .await?;
-    time.event("new data plane", "follows the control plane again");
+    for (node, name) in [(&first, "data plane"), (&newborn, "new data plane")] {
+        node.serves("/again").await?;
+        let after = milliseconds(changed.elapsed());
+        time.success(name, &format!("serves /again, {after} after the change"));
+    }
 
     let (sent, failed) = traffic.stop().await;
     let (sent_more, failed_more) = more.stop().await;
