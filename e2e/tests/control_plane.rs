@@ -219,3 +219,33 @@ async fn a_certificate_is_served_by_its_sni() {
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.version(), reqwest::Version::HTTP_2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_without_its_authority_is_told_and_holds_nothing_up() {
+    let upstream = Upstream::start().await;
+    let node = traditional().await;
+    let missing = uuid::Uuid::new_v4().to_string();
+    node.change(
+        "PUT",
+        "/services/broken",
+        json!({"url": "https://127.0.0.1:1", "ca_certificates": [missing]}),
+    )
+    .await;
+    node.change("PUT", "/services/echo", json!({"url": upstream.url()}))
+        .await;
+    for name in ["broken", "echo"] {
+        node.change(
+            "POST",
+            &format!("/services/{name}/routes"),
+            json!({"paths": [format!("/{name}")]}),
+        )
+        .await;
+    }
+    node.serves("/echo", 200).await;
+    node.serves("/broken", 502).await;
+    let report = node.report().await;
+    assert!(
+        report["flaws"].to_string().contains(&missing),
+        "the report does not name the missing certificate: {report}"
+    );
+}

@@ -97,6 +97,9 @@ fn print(report: &Value) {
         ),
     );
     print_source(&report["source"]);
+    for flaw in report["flaws"].as_array().into_iter().flatten() {
+        line("not served", &format!("{BAD}{}{BAD:#}", text(flaw)));
+    }
     for storage in report["fallback"].as_array().into_iter().flatten() {
         print_backup(storage);
     }

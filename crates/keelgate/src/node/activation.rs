@@ -22,6 +22,8 @@ pub(crate) struct Active {
     pub(crate) created_at: SystemTime,
     /// When it began to serve.
     pub(crate) since: SystemTime,
+    /// What of it cannot be used; everything else serves.
+    pub(crate) flaws: Vec<String>,
 }
 
 /// Compiles snapshots and swaps them in, one at a time.
@@ -121,7 +123,8 @@ impl Prepared<'_> {
             runtime,
             ..
         } = self;
-        for flaw in runtime.flaws() {
+        let flaws: Vec<String> = runtime.flaws().iter().map(ToString::to_string).collect();
+        for flaw in &flaws {
             tracing::warn!("served without what is wrong: {flaw}");
         }
         activation.shared.swap(Arc::new(runtime));
@@ -130,6 +133,7 @@ impl Prepared<'_> {
             config_hash: snapshot.config_hash().to_owned(),
             created_at: snapshot.created_at(),
             since: SystemTime::now(),
+            flaws,
         }));
     }
 }

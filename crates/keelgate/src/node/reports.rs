@@ -87,6 +87,11 @@ impl Reports {
             "role": self.role,
             "source": self.source.get().map_or(Value::Null, |source| source()),
         });
+        if let Some(active) = &*self.active.borrow()
+            && !active.flaws.is_empty()
+        {
+            report["flaws"] = json!(active.flaws);
+        }
         if let Some(statuses) = self.backups.get() {
             let list = statuses
                 .iter()
