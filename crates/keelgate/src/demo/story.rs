@@ -50,7 +50,11 @@ pub(crate) async fn tell(directory: &Path, storage: &str) -> anyhow::Result<()> 
         .with("KONG_CLUSTER_LISTEN", format!("127.0.0.1:{cluster_port}"));
     let mut backup = data_plane(
         "backup node",
-        &[("KONG_CLUSTER_FALLBACK_CONFIG_EXPORT", "on")],
+        &[
+            ("KONG_CLUSTER_FALLBACK_CONFIG_EXPORT", "on"),
+            // The demo need not gather changes: the route shall be stored at once.
+            ("KONG_CLUSTER_FALLBACK_CONFIG_EXPORT_DELAY", "0.2"),
+        ],
     )?;
     let mut first = data_plane("data plane", &[])?;
 
