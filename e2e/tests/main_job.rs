@@ -211,3 +211,31 @@ async fn a_change_reaches_every_connected_data_plane() {
         "the hash is that of nothing: {hash}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_tell_the_same_as_the_report() {
+    let cluster = Cluster::with_s3().await;
+    let mut control_plane = cluster.control_plane(&[]);
+    control_plane.up().await;
+    let backup = cluster.data_plane_of(&control_plane, &[EXPORT]);
+    cluster.add_route(&control_plane, "first", "/first").await;
+    backup.serves("/first", 200).await;
+    stored(cluster.storage(), "\"/first\"").await;
+    let shows = async |lines: &[&str]| {
+        wait::until("the metrics", || async {
+            let text = backup.answers(&backup.status("/metrics"), 200).await;
+            let missing = lines.iter().find(|line| !text.contains(**line));
+            missing.map_or(Ok(()), |line| Err(format!("no {line} in\n{text}")))
+        })
+        .await;
+    };
+    shows(&[
+        "keelgate_source_serving{source=\"control_plane\"} 1",
+        "keelgate_cluster_control_plane_connected 1",
+        "keelgate_fallback_elected{storage=\"s3://",
+        "keelgate_fallback_last_success_seconds{storage=\"s3://",
+    ])
+    .await;
+    control_plane.kill();
+    shows(&["keelgate_cluster_control_plane_connected 0"]).await;
+}

@@ -7,10 +7,8 @@
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
@@ -30,8 +28,6 @@ pub struct Metrics {
     pub fallback: FallbackMetrics,
     /// Control plane and data planes.
     pub cluster: ClusterMetrics,
-    /// The proxy.
-    pub proxy: ProxyMetrics,
 }
 
 /// The source that a number is about.
@@ -41,36 +37,11 @@ pub struct SourceLabels {
     pub source: &'static str,
 }
 
-/// The source that was tried, and what came of it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct AttemptLabels {
-    /// As in [`SourceLabels`].
-    pub source: &'static str,
-    /// `accepted`, `unchanged`, `refused` or `failed`.
-    pub outcome: &'static str,
-}
-
 /// The storage that a number is about, by its address without credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StorageLabels {
     /// Such as `s3://bucket/prefix`.
     pub storage: String,
-}
-
-/// The storage, and what came of a try.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct StorageAttemptLabels {
-    /// As in [`StorageLabels`].
-    pub storage: String,
-    /// `written`, `unchanged`, `superseded`, `refused` or `failed`.
-    pub outcome: &'static str,
-}
-
-/// The class of a status, such as `2xx`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct StatusLabels {
-    /// `1xx` to `5xx`.
-    pub status: &'static str,
 }
 
 /// Which configuration is served, and from where.
@@ -86,25 +57,17 @@ pub struct SourceMetrics {
     pub created_at: SecondsGauge,
     /// When it began to be served.
     pub served_since: SecondsGauge,
-    /// Tries to get a snapshot.
-    pub attempts: Family<AttemptLabels, Counter>,
-    /// Snapshots that could not be activated after they were verified.
-    pub quarantined: Counter,
+    /// Snapshots that are not tried any more on this node.
+    pub quarantined: Gauge,
 }
 
 /// The fallback storage.
 #[derive(Debug, Clone, Default)]
 pub struct FallbackMetrics {
     /// 1 while this node is the one that writes.
-    pub elected: Gauge,
-    /// Tries to write a backup.
-    pub exports: Family<StorageAttemptLabels, Counter>,
+    pub elected: Family<StorageLabels, Gauge>,
     /// When a backup was last written and read back as good.
     pub last_success: Family<StorageLabels, SecondsGauge>,
-    /// When the newest snapshot in the storage was made.
-    pub backup_created_at: Family<StorageLabels, SecondsGauge>,
-    /// Tries to read a backup.
-    pub imports: Family<StorageAttemptLabels, Counter>,
 }
 
 /// Control plane and data planes.
@@ -112,36 +75,8 @@ pub struct FallbackMetrics {
 pub struct ClusterMetrics {
     /// On a data plane: 1 while it is connected to a control plane.
     pub control_plane_connected: Gauge,
-    /// On a data plane: when it last heard from a control plane.
-    pub last_seen: SecondsGauge,
     /// On a control plane: how many data planes are connected.
     pub data_planes: Gauge,
-    /// On a control plane: snapshots handed out.
-    pub snapshots_sent: Counter,
-}
-
-/// The proxy.
-#[derive(Debug, Clone)]
-pub struct ProxyMetrics {
-    /// Connections of clients that are open.
-    pub connections: Gauge,
-    /// Requests answered, by class of status.
-    pub requests: Family<StatusLabels, Counter>,
-    /// Tries on an upstream that failed before an answer came.
-    pub upstream_failures: Counter,
-    /// Seconds that activating a snapshot took: decode, compile, swap.
-    pub activation: Histogram,
-}
-
-impl Default for ProxyMetrics {
-    fn default() -> Self {
-        Self {
-            connections: Gauge::default(),
-            requests: Family::default(),
-            upstream_failures: Counter::default(),
-            activation: Histogram::new([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]),
-        }
-    }
 }
 
 impl SourceMetrics {
@@ -170,18 +105,15 @@ impl Metrics {
         let source = SourceMetrics::default();
         let fallback = FallbackMetrics::default();
         let cluster = ClusterMetrics::default();
-        let proxy = ProxyMetrics::default();
         source.register(registry.sub_registry_with_prefix("source"));
         fallback.register(registry.sub_registry_with_prefix("fallback"));
         cluster.register(registry.sub_registry_with_prefix("cluster"));
-        proxy.register(registry.sub_registry_with_prefix("proxy"));
         others(&mut registry);
         Self {
             registry,
             source,
             fallback,
             cluster,
-            proxy,
         }
     }
 
@@ -221,10 +153,9 @@ impl SourceMetrics {
             "When it began to be served",
             self.served_since.clone(),
         );
-        r.register("attempts", "Tries to get a snapshot", self.attempts.clone());
         r.register(
             "quarantined",
-            "Snapshots that could not be activated",
+            "Snapshots that are not tried any more",
             self.quarantined.clone(),
         );
     }
@@ -237,18 +168,11 @@ impl FallbackMetrics {
             "1 while this node writes the backups",
             self.elected.clone(),
         );
-        r.register("exports", "Tries to write a backup", self.exports.clone());
         r.register(
             "last_success_seconds",
             "When a backup was last written and verified",
             self.last_success.clone(),
         );
-        r.register(
-            "backup_created_at_seconds",
-            "When the newest backup's snapshot was made",
-            self.backup_created_at.clone(),
-        );
-        r.register("imports", "Tries to read a backup", self.imports.clone());
     }
 }
 
@@ -260,46 +184,17 @@ impl ClusterMetrics {
             self.control_plane_connected.clone(),
         );
         r.register(
-            "last_seen_seconds",
-            "When a control plane was last heard from",
-            self.last_seen.clone(),
-        );
-        r.register(
             "data_planes",
             "Data planes that are connected",
             self.data_planes.clone(),
-        );
-        r.register(
-            "snapshots_sent",
-            "Snapshots handed to data planes",
-            self.snapshots_sent.clone(),
-        );
-    }
-}
-
-impl ProxyMetrics {
-    fn register(&self, r: &mut Registry) {
-        r.register(
-            "connections",
-            "Open connections of clients",
-            self.connections.clone(),
-        );
-        r.register("requests", "Requests answered", self.requests.clone());
-        r.register(
-            "upstream_failures",
-            "Tries on an upstream without an answer",
-            self.upstream_failures.clone(),
-        );
-        r.register(
-            "activation_seconds",
-            "Time to activate a snapshot",
-            self.activation.clone(),
         );
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::metrics::counter::Counter;
+
     use super::*;
 
     #[test]
@@ -319,7 +214,6 @@ mod tests {
             .last_success
             .get_or_create(&bucket)
             .set(1_700_000_000.5);
-        metrics.proxy.activation.observe(0.002);
         let text = metrics.render();
         for line in [
             "keelgate_node_info{version=\"0.1.0\",role=\"data_plane\"} 1",
@@ -328,7 +222,6 @@ mod tests {
             "keelgate_source_serving{source=\"storage\"} 1",
             "keelgate_source_serving{source=\"cache\"} 0",
             "keelgate_fallback_last_success_seconds{storage=\"s3://bucket/prefix\"} 1700000000.5",
-            "keelgate_proxy_activation_seconds_bucket{le=\"0.003\"} 1",
             "# EOF",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");

@@ -134,6 +134,10 @@ impl Reports {
         let name = report["serving"]["source"].as_str().unwrap_or("none");
         let metrics = &self.metrics.source;
         metrics.set_serving(&SOURCES, name);
+        let quarantined = report["quarantined"].as_array().map_or(0, Vec::len);
+        metrics
+            .quarantined
+            .set(i64::try_from(quarantined).unwrap_or(i64::MAX));
         if let Some(active) = &*self.active.borrow() {
             metrics
                 .epoch
@@ -145,7 +149,7 @@ impl Reports {
             metrics.served_since.set(seconds(active.since));
         }
         if self.role == "data_plane" {
-            let connected = report["control_plane"]["state"] == "connected";
+            let connected = !report["control_plane"].is_null();
             self.metrics
                 .cluster
                 .control_plane_connected
@@ -158,7 +162,10 @@ impl Reports {
         let labels = StorageLabels {
             storage: status.storage.clone(),
         };
-        metrics.elected.set(i64::from(status.leading));
+        metrics
+            .elected
+            .get_or_create(&labels)
+            .set(i64::from(status.leading));
         if let Some(success) = &status.last_success {
             metrics
                 .last_success

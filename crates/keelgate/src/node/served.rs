@@ -51,6 +51,7 @@ pub(crate) fn environment(settings: &Settings, registry: Arc<Registry>) -> anyho
         flavor: keelgate_router::Flavor::TraditionalCompatible,
         default_certificate,
         trusted: certificates::trusted(settings)?,
+        // Kong's default, which its users' upstreams rely on; `tls_verify` of a service turns it on.
         verify_upstreams: false,
         client_certificate,
     })
