@@ -1,5 +1,7 @@
 //! What must hold between settings.
 
+mod fallback;
+
 use std::time::Duration;
 
 use crate::problem::{Problem, Severity};
@@ -351,50 +353,6 @@ impl Checks<'_> {
                 "ssl_protocols",
                 "leaves no TLS version to speak",
                 "write TLSv1.2 TLSv1.3",
-            );
-        }
-    }
-
-    fn fallback(&mut self) {
-        let fallback = &self.settings.fallback;
-        let (import, export) = (
-            fallback.cluster_fallback_config_import,
-            fallback.cluster_fallback_config_export,
-        );
-        let storage = !fallback.cluster_fallback_config_storage.is_empty();
-        let role = self.settings.node.role;
-        if import && !storage && role == Role::DataPlane {
-            self.error(
-                "cluster_fallback_config_storage",
-                "must be set when cluster_fallback_config_import = on",
-                "write s3://BUCKET/PREFIX or file:///DIRECTORY",
-            );
-        } else if export && !storage && role != Role::Traditional {
-            self.error(
-                "cluster_fallback_config_storage",
-                "must be set when cluster_fallback_config_export = on",
-                "write s3://BUCKET/PREFIX or file:///DIRECTORY",
-            );
-        }
-        if storage && !import && !export && role != Role::Traditional {
-            self.warn(
-                "cluster_fallback_config_storage",
-                "is set, and this node neither writes to it nor reads from it",
-                "set cluster_fallback_config_export = on, or cluster_fallback_config_import = on on a data plane",
-            );
-        }
-        if import
-            && self
-                .settings
-                .fallback
-                .cluster_fallback_config_refresh
-                .0
-                .is_zero()
-        {
-            self.error(
-                "cluster_fallback_config_refresh",
-                "must be greater than 0",
-                "write seconds, such as 60",
             );
         }
     }

@@ -204,6 +204,15 @@ impl Layers {
                 .map(|part| {
                     if crate::vault::is_reference(part) {
                         crate::vault::resolve(part, environment, prefix.as_deref())
+                            .and_then(|text| {
+                                // In a list it would be passed over as if it had not been written.
+                                let is_lost = is_list && text.trim().is_empty();
+                                if is_lost {
+                                    Err("it stands for nothing".to_owned())
+                                } else {
+                                    Ok(text)
+                                }
+                            })
                             .map_err(|why| ((*part).to_owned(), why))
                     } else {
                         Ok((*part).to_owned())
@@ -235,14 +244,25 @@ impl Layers {
 
     /// A value as it may be shown.
     pub(crate) fn shown(&self, key: &str, text: &str) -> String {
+        let known = find(canonical(key).0);
         if let Some(reference) = self
             .entries
             .get(key)
             .and_then(|entry| entry.reference.as_ref())
         {
-            return reference.clone();
+            // Beside references a list may hold values that are secret themselves.
+            let part = |part: &str| match known {
+                Some(known) if !crate::vault::is_reference(part) => shown(known, part),
+                _ => part.to_owned(),
+            };
+            let parts: Vec<String> = if known.is_some_and(|key| key.kind.is_list()) {
+                reference.split(',').map(|text| part(text.trim())).collect()
+            } else {
+                vec![reference.clone()]
+            };
+            return parts.join(", ");
         }
-        match find(canonical(key).0) {
+        match known {
             Some(known) => shown(known, text),
             None => text.to_owned(),
         }

@@ -52,7 +52,8 @@ pub use sections::{
 pub use settings::Settings;
 pub use values::{
     Address, AuthorityBundle, Certificate, CipherSuite, ClusterMtls, DatabaseKind, DnsRecord,
-    ErrorType, HeaderBuffers, HeaderToken, Kind, Label, Listener, LogFormat, LogLevel, LogTarget,
-    Milliseconds, NameServer, NginxTime, Ocsp, OnOff, PortMap, PrivateKey, Role, RouterFlavor,
-    S3PutOptions, Seconds, Secret, Size, StorageUrl, TlsVersion, TlsVersions, TrustedPeer, Workers,
+    ErrorType, HeaderBuffers, HeaderToken, HttpHeader, Kind, Label, Listener, LogFormat, LogLevel,
+    LogTarget, MaxAgePolicy, Milliseconds, NameServer, NginxTime, Ocsp, OnOff, PortMap, PrivateKey,
+    Role, RouterFlavor, S3PutOptions, SealingKey, SealingKeys, Seconds, Secret, Size, StorageUrl,
+    TlsVersion, TlsVersions, TrustedPeer, Workers,
 };

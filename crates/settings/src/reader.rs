@@ -34,7 +34,10 @@ impl<'a> Reader<'a> {
             Err(invalid) => {
                 // What a reference stands for is not shown anywhere.
                 let message = match &entry.reference {
-                    Some(reference) => invalid.message.replace(&entry.text, reference),
+                    Some(_) => {
+                        let shown = self.layers.shown(key, &entry.text);
+                        invalid.message.replace(&entry.text, &shown)
+                    }
                     None => invalid.message,
                 };
                 self.problems.push(Problem {

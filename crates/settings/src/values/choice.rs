@@ -95,6 +95,14 @@ choice! {
         Optional = "optional",
     }
 
+    /// What becomes of a configuration that is older than it may be.
+    enum MaxAgePolicy {
+        /// Serve it and raise the alarm.
+        Serve = "serve",
+        /// Do not use it.
+        Refuse = "refuse",
+    }
+
     /// The language of routes.
     enum RouterFlavor {
         /// Kong's first router.

@@ -2,11 +2,13 @@
 
 mod address;
 mod choice;
+mod http_header;
 mod labels;
 mod listener;
 mod log_target;
 mod numbers;
 mod pem;
+mod sealing;
 mod secret;
 mod storage;
 mod text;
@@ -19,14 +21,16 @@ use std::path::Path;
 pub use address::{Address, NameServer, PortMap, TrustedPeer};
 pub use choice::{
     CipherSuite, ClusterMtls, DatabaseKind, DnsRecord, ErrorType, HeaderToken, LogFormat, LogLevel,
-    Ocsp, Role, RouterFlavor, TlsVersion,
+    MaxAgePolicy, Ocsp, Role, RouterFlavor, TlsVersion,
 };
+pub use http_header::HttpHeader;
 pub use labels::Label;
 pub use listener::Listener;
 pub use log_target::LogTarget;
 pub use numbers::{HeaderBuffers, Size};
 pub(crate) use pem::looks_like_path;
 pub use pem::{AuthorityBundle, Certificate, PrivateKey};
+pub use sealing::{SealingKey, SealingKeys};
 pub use secret::{S3PutOptions, Secret};
 pub use storage::StorageUrl;
 pub use text::OnOff;
