@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use keelgate_location::Location;
+
 use super::Checks;
 use crate::values::{ClusterMtls, MaxAgePolicy, Role};
 
@@ -26,12 +28,15 @@ impl Checks<'_> {
             return;
         }
         let urls = &self.settings.fallback.cluster_fallback_config_storage;
-        let has = |scheme: &str| urls.iter().any(|url| url.url().scheme() == scheme);
         let kinds = Kinds {
             any: !urls.is_empty(),
-            s3: has("s3"),
-            https: has("https"),
-            writable: urls.iter().any(|url| url.url().scheme() != "https"),
+            s3: urls
+                .iter()
+                .any(|url| matches!(url.location(), Location::S3 { .. })),
+            https: urls
+                .iter()
+                .any(|url| matches!(url.location(), Location::Https { .. })),
+            writable: urls.iter().any(|url| url.location().is_writable()),
         };
         let fallback = &self.settings.fallback;
         let import = fallback.cluster_fallback_config_import && role == Role::DataPlane;
@@ -69,17 +74,15 @@ impl Checks<'_> {
         }
         let fallback = &self.settings.fallback;
         let urls = &fallback.cluster_fallback_config_storage;
-        let name = |url: &url::Url| url.as_str().trim_end_matches('/').to_owned();
-        let twice = urls.iter().enumerate().find_map(|(index, url)| {
-            urls[..index]
-                .iter()
-                .any(|other| name(other.url()) == name(url.url()))
-                .then(|| url.to_string())
-        });
+        let twice = urls
+            .iter()
+            .enumerate()
+            .find(|(index, url)| urls[..*index].contains(url))
+            .map(|(_, url)| url.to_string());
         let options = fallback.cluster_fallback_export_s3_config.is_some();
         let header = fallback.cluster_fallback_config_https_header.is_some();
         if let Some(url) = twice {
-            self.error(
+            self.warn(
                 STORAGE,
                 format!("names {url} twice"),
                 "remove one of the two",
