@@ -261,7 +261,7 @@ impl Fetcher {
     ) -> Option<Candidate> {
         let folder = layout.history_folder();
         let names = match self.storage.list(&folder).await {
-            Ok(names) => names,
+            Ok(listed) => listed,
             Err(error) => {
                 refusals.push(Refusal {
                     storage: self.location().to_owned(),
@@ -273,7 +273,7 @@ impl Fetcher {
         };
         let mut names: Vec<_> = names
             .iter()
-            .filter_map(|name| HistoryName::parse(name))
+            .filter_map(|listed| HistoryName::parse(&listed.name))
             .collect();
         names.sort_unstable_by(|a, b| b.cmp(a));
         for name in names.iter().take(HISTORY_LOOK) {

@@ -33,7 +33,8 @@ pub use publish::{
     PublisherStatus, Success, Trouble,
 };
 pub use storage::{
-    Answer, ErrorKind, LIST_LIMIT, Object, Operation, S3Settings, Storage, StorageError,
-    StorageSettings, TimeOuts, Version, open,
+    Answer, Environment, ErrorKind, LIST_LIMIT, Listed, Object, Operation, S3PutOptions,
+    S3PutOptionsError, SecretHeader, Storage, StorageError, StorageSettings, TimeOuts, Version,
+    open,
 };
 pub use time::unix_seconds;

@@ -2,22 +2,27 @@
 
 mod directory;
 mod error;
+mod object;
+mod place;
+mod put_options;
 mod s3;
+mod settings;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 pub use error::{ErrorKind, Operation, StorageError};
-pub use s3::S3Settings;
+pub use put_options::{S3PutOptions, S3PutOptionsError};
+pub use settings::{Environment, SecretHeader, StorageSettings, TimeOuts};
 
 use crate::Location;
 
-/// What a storage calls one state of an object (an entity tag, a content hash). Opaque: it is
-/// compared and handed back, never read as a hash of the content.
+/// What a storage calls one state of an object (an entity tag, a generation, a content hash).
+/// Opaque: it is compared and handed back, never read as a hash of the content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Version(pub String);
 
@@ -30,17 +35,33 @@ pub struct Object {
     pub version: Version,
 }
 
+/// An object as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name, without the folder.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When it was written, by the storage's clock, where that is known. For people to see: no
+    /// decision compares it.
+    pub modified: Option<SystemTime>,
+}
+
 /// The answer of a storage.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
 
 /// A place that keeps objects by key, with writes that compare.
 ///
 /// Keys are relative to the location, segments are parted by `/`, and every segment is made of
-/// letters, digits, `.`, `_`, `-`, `+`, never starting with a dot. Every operation answers within the time-outs of the storage;
-/// none retries.
+/// letters, digits, `.`, `_`, `-`, `+`, never starting with a dot. Every operation answers within
+/// the time-outs of the storage; none retries.
 pub trait Storage: fmt::Debug + Send + Sync {
     /// The location, for messages and status.
     fn location(&self) -> &str;
+
+    /// Whether objects can be written at all; where not, every write is
+    /// [`ErrorKind::Unsupported`].
+    fn writable(&self) -> bool;
 
     /// Reads an object of at most `limit` bytes. With a `known` version that is still the current
     /// one the answer is [`ErrorKind::NotModified`].
@@ -50,6 +71,9 @@ pub trait Storage: fmt::Debug + Send + Sync {
         known: Option<&'a Version>,
         limit: u64,
     ) -> Answer<'a, Object>;
+
+    /// Writes an object, whatever is there.
+    fn put<'a>(&'a self, key: &'a str, bytes: Bytes) -> Answer<'a, Version>;
 
     /// Creates an object; [`ErrorKind::AlreadyExists`] if there is one.
     fn put_if_absent<'a>(&'a self, key: &'a str, bytes: Bytes) -> Answer<'a, Version>;
@@ -63,9 +87,8 @@ pub trait Storage: fmt::Debug + Send + Sync {
         expected: &'a Version,
     ) -> Answer<'a, Version>;
 
-    /// The names of the objects directly below the folder `prefix`, without it; at most
-    /// [`LIST_LIMIT`].
-    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<String>>;
+    /// The objects directly below the folder `prefix`, in no order; at most [`LIST_LIMIT`].
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<Listed>>;
 
     /// The names of the folders directly below the location.
     fn folders(&self) -> Answer<'_, Vec<String>>;
@@ -74,48 +97,20 @@ pub trait Storage: fmt::Debug + Send + Sync {
     fn delete<'a>(&'a self, key: &'a str) -> Answer<'a, ()>;
 }
 
-/// How many names a list returns at most.
+/// How many objects a list returns at most.
 pub const LIST_LIMIT: usize = 10_000;
 
-/// How long one operation may take.
-#[derive(Clone, Copy, Debug)]
-pub struct TimeOuts {
-    /// Making a connection.
-    pub connect: Duration,
-    /// The whole of one operation.
-    pub operation: Duration,
-}
-
-impl Default for TimeOuts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(2),
-            operation: Duration::from_secs(15),
-        }
-    }
-}
-
-/// What opening a storage needs besides its location.
-#[derive(Clone, Debug, Default)]
-pub struct StorageSettings {
-    /// Time-outs of every operation.
-    pub time_outs: TimeOuts,
-    /// Settings of S3 locations.
-    pub s3: S3Settings,
-}
-
 /// Opens the storage at `location`; no request is made yet.
+///
+/// # Errors
+///
+/// [`ErrorKind::Invalid`] when settings or variables cannot be used.
 pub fn open(
     location: &Location,
     settings: &StorageSettings,
 ) -> Result<Arc<dyn Storage>, StorageError> {
     Ok(match location {
-        Location::S3 { bucket, prefix } => Arc::new(s3::S3::open(
-            bucket,
-            prefix,
-            &settings.s3,
-            settings.time_outs,
-        )?),
+        Location::S3 { bucket, prefix } => Arc::new(s3::open(bucket, prefix, settings)?),
         Location::Directory { path } => Arc::new(directory::Directory::new(
             path.clone(),
             settings.time_outs.operation,

@@ -165,7 +165,7 @@ async fn what_is_published_is_fetched(storage: Arc<dyn Storage>) {
     let names = storage.list("0.1.0/history").await.unwrap();
     assert!(names.len() <= 4, "history is pruned: {names:?}");
     assert!(
-        names.iter().any(|name| name.starts_with("1-6-")),
+        names.iter().any(|listed| listed.name.starts_with("1-6-")),
         "{names:?}"
     );
 }
@@ -351,7 +351,7 @@ async fn a_snapshot_that_fails_the_check_is_not_published() {
     publisher.stop().await;
     let names = storage.list("0.1.0/history").await.unwrap();
     assert!(
-        !names.iter().any(|name| name.starts_with("1-2-")),
+        !names.iter().any(|listed| listed.name.starts_with("1-2-")),
         "{names:?}"
     );
 }

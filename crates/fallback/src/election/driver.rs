@@ -162,13 +162,13 @@ impl Candidacy {
     ) -> Result<T, StorageError> {
         let patience = self.patience();
         timeout(patience, work).await.unwrap_or_else(|_| {
-            Err(StorageError {
-                storage: self.storage.location().to_owned(),
+            Err(StorageError::new(
+                self.storage.location(),
                 operation,
-                key: key.to_owned(),
-                kind: ErrorKind::TimedOut,
-                detail: format!("after {patience:?}, a quarter of the lease"),
-            })
+                key,
+                ErrorKind::TimedOut,
+                format!("after {patience:?}, a quarter of the lease"),
+            ))
         })
     }
 }

@@ -342,7 +342,7 @@ impl Lane {
             .list(&folder)
             .await?
             .iter()
-            .filter_map(|name| HistoryName::parse(name))
+            .filter_map(|listed| HistoryName::parse(&listed.name))
             .collect();
         names.sort_unstable_by(|a, b| b.cmp(a));
         Ok(names)

@@ -13,7 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use keelgate_snapshot::Digest;
 
-use super::{Answer, ErrorKind, LIST_LIMIT, Object, Operation, Storage, StorageError, Version};
+use super::place::{Failure, Place};
+use super::{
+    Answer, ErrorKind, LIST_LIMIT, Listed, Object, Operation, Storage, StorageError, Version,
+};
 
 const LOCK: &str = ".lock";
 /// Snapshots hold credentials and keys: not everybody on the machine may read them. A group may, so
@@ -25,31 +28,33 @@ const LOCK_POLL: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
 pub(super) struct Directory {
-    inner: Arc<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    root: PathBuf,
-    location: String,
-    time_out: Duration,
+    root: Arc<PathBuf>,
+    place: Place,
 }
 
 /// What a write expects to find.
 enum Expected {
+    Anything,
     Absent,
     Version(Version),
 }
 
+/// Why an attempt failed.
+enum Obstacle {
+    /// Another writer is at work: worth another attempt at once.
+    Locked,
+    Failure(Failure),
+}
+
 impl Directory {
     pub(super) fn new(root: PathBuf, time_out: Duration) -> Self {
-        let location = format!("file://{}", root.display());
         Self {
-            inner: Arc::new(Inner {
-                root,
-                location,
+            place: Place {
+                location: format!("file://{}", root.display()),
                 time_out,
-            }),
+                mend,
+            },
+            root: Arc::new(root),
         }
     }
 
@@ -59,40 +64,60 @@ impl Directory {
         &self,
         operation: Operation,
         key: &str,
-        work: impl Fn(&Inner) -> Result<T, Failure> + Send + Sync + 'static,
+        work: impl Fn(&Root) -> Result<T, Obstacle> + Send + Sync + 'static,
     ) -> Result<T, StorageError> {
         let work = Arc::new(work);
         let attempts = async {
             loop {
-                let (inner, work) = (Arc::clone(&self.inner), Arc::clone(&work));
-                match tokio::task::spawn_blocking(move || work(&inner)).await {
-                    Ok(Err(failure)) if failure.locked => tokio::time::sleep(LOCK_POLL).await,
-                    Ok(result) => return result,
+                let (root, work) = (Arc::clone(&self.root), Arc::clone(&work));
+                match tokio::task::spawn_blocking(move || work(&Root(&root))).await {
+                    Ok(Err(Obstacle::Locked)) => tokio::time::sleep(LOCK_POLL).await,
+                    Ok(Err(Obstacle::Failure(failure))) => return Err(failure),
+                    Ok(Ok(value)) => return Ok(value),
                     Err(stopped) => return Err(Failure::new(ErrorKind::Unavailable, stopped)),
                 }
             }
         };
-        let failure = match tokio::time::timeout(self.inner.time_out, attempts).await {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(failure)) => failure,
-            Err(_) => Failure::new(
-                ErrorKind::TimedOut,
-                format_args!("after {:?}", self.inner.time_out),
-            ),
-        };
-        Err(StorageError {
-            storage: self.inner.location.clone(),
-            operation,
-            key: key.to_owned(),
-            kind: failure.kind,
-            detail: failure.detail,
+        self.place.run(operation, key, attempts).await
+    }
+
+    async fn write(
+        &self,
+        operation: Operation,
+        key: &str,
+        bytes: Bytes,
+        expected: Expected,
+    ) -> Result<Version, StorageError> {
+        let name = key.to_owned();
+        self.run(operation, key, move |root| {
+            root.write(&name, &bytes, &expected)
         })
+        .await
+    }
+}
+
+fn mend(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::Denied => {
+            Some("check the owner, the mode and the read-only flag of the directory and its volume")
+        }
+        ErrorKind::NoContainer => {
+            Some("mount the volume, or correct cluster_fallback_config_storage")
+        }
+        ErrorKind::TimedOut => {
+            Some("check the volume, and whether another writer holds its .lock file")
+        }
+        kind => kind.mend(),
     }
 }
 
 impl Storage for Directory {
     fn location(&self) -> &str {
-        &self.inner.location
+        &self.place.location
+    }
+
+    fn writable(&self) -> bool {
+        true
     }
 
     fn get<'a>(
@@ -102,20 +127,21 @@ impl Storage for Directory {
         limit: u64,
     ) -> Answer<'a, Object> {
         let (name, known) = (key.to_owned(), known.cloned());
-        Box::pin(self.run(Operation::Read, key, move |inner| {
-            let object = inner.read(&name, limit)?;
+        Box::pin(self.run(Operation::Read, key, move |root| {
+            let object = root.read(&name, limit)?;
             if known.as_ref() == Some(&object.version) {
-                return Err(Failure::bare(ErrorKind::NotModified));
+                return Err(Failure::bare(ErrorKind::NotModified).into());
             }
             Ok(object)
         }))
     }
 
+    fn put<'a>(&'a self, key: &'a str, bytes: Bytes) -> Answer<'a, Version> {
+        Box::pin(self.write(Operation::Write, key, bytes, Expected::Anything))
+    }
+
     fn put_if_absent<'a>(&'a self, key: &'a str, bytes: Bytes) -> Answer<'a, Version> {
-        let name = key.to_owned();
-        Box::pin(self.run(Operation::Create, key, move |inner| {
-            inner.write(&name, &bytes, &Expected::Absent)
-        }))
+        Box::pin(self.write(Operation::Create, key, bytes, Expected::Absent))
     }
 
     fn put_if_match<'a>(
@@ -124,30 +150,37 @@ impl Storage for Directory {
         bytes: Bytes,
         expected: &'a Version,
     ) -> Answer<'a, Version> {
-        let (name, expected) = (key.to_owned(), Expected::Version(expected.clone()));
-        Box::pin(self.run(Operation::Replace, key, move |inner| {
-            inner.write(&name, &bytes, &expected)
-        }))
+        let expected = Expected::Version(expected.clone());
+        Box::pin(self.write(Operation::Replace, key, bytes, expected))
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<String>> {
+    fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<Listed>> {
         let folder = prefix.to_owned();
-        Box::pin(self.run(Operation::List, prefix, move |inner| {
-            inner.names(&inner.path(&folder)?, |kind| kind.is_file())
+        Box::pin(self.run(Operation::List, prefix, move |root| {
+            root.entries(&root.path(&folder), |name, entry| {
+                let metadata = entry.metadata()?;
+                Ok(metadata.is_file().then(|| Listed {
+                    name,
+                    bytes: metadata.len(),
+                    modified: metadata.modified().ok(),
+                }))
+            })
         }))
     }
 
     fn folders(&self) -> Answer<'_, Vec<String>> {
-        Box::pin(self.run(Operation::List, "", |inner| {
-            inner.names(&inner.root, |kind| kind.is_dir())
+        Box::pin(self.run(Operation::List, "", |root| {
+            root.entries(root.0, |name, entry| {
+                Ok(entry.file_type()?.is_dir().then_some(name))
+            })
         }))
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> Answer<'a, ()> {
         let name = key.to_owned();
-        Box::pin(self.run(Operation::Delete, key, move |inner| {
-            let _lock = inner.lock()?;
-            match fs::remove_file(inner.path(&name)?) {
+        Box::pin(self.run(Operation::Delete, key, move |root| {
+            let _lock = root.lock()?;
+            match fs::remove_file(root.path(&name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
                 _ => Ok(()),
             }
@@ -155,33 +188,25 @@ impl Storage for Directory {
     }
 }
 
-impl Inner {
-    fn path(&self, key: &str) -> Result<PathBuf, Failure> {
-        let plain = key.split('/').all(|segment| {
-            !segment.is_empty()
-                && !segment.starts_with('.')
-                && segment
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte))
-        });
-        if plain {
-            Ok(self.root.join(key))
-        } else {
-            Err(Failure::new(ErrorKind::Invalid, "the key is not plain"))
-        }
+/// The blocking side.
+struct Root<'a>(&'a Path);
+
+impl Root<'_> {
+    /// Keys were found plain, so that they cannot leave the directory.
+    fn path(&self, key: &str) -> PathBuf {
+        self.0.join(key)
     }
 
     fn read(&self, key: &str, limit: u64) -> Result<Object, Failure> {
-        let file = File::open(self.path(key)?)?;
+        let file = File::open(self.path(key))?;
         let size = file.metadata()?.len();
-        let too_large = || Failure::new(ErrorKind::TooLarge, format_args!("over {limit} bytes"));
         if size > limit {
-            return Err(too_large());
+            return Err(Failure::too_large(limit));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limit {
-            return Err(too_large());
+            return Err(Failure::too_large(limit));
         }
         let version = version_of(&bytes);
         Ok(Object {
@@ -190,20 +215,11 @@ impl Inner {
         })
     }
 
-    fn write(&self, key: &str, bytes: &[u8], expected: &Expected) -> Result<Version, Failure> {
-        let path = self.path(key)?;
+    fn write(&self, key: &str, bytes: &[u8], expected: &Expected) -> Result<Version, Obstacle> {
+        let path = self.path(key);
         let _lock = self.lock()?;
-        match (expected, self.read(key, u64::MAX)) {
-            (Expected::Absent, Ok(_)) => return Err(Failure::bare(ErrorKind::AlreadyExists)),
-            (Expected::Absent, Err(failure)) if failure.kind == ErrorKind::NotFound => {}
-            (Expected::Version(version), Ok(found)) if found.version == *version => {}
-            (Expected::Version(_), Ok(_)) => return Err(Failure::bare(ErrorKind::Precondition)),
-            (Expected::Version(_), Err(failure)) if failure.kind == ErrorKind::NotFound => {
-                return Err(Failure::bare(ErrorKind::Precondition));
-            }
-            (_, Err(failure)) => return Err(failure),
-        }
-        let folder = path.parent().unwrap_or(&self.root);
+        self.check(key, expected)?;
+        let folder = path.parent().unwrap_or(self.0);
         make_directory(folder)?;
         // One fixed name per object: what a crash leaves behind is overwritten by the next write,
         // under the same lock.
@@ -222,48 +238,73 @@ impl Inner {
         Ok(version_of(bytes))
     }
 
+    /// Whether a write finds what it expects.
+    fn check(&self, key: &str, expected: &Expected) -> Result<(), Failure> {
+        let unexpected = match expected {
+            Expected::Anything => return Ok(()),
+            Expected::Absent => ErrorKind::AlreadyExists,
+            Expected::Version(_) => ErrorKind::Precondition,
+        };
+        let found = match self.read(key, u64::MAX) {
+            Ok(object) => Some(object.version),
+            Err(failure) if failure.kind == ErrorKind::NotFound => None,
+            Err(failure) => return Err(failure),
+        };
+        let met = match expected {
+            Expected::Version(version) => found.as_ref() == Some(version),
+            _ => found.is_none(),
+        };
+        match met {
+            true => Ok(()),
+            false => Err(Failure::bare(unexpected)),
+        }
+    }
+
     /// Takes the directory's lock, or says that another writer has it; it is released when the
     /// file is dropped, also by a crash.
-    fn lock(&self) -> Result<File, Failure> {
-        make_directory(&self.root)?;
+    fn lock(&self) -> Result<File, Obstacle> {
+        make_directory(self.0)?;
         let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(FILE_MODE)
-            .open(self.root.join(LOCK))?;
+            .open(self.0.join(LOCK))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(Failure {
-                locked: true,
-                ..Failure::new(ErrorKind::Unavailable, "another writer holds .lock")
-            }),
+            Err(TryLockError::WouldBlock) => Err(Obstacle::Locked),
             Err(TryLockError::Error(error)) => Err(error.into()),
         }
     }
 
-    fn names(
+    /// What `pick` takes of a folder, at most [`LIST_LIMIT`]; hidden entries are the storage's own.
+    fn entries<T>(
         &self,
         folder: &Path,
-        wanted: impl Fn(&fs::FileType) -> bool,
-    ) -> Result<Vec<String>, Failure> {
+        pick: impl Fn(String, &fs::DirEntry) -> io::Result<Option<T>>,
+    ) -> Result<Vec<T>, Obstacle> {
         let entries = match fs::read_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
         };
-        let mut names = Vec::new();
+        let mut picked = Vec::new();
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if !name.starts_with('.') && wanted(&entry.file_type()?) {
-                names.push(name);
+            if name.starts_with('.') {
+                continue;
             }
-            if names.len() == LIST_LIMIT {
+            match pick(name, &entry) {
+                Ok(entry) => picked.extend(entry),
+                // It was deleted in the meantime.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+            if picked.len() == LIST_LIMIT {
                 break;
             }
         }
-        names.sort_unstable();
-        Ok(names)
+        Ok(picked)
     }
 }
 
@@ -278,32 +319,22 @@ fn version_of(bytes: &[u8]) -> Version {
     Version(Digest::of(bytes).to_string())
 }
 
-/// A failure before the storage, operation and key are added to it.
-struct Failure {
-    kind: ErrorKind,
-    detail: String,
-    /// Another writer is at work: worth another attempt at once.
-    locked: bool,
+impl From<Failure> for Obstacle {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
 }
 
-impl Failure {
-    fn new(kind: ErrorKind, detail: impl std::fmt::Display) -> Self {
-        Self {
-            kind,
-            detail: detail.to_string(),
-            locked: false,
-        }
-    }
-
-    fn bare(kind: ErrorKind) -> Self {
-        Self::new(kind, "")
+impl From<io::Error> for Obstacle {
+    fn from(error: io::Error) -> Self {
+        Self::Failure(error.into())
     }
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let kind = match error.kind() {
-            io::ErrorKind::NotFound => ErrorKind::NotFound,
+            io::ErrorKind::NotFound => return Self::bare(ErrorKind::NotFound),
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 ErrorKind::Denied
             }
@@ -311,10 +342,7 @@ impl From<io::Error> for Failure {
             io::ErrorKind::NotADirectory => ErrorKind::NoContainer,
             _ => ErrorKind::Unavailable,
         };
-        match kind {
-            ErrorKind::NotFound => Self::bare(kind),
-            _ => Self::new(kind, error),
-        }
+        Self::new(kind, error)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can go wrong with a storage, by meaning.
 
 use std::fmt;
+use std::time::Duration;
 
 /// What was asked of the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +14,8 @@ pub enum Operation {
     Create,
     /// Replace an object that must be unchanged.
     Replace,
+    /// Write an object whatever is there.
+    Write,
     /// List objects.
     List,
     /// Delete one object.
@@ -26,6 +29,7 @@ impl fmt::Display for Operation {
             Self::Read => "read",
             Self::Create => "create",
             Self::Replace => "replace",
+            Self::Write => "write",
             Self::List => "list",
             Self::Delete => "delete",
         })
@@ -101,15 +105,12 @@ impl ErrorKind {
         }
     }
 
-    fn mend(self) -> Option<&'static str> {
+    /// How to mend it, in words that fit every storage.
+    pub(super) fn mend(self) -> Option<&'static str> {
         Some(match self {
             Self::NoContainer => "create it, or correct cluster_fallback_config_storage",
-            Self::Denied => {
-                "check the credentials (AWS_* environment, role, file permissions) and that they allow this operation on this key"
-            }
-            Self::Unreachable => {
-                "check the network, the name, the region, and AWS_CONFIG_STORAGE_ENDPOINT if it is set"
-            }
+            Self::Denied => "check that this node may do this with this key",
+            Self::Unreachable => "check the network and the name of the storage",
             Self::TimedOut => "check the network and the load of the storage",
             Self::Unsupported => "use a storage with conditional writes",
             _ => return None,
@@ -132,9 +133,32 @@ pub struct StorageError {
     pub kind: ErrorKind,
     /// What the storage said, shortened; may be empty.
     pub detail: String,
+    /// How to mend it, in the words of the vendor.
+    pub mend: Option<&'static str>,
+    /// How long the storage asked to wait before the next request.
+    pub retry_after: Option<Duration>,
 }
 
 impl StorageError {
+    /// A failure with the mend that fits every storage.
+    pub fn new(
+        storage: impl Into<String>,
+        operation: Operation,
+        key: impl Into<String>,
+        kind: ErrorKind,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            storage: storage.into(),
+            operation,
+            key: key.into(),
+            kind,
+            detail: detail.into(),
+            mend: kind.mend(),
+            retry_after: None,
+        }
+    }
+
     /// Whether a write that ended so may nevertheless have been done.
     ///
     /// Even a lost comparison is no proof: a retry inside the network may have answered for a
@@ -161,7 +185,7 @@ impl fmt::Display for StorageError {
         if !self.detail.is_empty() {
             write!(f, " ({})", self.detail)?;
         }
-        match self.kind.mend() {
+        match self.mend {
             Some(mend) => write!(f, "; {mend}"),
             None => Ok(()),
         }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use keelgate_fallback::{Location, S3Settings, StorageSettings};
+use keelgate_fallback::{Environment, Location, StorageSettings};
 
 /// Where the server listens; nothing when there is none, which is told past the capture of the
 /// test harness and is a failure under CI.
@@ -44,7 +44,7 @@ pub(crate) fn settings(endpoint: &str, key: &str, secret: &str) -> StorageSettin
         ("AWS_REGION", "us-east-1"),
     ];
     StorageSettings {
-        s3: S3Settings::from_environment(
+        environment: Environment::new(
             environment.map(|(name, value)| (name.to_owned(), value.to_owned())),
         ),
         ..StorageSettings::default()
