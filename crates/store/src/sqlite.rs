@@ -5,6 +5,7 @@
 //! - Reads run on connections of their own, on the runtime's blocking threads. In write-ahead mode
 //!   they neither wait for the writer nor make it wait, and each sees one revision.
 
+mod epoch;
 mod layout;
 mod open;
 mod read;
@@ -19,6 +20,7 @@ use keelgate_entities::declarative::Table;
 use keelgate_entities::{Object, Schemas};
 use rusqlite::Connection;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::index::unique_value;
 use crate::store::check_size;
@@ -63,6 +65,26 @@ impl SqliteStore {
             idle: Arc::default(),
             revision,
         })
+    }
+
+    /// Begins an epoch above the present one and above `above`, with a revision of its own, so that
+    /// what this store holds counts as newer than everything that was published until now. With
+    /// `cluster_id` it also takes another cluster's place: a new database that was filled from the
+    /// backup of a lost one. A node that runs on the same file notices within a second.
+    ///
+    /// # Errors
+    ///
+    /// When the database refuses.
+    pub async fn begin_epoch(
+        &self,
+        above: u64,
+        cluster_id: Option<Uuid>,
+    ) -> Result<Position, StoreError> {
+        let path = self.path.clone();
+        let begun = tokio::task::spawn_blocking(move || {
+            epoch::begin(&mut open::open_for_writing(&path)?, above, cluster_id)
+        });
+        begun.await.unwrap_or(Err(StoreError::Aborted))
     }
 
     /// Runs a read on a connection of its own, inside one read transaction.

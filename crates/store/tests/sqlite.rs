@@ -131,6 +131,35 @@ async fn a_commit_of_another_process_is_told_of() {
 }
 
 #[tokio::test]
+async fn the_next_epoch_is_above_both_and_told_of() {
+    let directory = TempDir::new().unwrap();
+    let node = open(&directory);
+    let before = node.position().await.unwrap();
+    let mut feed = node.subscribe();
+    feed.mark_unchanged();
+
+    let tool = open(&directory);
+    let position = tool.begin_epoch(7, None).await.unwrap();
+    assert_eq!((position.epoch, position.revision), (8, 1));
+    assert_eq!(position.cluster_id, before.cluster_id);
+    feed.changed().await.unwrap();
+    assert_eq!(node.position().await.unwrap(), position);
+
+    let position = tool.begin_epoch(3, None).await.unwrap();
+    assert_eq!(position.epoch, 9, "an epoch never goes back");
+}
+
+#[tokio::test]
+async fn a_store_can_take_the_place_of_a_lost_cluster() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    let lost = uuid::Uuid::from_u128(5);
+    let position = store.begin_epoch(2, Some(lost)).await.unwrap();
+    assert_eq!(position.cluster_id, lost);
+    assert_eq!(store.position().await.unwrap(), position);
+}
+
+#[tokio::test]
 async fn an_entity_with_a_time_to_live_expires() {
     let directory = TempDir::new().unwrap();
     let store = open(&directory);

@@ -184,7 +184,7 @@ impl State {
     }
 }
 
-fn record(connection: &Connection, revision: u64) -> Result<(), StoreError> {
+pub(super) fn record(connection: &Connection, revision: u64) -> Result<(), StoreError> {
     let revision = revision.cast_signed();
     connection
         .prepare_cached("INSERT INTO revisions (revision, committed_at) VALUES (?1, ?2)")?
