@@ -7,9 +7,10 @@
 
 use std::net::SocketAddr;
 
+use keelgate_entities::RouterFlavor;
 use keelgate_entities::kinds::{Protocol, Route};
 use keelgate_router::path::{escape, normalise, upstream_path};
-use keelgate_router::{Facts, Flavor, Headers, Router};
+use keelgate_router::{Facts, Headers, Router};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 use uuid::Uuid;
@@ -53,7 +54,7 @@ fuzz_target!(|text: &str| {
         .enumerate()
         .filter_map(|(number, line)| route(number, line))
         .collect();
-    let Ok(router) = Router::compile(&routes, Flavor::TraditionalCompatible) else {
+    let Ok(router) = Router::compile(&routes, RouterFlavor::TraditionalCompatible) else {
         return;
     };
     let [host, path, method] = words(request);
@@ -76,8 +77,8 @@ fuzz_target!(|text: &str| {
     if let Some(found) = &found {
         let matched = found.matched_path(&path);
         assert!(matched.is_none_or(|matched| path.contains(matched)));
-        if let Some(captures) = router.captures(found, &path) {
-            assert!(captures.iter().all(|(_, _, value)| path.contains(value)));
+        if let Some(captures) = router.captures(found, &facts) {
+            assert!(captures.iter().all(|(_, value)| path.contains(value)));
         }
         for strip_path in [false, true] {
             let upstream = upstream_path(Some("/base/"), &path, found, strip_path);
@@ -86,7 +87,7 @@ fuzz_target!(|text: &str| {
     }
     let first = found.map(|found| routes[found.route].id);
     routes.reverse();
-    let router = Router::compile(&routes, Flavor::TraditionalCompatible)
+    let router = Router::compile(&routes, RouterFlavor::TraditionalCompatible)
         .expect("the order of routes is no reason to refuse them");
     let second = router.find(&facts).map(|found| routes[found.route].id);
     assert_eq!(first, second, "the order of routes decides");

@@ -37,16 +37,16 @@ pub use upstream::{
 use serde::{Deserialize, Serialize};
 
 use crate::schema::Field;
-use crate::{Object, Schema};
+use crate::{Object, RouterFlavor, Schema};
 
 /// The schemas of all kinds; those that are referred to come before those that refer.
-pub(crate) fn schemas() -> Vec<Schema> {
+pub(crate) fn schemas(flavor: RouterFlavor) -> Vec<Schema> {
     vec![
         ca_certificate::schema(),
         certificate::schema(),
         consumer::schema(),
         service::schema(),
-        route::schema(),
+        route::schema(flavor),
         key_set::schema(),
         key::schema(),
         plugin::schema(),

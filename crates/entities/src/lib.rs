@@ -14,6 +14,8 @@
 mod config;
 pub mod declarative;
 mod error;
+pub mod expression;
+mod flavor;
 mod format;
 pub mod kinds;
 mod lua;
@@ -24,6 +26,7 @@ mod secret;
 
 pub use config::Config;
 pub use error::ApiError;
+pub use flavor::RouterFlavor;
 pub use reference::Reference;
 pub use schema::{Field, PluginSchema, Schema};
 pub use schemas::{ReferenceByKey, Schemas};

@@ -11,7 +11,7 @@ use crate::schema::lookup::{get, is_set, is_uuid};
 use crate::schema::validate::rules::mutually_required;
 use crate::schema::validate::{Shape, Validator, entity_error};
 use crate::schema::{PluginSchema, Schema};
-use crate::{ApiError, Object, kinds};
+use crate::{ApiError, Object, RouterFlavor, kinds};
 
 /// The schemas of all kinds of entities and of all plugins of this node.
 #[derive(Debug)]
@@ -41,10 +41,15 @@ pub struct ReferenceByKey<'s> {
 }
 
 impl Schemas {
-    /// The schemas of a node with these plugins.
+    /// The schemas of a node with these plugins and the default router flavor.
     pub fn new(plugins: Vec<PluginSchema>) -> Self {
+        Self::of_flavor(plugins, RouterFlavor::default())
+    }
+
+    /// The schemas of a node with these plugins, whose routes are written for `flavor`.
+    pub fn of_flavor(plugins: Vec<PluginSchema>, flavor: RouterFlavor) -> Self {
         Self {
-            kinds: kinds::schemas(),
+            kinds: kinds::schemas(flavor),
             plugins: plugins
                 .into_iter()
                 .map(|schema| {

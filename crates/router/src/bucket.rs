@@ -1,7 +1,7 @@
 //! The rules of one host pattern, by the beginning of their paths.
 
 use crate::affix::AffixTable;
-use crate::facts::Facts;
+use crate::request::Request;
 use crate::rule::{Rule, Span};
 
 /// Up to so many candidates are asked one by one.
@@ -65,15 +65,15 @@ impl Bucket {
     }
 
     /// Improves `best` by the rules in here.
-    pub(crate) fn search(&self, rules: &[Rule], facts: &Facts<'_>, best: &mut Best) {
+    pub(crate) fn search(&self, rules: &[Rule], request: &Request<'_>, best: &mut Best) {
         if best.beats(self.first) {
             return;
         }
         match &self.candidates {
-            Candidates::Few(list) => ask(list, rules, facts, best),
+            Candidates::Few(list) => ask(list, rules, request, best),
             Candidates::Many(table) => {
-                for list in table.prefixes_of(facts.path.as_bytes()) {
-                    ask(list, rules, facts, best);
+                for list in table.prefixes_of(request.facts.path.as_bytes()) {
+                    ask(list, rules, request, best);
                 }
             }
         }
@@ -81,17 +81,16 @@ impl Bucket {
 }
 
 /// Takes the first candidate that matches, unless the best found so far ranks before it.
-fn ask(list: &[Candidate], rules: &[Rule], facts: &Facts<'_>, best: &mut Best) {
+fn ask(list: &[Candidate], rules: &[Rule], request: &Request<'_>, best: &mut Best) {
     for &candidate in list {
         if best.beats(candidate.rule) {
             return;
         }
         let key = key_of(candidate, rules);
         let rule = &rules[candidate.rule as usize];
-        if candidate.port.is_none_or(|port| port == facts.port)
-            && facts.path.as_bytes().starts_with(key)
-            && rule.accepts(facts)
-            && let Some(span) = rule.span(facts.path, key.len())
+        if candidate.port.is_none_or(|port| port == request.facts.port)
+            && request.facts.path.as_bytes().starts_with(key)
+            && let Some(span) = rule.find(request, key.len())
         {
             best.0 = Some((candidate.rule, span));
             return;
@@ -100,7 +99,5 @@ fn ask(list: &[Candidate], rules: &[Rule], facts: &Facts<'_>, best: &mut Best) {
 }
 
 fn key_of(candidate: Candidate, rules: &[Rule]) -> &[u8] {
-    rules[candidate.rule as usize]
-        .paths
-        .key(candidate.key as usize)
+    rules[candidate.rule as usize].key(candidate.key as usize)
 }

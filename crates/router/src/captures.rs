@@ -1,51 +1,66 @@
-//! What the groups of a path's regular expression caught.
+//! What the groups of regular expressions caught.
 
 use regex::Regex;
 
-/// The captures of a matched path.
-#[derive(Debug)]
-pub struct Captures<'p> {
-    groups: regex::Captures<'p>,
-    names: Vec<Option<Box<str>>>,
+/// The captures of a match: groups by number, written as text, and by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Captures {
+    groups: Vec<(String, String)>,
 }
 
-impl<'p> Captures<'p> {
-    /// `None` when nothing but the whole match was caught.
-    pub(crate) fn of(regex: &Regex, path: &'p str) -> Option<Self> {
-        let groups = regex.captures(path)?;
-        groups.iter().skip(1).any(|group| group.is_some()).then(|| {
-            let names = regex.capture_names();
-            Self {
-                names: names.map(|name| name.map(Box::from)).collect(),
-                groups,
+impl Captures {
+    /// The captures of one expression; `None` when nothing but the whole match was caught.
+    pub(crate) fn of(regex: &Regex, text: &str) -> Option<Self> {
+        let mut captures = Self::default();
+        captures.add(regex, text);
+        captures.beyond_the_whole()
+    }
+
+    /// Adds what `regex` catches in `text`; groups of the same number or name are replaced.
+    pub(crate) fn add(&mut self, regex: &Regex, text: &str) {
+        let Some(caught) = regex.captures(text) else {
+            return;
+        };
+        for (number, name) in regex.capture_names().enumerate() {
+            if let Some(group) = caught.get(number) {
+                self.set(number.to_string(), group.as_str());
+                if let Some(name) = name {
+                    self.set(name.to_owned(), group.as_str());
+                }
             }
-        })
+        }
     }
 
-    /// The group with this number; 0 is the whole match.
-    pub fn get(&self, number: usize) -> Option<&'p str> {
-        self.groups.get(number).map(|group| group.as_str())
+    fn set(&mut self, key: String, text: &str) {
+        let text = text.to_owned();
+        match self.groups.iter_mut().find(|(own, _)| *own == key) {
+            Some((_, own)) => *own = text,
+            None => self.groups.push((key, text)),
+        }
     }
 
-    /// The group with this name.
-    pub fn name(&self, name: &str) -> Option<&'p str> {
-        let number = self
-            .names
-            .iter()
-            .position(|own| own.as_deref() == Some(name));
-        self.get(number?)
+    /// `None` when nothing but a whole match was caught.
+    pub(crate) fn beyond_the_whole(self) -> Option<Self> {
+        (self.groups.len() > 1).then_some(self)
     }
 
-    /// The group with this name, or with this number written as text.
-    pub fn lookup(&self, key: &str) -> Option<&'p str> {
-        self.name(key).or_else(|| self.get(key.parse().ok()?))
+    /// The group with this name, or with this number written as text; 0 is the whole match.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let (_, text) = self.groups.iter().find(|(own, _)| own == key)?;
+        Some(text)
     }
 
-    /// The groups that took part: number, name if any, text.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, Option<&str>, &'p str)> {
-        self.names
-            .iter()
-            .enumerate()
-            .filter_map(|(number, name)| Some((number, name.as_deref(), self.get(number)?)))
+    /// The groups that took part: number or name, and text.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.groups.iter().map(|(key, text)| (&**key, &**text))
+    }
+}
+
+impl IntoIterator for Captures {
+    type Item = (String, String);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.groups.into_iter()
     }
 }

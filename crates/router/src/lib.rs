@@ -9,17 +9,20 @@
 //! How it is fast: every route becomes one or more *rules* in order of rank, so that comparing two
 //! rules is comparing two numbers. Rules lie in buckets by host pattern, and in a bucket by the
 //! literal beginning of their paths. A request visits only the buckets and path keys that it can
-//! match, and leaves each list at its first hit or at the best rank found so far.
+//! match, and leaves each list at its first hit or at the best rank found so far. Expressions are
+//! filed the same way, under what they demand of host and path.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod affix;
 mod bucket;
 mod captures;
 mod error;
+mod expression;
 mod header;
 mod network;
 mod pattern;
 mod priority;
+mod request;
 mod router;
 mod rule;
 mod sni;
@@ -33,7 +36,7 @@ pub use admission::{Admission, admit};
 pub use captures::Captures;
 pub use error::CompileError;
 pub use facts::{Facts, Headers};
-pub use router::{Flavor, Match, Router};
+pub use router::{Match, Router};
 
 #[cfg(test)]
 mod tests;

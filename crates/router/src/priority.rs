@@ -5,6 +5,8 @@ use std::cmp::Reverse;
 use keelgate_entities::kinds::Route;
 use uuid::Uuid;
 
+/// Expressions rank before everything else.
+const EXPRESSION: u64 = 0xFF << 56;
 const PLAIN_HOSTS: u64 = 1 << 60;
 const REGEX_PATH: u64 = 1 << 51;
 const KINDS_SHIFT: u32 = 29;
@@ -32,6 +34,15 @@ pub(crate) struct Rank {
 }
 
 impl Rank {
+    /// The rank of a route with an expression.
+    pub(crate) fn of_expression(route: &Route) -> Self {
+        Self {
+            packed: Reverse(EXPRESSION | route.priority.unwrap_or_default()),
+            negative: Reverse(0),
+            id: Reverse(route.id),
+        }
+    }
+
     /// The rank of one of the rules of a route; `paths` are the paths of that rule, all regular
     /// expressions or all prefixes of one length.
     pub(crate) fn of(route: &Route, paths: &[String], id: Uuid) -> Self {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use keelgate_entities::RouterFlavor;
 use keelgate_entities::kinds::{Protocol, Route};
 use rustc_hash::FxHashMap;
 
@@ -11,21 +12,14 @@ use crate::affix::AffixTable;
 use crate::bucket::{Best, Bucket, Candidate};
 use crate::captures::Captures;
 use crate::error::CompileError;
+use crate::expression::Expression;
 use crate::facts::Facts;
 use crate::host::{Shape, split_port};
 use crate::path::escape;
 use crate::pattern::Patterns;
 use crate::priority::Rank;
-use crate::rule::{Paths, Rule, split};
-
-/// How routes are written and ordered (`router_flavor`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Flavor {
-    /// Attributes (hosts, paths, ...), in the order that Kong's expressions engine gives them.
-    #[default]
-    TraditionalCompatible,
-}
+use crate::request::Request;
+use crate::rule::{Rule, Schemes, Span, split};
 
 /// Compiled routes.
 pub struct Router {
@@ -40,6 +34,8 @@ pub struct Router {
     anywhere: Bucket,
     /// The headers that any rule looks at.
     header_names: Box<[Box<str>]>,
+    /// The query arguments that any rule looks at.
+    argument_names: Box<[Box<str>]>,
 }
 
 /// The route that a request belongs to.
@@ -48,60 +44,65 @@ pub struct Match {
     /// Index into the routes that were compiled.
     pub route: usize,
     rule: u32,
-    pattern: Option<u32>,
-    /// Byte range of the path, if the route has paths.
-    matched: Option<(usize, usize)>,
+    span: Span,
 }
 
 impl Match {
-    /// The part of the (normalised) path that the route's path matched; `None` for a route without
-    /// paths. A prefix or an anchored expression stands at the start of the path.
-    pub fn matched_path<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let (start, end) = self.matched?;
-        path.get(start..end)
+    /// The part of the (normalised) path that the route's path matched; `None` for a route that
+    /// does not look at the path. A prefix or an anchored regular expression stands at the start of
+    /// the path. Where an expression compares in lower case, so is this.
+    pub fn matched_path<'p>(&self, path: &'p str) -> Option<Cow<'p, str>> {
+        let (start, end) = self.span.range?;
+        if !self.span.lowered {
+            return path.get(start..end).map(Cow::Borrowed);
+        }
+        let lowered = path.to_lowercase();
+        lowered.get(start..end).map(|part| part.to_owned().into())
     }
 
     /// The value of `X-Forwarded-Prefix`: what `strip_path` takes off, if that is something. Escaped
     /// only if it has characters that a header must not have.
     pub fn forwarded_prefix<'p>(&self, path: &'p str, strip_path: bool) -> Option<Cow<'p, str>> {
         let prefix = self.matched_path(path)?;
-        if !strip_path || matches!(prefix, "" | "/") {
+        if !strip_path || matches!(&*prefix, "" | "/") {
             return None;
         }
-        Some(
-            if prefix
-                .bytes()
-                .any(|byte| byte.is_ascii_control() && byte != b'\t')
-            {
-                escape(prefix)
-            } else {
-                Cow::Borrowed(prefix)
-            },
-        )
+        let unfit = |byte: u8| byte.is_ascii_control() && byte != b'\t';
+        Some(if prefix.bytes().any(unfit) {
+            escape(&prefix).into_owned().into()
+        } else {
+            prefix
+        })
     }
 }
 
 impl Router {
     /// Compiles the routes of enabled services. Stream routes are passed over, and so are routes
     /// without any attribute, which match nothing.
-    pub fn compile(routes: &[Route], flavor: Flavor) -> Result<Self, CompileError> {
-        let Flavor::TraditionalCompatible = flavor;
+    pub fn compile(routes: &[Route], flavor: RouterFlavor) -> Result<Self, CompileError> {
         let mut patterns = Patterns::default();
         let mut ranked = Vec::with_capacity(routes.len());
         for (index, route) in routes.iter().enumerate() {
-            if route.expression.is_some() {
-                return Err(CompileError::new(
-                    route,
-                    "it has an expression, but the router flavor is traditional_compatible".into(),
-                    "set router_flavor = expressions, or write hosts, paths, methods instead",
-                ));
+            if !route.protocols.iter().copied().any(is_http) {
+                continue;
             }
-            if !route.protocols.iter().copied().any(is_http) || !has_attribute(route) {
+            let index = index as u32;
+            let schemes = match flavor {
+                RouterFlavor::TraditionalCompatible => Schemes::Any,
+                RouterFlavor::Expressions => Schemes::of(route),
+            };
+            if let Some(text) = &route.expression {
+                let expression = expression_of(route, text, flavor)?;
+                let rule = Rule::of_expression(index, schemes, expression);
+                ranked.push((Rank::of_expression(route), rule));
+                continue;
+            }
+            if !has_attribute(route) {
                 continue;
             }
             for (id, paths) in split(route) {
                 let rank = Rank::of(route, &paths, id);
-                let rule = Rule::compile(index as u32, route, &paths, &mut patterns)?;
+                let rule = Rule::of_attributes(index, route, &paths, schemes, &mut patterns)?;
                 ranked.push((rank, rule));
             }
         }
@@ -118,20 +119,28 @@ impl Router {
         let mut anywhere = Vec::new();
         for (rank, rule) in rules.iter().enumerate() {
             let candidates = |port| {
-                (0..rule.paths.keys()).map(move |key| Candidate {
+                (0..rule.keys()).map(move |key| Candidate {
                     rule: rank as u32,
                     key: key as u32,
                     port,
                 })
             };
-            let hosts = routes[rule.route as usize].hosts.as_deref();
-            let hosts = hosts.unwrap_or_default();
+            let hosts = match rule.host_keys() {
+                Some(keys) => keys,
+                None => {
+                    let hosts = routes[rule.route as usize].hosts.as_deref();
+                    let split = hosts
+                        .unwrap_or_default()
+                        .iter()
+                        .map(|host| split_port(host));
+                    split.map(|(name, port)| (Shape::of(name), port)).collect()
+                }
+            };
             if hosts.is_empty() {
                 anywhere.extend(candidates(None));
             }
-            for host in hosts {
-                let (name, port) = split_port(host);
-                let list = match Shape::of(name) {
+            for (shape, port) in hosts {
+                let list = match shape {
                     Shape::Exact(name) => exact.entry(name),
                     Shape::Suffix(name) => suffixes.entry(name),
                     Shape::Prefix(name) => prefixes.entry(name),
@@ -142,9 +151,9 @@ impl Router {
         let bucket = |(name, list): (&str, Vec<Candidate>)| {
             (Box::from(name.as_bytes()), Bucket::new(list, &rules))
         };
-        let header_names: BTreeSet<&str> = rules.iter().flat_map(Rule::header_names).collect();
         Self {
-            header_names: header_names.into_iter().map(Box::from).collect(),
+            header_names: distinct(&rules, Rule::header_names),
+            argument_names: distinct(&rules, Rule::argument_names),
             exact: exact.into_iter().map(bucket).collect(),
             suffixes: suffixes.into_iter().map(bucket).collect(),
             prefixes: prefixes.into_iter().map(bucket).collect(),
@@ -156,8 +165,43 @@ impl Router {
     /// The route for a request: of those that match, the one that ranks first. Whether it accepts
     /// the request's protocol is a later question ([`crate::admit`]).
     ///
-    /// Nothing matches a request in which a header that routes look at is not UTF-8.
+    /// Nothing matches a request in which a header or query argument that routes look at is not
+    /// UTF-8.
     pub fn find(&self, facts: &Facts<'_>) -> Option<Match> {
+        let request = &self.read(facts)?;
+        let host = facts.host.as_bytes();
+        let mut best = Best::default();
+        if let Some(bucket) = self.exact.get(host) {
+            bucket.search(&self.rules, request, &mut best);
+        }
+        for bucket in self.suffixes.suffixes_of(host) {
+            bucket.search(&self.rules, request, &mut best);
+        }
+        for bucket in self.prefixes.prefixes_of(host) {
+            bucket.search(&self.rules, request, &mut best);
+        }
+        self.anywhere.search(&self.rules, request, &mut best);
+
+        let (rule, span) = best.0?;
+        Some(Match {
+            route: self.rules[rule as usize].route as usize,
+            rule,
+            span,
+        })
+    }
+
+    /// What the regular expressions of the match caught; `None` when that is nothing. `facts` are
+    /// those that [`Router::find`] was given.
+    pub fn captures(&self, found: &Match, facts: &Facts<'_>) -> Option<Captures> {
+        let rule = self.rules.get(found.rule as usize)?;
+        if !rule.may_capture() {
+            return None;
+        }
+        rule.captures(&self.read(facts)?, found.span.pattern)
+    }
+
+    /// The request as rules see it; `None` when it cannot be read.
+    fn read<'r>(&'r self, facts: &'r Facts<'r>) -> Option<Request<'r>> {
         let unreadable = |value: &[u8]| std::str::from_utf8(value).is_err();
         if self
             .header_names
@@ -166,38 +210,36 @@ impl Router {
         {
             return None;
         }
-        let host = facts.host.as_bytes();
-        let mut best = Best::default();
-        if let Some(bucket) = self.exact.get(host) {
-            bucket.search(&self.rules, facts, &mut best);
-        }
-        for bucket in self.suffixes.suffixes_of(host) {
-            bucket.search(&self.rules, facts, &mut best);
-        }
-        for bucket in self.prefixes.prefixes_of(host) {
-            bucket.search(&self.rules, facts, &mut best);
-        }
-        self.anywhere.search(&self.rules, facts, &mut best);
-
-        let (index, span) = best.0?;
-        let rule = &self.rules[index as usize];
-        Some(Match {
-            route: rule.route as usize,
-            rule: index,
-            pattern: span.pattern,
-            matched: (!matches!(rule.paths, Paths::Any)).then_some((span.start, span.end)),
-        })
+        Request::read(facts, &self.argument_names)
     }
+}
 
-    /// The captures of the path that was matched; `None` when the route's path captures nothing.
-    /// `path` is the one that [`Router::find`] was given.
-    pub fn captures<'p>(&self, found: &Match, path: &'p str) -> Option<Captures<'p>> {
-        let Paths::Regexes { patterns, .. } = &self.rules.get(found.rule as usize)?.paths else {
-            return None;
-        };
-        let pattern = patterns.get(found.pattern? as usize)?;
-        Captures::of(pattern.regex()?, path)
+/// The names that any rule gives, in order.
+fn distinct<'r>(rules: &'r [Rule], names: impl FnMut(&'r Rule) -> Vec<&'r str>) -> Box<[Box<str>]> {
+    let names: BTreeSet<&str> = rules.iter().flat_map(names).collect();
+    names.into_iter().map(Box::from).collect()
+}
+
+/// The rule in a route's expression.
+fn expression_of(
+    route: &Route,
+    text: &str,
+    flavor: RouterFlavor,
+) -> Result<Expression, CompileError> {
+    if flavor != RouterFlavor::Expressions {
+        return Err(CompileError::new(
+            route,
+            "it has an expression, but the router flavor is traditional_compatible".into(),
+            "set router_flavor = expressions, or write hosts, paths, methods instead",
+        ));
     }
+    Expression::compile(text).map_err(|error| {
+        CompileError::new(
+            route,
+            format!("its expression is wrong: {error}"),
+            "mend the expression",
+        )
+    })
 }
 
 impl fmt::Debug for Router {

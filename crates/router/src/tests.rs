@@ -6,10 +6,11 @@ mod ties;
 
 use std::collections::BTreeMap;
 
+use keelgate_entities::RouterFlavor;
 use keelgate_entities::kinds::{PathHandling, Protocol, Route};
 use uuid::Uuid;
 
-use crate::{Facts, Flavor, Headers, Match, Router};
+use crate::{Facts, Headers, Match, Router};
 
 /// Headers by lower-case name.
 pub(crate) struct Fields<'a>(pub(crate) &'a [(&'a str, &'a str)]);
@@ -65,7 +66,7 @@ fn headers(items: &[(&str, &[&str])]) -> Option<BTreeMap<String, Vec<String>>> {
 }
 
 fn router(routes: &[Route]) -> Router {
-    Router::compile(routes, Flavor::TraditionalCompatible).unwrap()
+    Router::compile(routes, RouterFlavor::TraditionalCompatible).unwrap()
 }
 
 /// A request to ask with; change what matters.
@@ -76,6 +77,7 @@ pub(crate) struct Request<'a> {
     host: &'a str,
     port: u16,
     path: &'a str,
+    query: Option<&'a str>,
     headers: &'a [(&'a str, &'a str)],
     sni: Option<&'a str>,
     source: &'a str,
@@ -89,20 +91,34 @@ impl<'a> Request<'a> {
             host: "a.test",
             port: 8000,
             path,
+            query: None,
             headers: &[],
             sni: None,
             source: "127.0.0.1:50000",
         }
     }
 
-    fn ask<T>(&self, answer: impl FnOnce(&Facts<'_>) -> T) -> T {
+    pub(crate) fn with_query(self, query: &'a str) -> Self {
+        let query = Some(query);
+        Self { query, ..self }
+    }
+
+    pub(crate) fn with_headers(self, headers: &'a [(&'a str, &'a str)]) -> Self {
+        Self { headers, ..self }
+    }
+
+    pub(crate) fn over(self, protocol: Protocol) -> Self {
+        Self { protocol, ..self }
+    }
+
+    pub(crate) fn ask<T>(&self, answer: impl FnOnce(&Facts<'_>) -> T) -> T {
         answer(&Facts {
             protocol: self.protocol,
             method: self.method,
             host: self.host,
             port: self.port,
             path: self.path,
-            query: None,
+            query: self.query,
             headers: &Fields(self.headers),
             sni: self.sni,
             source: self.source.parse().unwrap(),

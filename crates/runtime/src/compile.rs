@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use keelgate_entities::Config;
 use keelgate_entities::kinds::{self, Route};
+use keelgate_entities::{Config, RouterFlavor};
 use keelgate_plugins::Directory;
-use keelgate_router::{Flavor, Router};
+use keelgate_router::Router;
 use rustc_hash::FxHashMap;
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
@@ -23,7 +23,7 @@ pub struct Env {
     /// The plugins of this node.
     pub plugins: Arc<dyn Plugins>,
     /// `router_flavor`.
-    pub flavor: Flavor,
+    pub flavor: RouterFlavor,
     /// Answers for server names that no certificate of the snapshot has.
     pub default_certificate: Arc<CertifiedKey>,
     /// Authorities that upstreams are verified against, unless their service names its own.
@@ -226,7 +226,7 @@ mod tests {
         let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
         Env {
             plugins: Arc::new(None),
-            flavor: Flavor::default(),
+            flavor: RouterFlavor::default(),
             default_certificate: Arc::new(crate::certificates::certified_key(&cert, &key).unwrap()),
             trusted: Arc::new(RootCertStore::empty()),
             verify_upstreams: true,

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Protocol, null};
-use crate::Object;
-use crate::Reference;
+use super::{Protocol, null, text};
+use crate::expression::{self, Subsystem};
 use crate::format::{host, path};
 use crate::schema::definition::{Variant, Variants};
 use crate::schema::{CheckRule, Field, ITEM, Schema, typedefs};
+use crate::{Object, Reference, RouterFlavor};
 use serde_json::Value;
 
 /// How service path, route path and request path are joined.
@@ -110,9 +110,11 @@ fn upgrade_required() -> u16 {
     426
 }
 
-/// The schema of `routes` (router flavour `traditional_compatible`).
-pub(crate) fn schema() -> Schema {
-    Schema::new("routes", fields())
+/// The schema of `routes`. What an expression may say is part of it only where the flavor has
+/// expressions.
+pub(crate) fn schema(flavor: RouterFlavor) -> Schema {
+    let expressions = flavor == RouterFlavor::Expressions;
+    Schema::new("routes", fields(expressions))
         .endpoint_key("name")
         .unique_key("name", &["name"])
         .check(
@@ -127,14 +129,35 @@ pub(crate) fn schema() -> Schema {
                  'tls_passthrough'",
             ),
         )
-        .check(CheckRule::custom_always(&["headers"], header_patterns))
+        .check(if expressions {
+            CheckRule::custom_always(MATCHING, rule)
+        } else {
+            CheckRule::custom_always(&["headers"], header_patterns)
+        })
         .variants(Variants::Words {
             key: "protocols",
-            list: vec![http(), stream(), grpc()],
+            list: vec![http(expressions), stream(expressions), grpc(expressions)],
         })
 }
 
-fn fields() -> Vec<Field> {
+fn fields(expressions: bool) -> Vec<Field> {
+    let mut fields = attributes();
+    if expressions {
+        fields.push(Field::string("expression").description(
+            "Rule in the language of expressions, in place of hosts, paths and the like.",
+        ));
+        fields.push(
+            Field::integer("priority")
+                .required()
+                .between(0.0, GREATEST_PRIORITY)
+                .default(0)
+                .description("Rank of an `expression`: the greatest is asked first."),
+        );
+    }
+    fields
+}
+
+fn attributes() -> Vec<Field> {
     let switch = |name, default: bool| Field::boolean(name).required().default(default);
     vec![
         typedefs::id(),
@@ -245,6 +268,78 @@ fn headers() -> Field {
     )
 }
 
+/// The fields that say which requests a route is for, and what they depend on.
+const MATCHING: &[&str] = &[
+    "protocols",
+    "snis",
+    "sources",
+    "destinations",
+    "methods",
+    "hosts",
+    "paths",
+    "headers",
+    "expression",
+    "regex_priority",
+    "priority",
+];
+
+/// The fields that an expression stands in place of.
+const ATTRIBUTES: &[&str] = &[
+    "snis",
+    "sources",
+    "destinations",
+    "methods",
+    "hosts",
+    "paths",
+    "headers",
+];
+
+/// 2^46 - 1: a priority shares a 64-bit number with other ranks.
+const GREATEST_PRIORITY: f64 = 70_368_744_177_663.0;
+
+/// A route has either an expression or attributes, each with its own kind of rank, and what it has
+/// can be compiled.
+fn rule(entity: &Object) -> Result<(), String> {
+    let refuse = |what: &str| Err(format!("Router Expression failed validation: {what}"));
+    let ranked = |field| {
+        entity
+            .get(field)
+            .is_some_and(|rank| !rank.is_null() && rank != 0)
+    };
+    let with_attributes = ATTRIBUTES.iter().any(|field| match entity.get(*field) {
+        Some(Value::Array(list)) => !list.is_empty(),
+        Some(Value::Object(map)) => !map.is_empty(),
+        _ => false,
+    });
+    let Some(expression) = text(entity, "expression") else {
+        if with_attributes && ranked("priority") {
+            return refuse(
+                "cannot set 'priority' with 'methods', 'hosts', 'paths', 'headers', 'snis', \
+                 'sources' or 'destinations' simultaneously",
+            );
+        }
+        return header_patterns(entity);
+    };
+    if with_attributes {
+        return refuse(
+            "cannot set 'expression' with 'methods', 'hosts', 'paths', 'headers', 'snis', \
+             'sources' or 'destinations' simultaneously",
+        );
+    }
+    if ranked("regex_priority") {
+        return refuse("cannot set 'regex_priority' with 'expression' simultaneously");
+    }
+    let stream = entity
+        .get("protocols")
+        .and_then(|list| list.get(0))
+        .and_then(Value::as_str)
+        .is_some_and(|first| matches!(first, "tcp" | "tls" | "udp" | "tls_passthrough"));
+    match expression::parse(expression, Subsystem::of(stream)) {
+        Ok(_) => Ok(()),
+        Err(error) => refuse(&error.to_string()),
+    }
+}
+
 /// Header values that are patterns can be compiled.
 fn header_patterns(entity: &Object) -> Result<(), String> {
     let Some(Value::Object(headers)) = entity.get("headers") else {
@@ -261,38 +356,62 @@ fn header_patterns(entity: &Object) -> Result<(), String> {
     Ok(())
 }
 
-fn http() -> Variant {
-    let refused = |field: Field, err| field.eq(Value::Null).err(err);
+/// Refuses `sources` and `destinations`, which only the expressions flavor matches outside of
+/// streams.
+fn without_addresses(
+    expressions: bool,
+    sources: &'static str,
+    destinations: &'static str,
+) -> Vec<Field> {
+    if expressions {
+        return Vec::new();
+    }
+    [("sources", sources), ("destinations", destinations)]
+        .into_iter()
+        .map(|(field, err)| typedefs::endpoints(field).eq(Value::Null).err(err))
+        .collect()
+}
+
+/// The fields without `expression`, which stands last, where the flavor has none.
+fn choice(expressions: bool, fields: &'static [&'static str]) -> &'static [&'static str] {
+    match fields {
+        [without @ .., "expression"] if !expressions => without,
+        fields => fields,
+    }
+}
+
+fn http(expressions: bool) -> Variant {
     Variant {
         words: &["http", "https"],
-        fields: vec![
-            refused(
-                typedefs::endpoints("sources"),
-                "cannot set 'sources' when 'protocols' is 'http' or 'https'",
-            ),
-            refused(
-                typedefs::endpoints("destinations"),
-                "cannot set 'destinations' when 'protocols' is 'http' or 'https'",
-            ),
-        ],
+        fields: without_addresses(
+            expressions,
+            "cannot set 'sources' when 'protocols' is 'http' or 'https'",
+            "cannot set 'destinations' when 'protocols' is 'http' or 'https'",
+        ),
         checks: vec![
             CheckRule::conditional_at_least_one_of(
                 "protocols",
                 |f| f.contains("https"),
-                &["methods", "hosts", "headers", "paths", "snis"],
+                choice(
+                    expressions,
+                    &["methods", "hosts", "headers", "paths", "snis", "expression"],
+                ),
                 "must set one of %s when 'protocols' is 'https'",
             )
             .or_else(
                 |f| f.contains("http"),
-                &["methods", "hosts", "headers", "paths"],
+                choice(
+                    expressions,
+                    &["methods", "hosts", "headers", "paths", "expression"],
+                ),
                 "must set one of %s when 'protocols' is 'http'",
             )
-            .resolve(&fields()),
+            .resolve(&fields(expressions)),
         ],
     }
 }
 
-fn stream() -> Variant {
+fn stream(expressions: bool) -> Variant {
     let refused = |field: Field, err| field.eq(Value::Null).err(err);
     Variant {
         words: &["tcp", "tls", "udp", "tls_passthrough"],
@@ -318,57 +437,61 @@ fn stream() -> Variant {
             CheckRule::conditional_at_least_one_of(
                 "protocols",
                 |f| f.elements(|e| e.one_of(["tcp", "tls", "udp"])),
-                &["sources", "destinations", "snis"],
+                choice(
+                    expressions,
+                    &["sources", "destinations", "snis", "expression"],
+                ),
                 "must set one of %s when 'protocols' is 'tcp', 'tls' or 'udp'",
             )
-            .resolve(&fields()),
+            .resolve(&fields(expressions)),
             CheckRule::conditional_at_least_one_of(
                 "protocols",
                 |f| f.elements(|e| e.one_of(["tls_passthrough"])),
-                &["snis"],
+                choice(expressions, &["snis", "expression"]),
                 "must set snis when 'protocols' is 'tls_passthrough'",
             )
-            .resolve(&fields()),
+            .resolve(&fields(expressions)),
         ],
     }
 }
 
-fn grpc() -> Variant {
+fn grpc(expressions: bool) -> Variant {
     let refused = |field: Field, err| field.eq(Value::Null).err(err);
+    let mut fields_of_grpc = vec![
+        Field::boolean("strip_path")
+            .required()
+            .default(false)
+            .ne(true)
+            .err("cannot set 'strip_path' when 'protocols' is 'grpc' or 'grpcs'"),
+        refused(
+            methods(),
+            "cannot set 'methods' when 'protocols' is 'grpc' or 'grpcs'",
+        ),
+    ];
+    fields_of_grpc.extend(without_addresses(
+        expressions,
+        "cannot set 'sources' when 'protocols' is 'grpc' or 'grpcs'",
+        "cannot set 'destinations' when 'protocols' is 'grpc' or 'grpcs'",
+    ));
     Variant {
         words: &["grpc", "grpcs"],
-        fields: vec![
-            Field::boolean("strip_path")
-                .required()
-                .default(false)
-                .ne(true)
-                .err("cannot set 'strip_path' when 'protocols' is 'grpc' or 'grpcs'"),
-            refused(
-                methods(),
-                "cannot set 'methods' when 'protocols' is 'grpc' or 'grpcs'",
-            ),
-            refused(
-                typedefs::endpoints("sources"),
-                "cannot set 'sources' when 'protocols' is 'grpc' or 'grpcs'",
-            ),
-            refused(
-                typedefs::endpoints("destinations"),
-                "cannot set 'destinations' when 'protocols' is 'grpc' or 'grpcs'",
-            ),
-        ],
+        fields: fields_of_grpc,
         checks: vec![
             CheckRule::conditional_at_least_one_of(
                 "protocols",
                 |f| f.contains("grpcs"),
-                &["hosts", "headers", "paths", "snis"],
+                choice(
+                    expressions,
+                    &["hosts", "headers", "paths", "snis", "expression"],
+                ),
                 "must set one of %s when 'protocols' is 'grpcs'",
             )
             .or_else(
                 |f| f.contains("grpc"),
-                &["hosts", "headers", "paths"],
+                choice(expressions, &["hosts", "headers", "paths", "expression"]),
                 "must set one of %s when 'protocols' is 'grpc'",
             )
-            .resolve(&fields()),
+            .resolve(&fields(expressions)),
         ],
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use keelgate_plugins::{Directory, Plugin, Registry};
 use keelgate_proxy as proxy;
 use keelgate_runtime::{Env, Plugins};
-use keelgate_settings::{ErrorType, LogTarget, Settings, TrustedPeer};
+use keelgate_settings::{ErrorType, LogTarget, RouterFlavor, Settings, TrustedPeer};
 use keelgate_telemetry::{Destination, LineSink};
 
 use super::certificates;
@@ -48,13 +48,24 @@ pub(crate) fn environment(settings: &Settings, registry: Arc<Registry>) -> anyho
     };
     Ok(Env {
         plugins: Arc::new(Known(registry)),
-        flavor: keelgate_router::Flavor::TraditionalCompatible,
+        flavor: router_flavor(settings),
         default_certificate,
         trusted: certificates::trusted(settings)?,
         // Kong's default, which its users' upstreams rely on; `tls_verify` of a service turns it on.
         verify_upstreams: false,
         client_certificate,
     })
+}
+
+/// The language of routes. Kong's first router is not rebuilt: its routes are matched by the rules
+/// of `traditional_compatible`.
+pub(crate) fn router_flavor(settings: &Settings) -> keelgate_entities::RouterFlavor {
+    match settings.proxy.router_flavor {
+        RouterFlavor::Traditional | RouterFlavor::TraditionalCompatible => {
+            keelgate_entities::RouterFlavor::TraditionalCompatible
+        }
+        RouterFlavor::Expressions => keelgate_entities::RouterFlavor::Expressions,
+    }
 }
 
 /// The proxy's own settings.

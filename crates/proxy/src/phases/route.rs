@@ -27,7 +27,7 @@ pub(super) fn run<'r>(flight: &mut Flight<'r>) -> Result<&'r Chain, Answer> {
     let runtime = flight.runtime;
     let exchange = &mut flight.exchange;
     let (host, host_port) = forwarded::host(&exchange.headers).map_or(("", None), host::split_port);
-    let found = runtime.router().find(&Facts {
+    let facts = Facts {
         protocol: exchange.protocol,
         method: exchange.method.as_str(),
         host,
@@ -38,7 +38,9 @@ pub(super) fn run<'r>(flight: &mut Flight<'r>) -> Result<&'r Chain, Answer> {
         sni: exchange.client.sni.as_deref(),
         source: SocketAddr::new(exchange.client.ip, exchange.client.peer.port()),
         destination: exchange.client.local,
-    });
+    };
+    let found = runtime.router().find(&facts);
+    let captures = found.and_then(|found| runtime.router().captures(&found, &facts));
     let Some((found, routed)) = found.and_then(|found| Some((found, runtime.routed(found.route)?)))
     else {
         return Err(no_route(flight));
@@ -47,16 +49,7 @@ pub(super) fn run<'r>(flight: &mut Flight<'r>) -> Result<&'r Chain, Answer> {
     let prefix = found
         .forwarded_prefix(&path, route.strip_path)
         .map(|prefix| prefix.into_owned().into_bytes());
-    if let Some(captures) = runtime.router().captures(&found, &path) {
-        exchange.captures = captures
-            .iter()
-            .flat_map(|(number, name, text)| {
-                name.into_iter()
-                    .map(|name| (name.to_owned(), text.to_owned()))
-                    .chain([(number.to_string(), text.to_owned())])
-            })
-            .collect();
-    }
+    exchange.captures = captures.into_iter().flatten().collect();
     exchange.route = Some(route);
     exchange.service = routed.service.map(|entry| &entry.service);
     flight.service = routed.service;

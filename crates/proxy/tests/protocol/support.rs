@@ -51,7 +51,7 @@ impl Gateway {
         let key = certificates::certified_key(&made.cert.pem(), &made.signing_key.serialize_pem());
         let env = Env {
             plugins: Arc::new(Made(plugins)),
-            flavor: keelgate_router::Flavor::default(),
+            flavor: keelgate_entities::RouterFlavor::default(),
             default_certificate: Arc::new(key.unwrap()),
             trusted: Arc::new(rustls::RootCertStore::empty()),
             verify_upstreams: true,

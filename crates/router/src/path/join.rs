@@ -23,7 +23,7 @@ pub fn upstream_path<'p>(
             (None, _) => Cow::Owned(format!("{base}{path}")),
         };
     }
-    let stripped = found.matched_path(path).map_or(1, str::len);
+    let stripped = found.matched_path(path).map_or(1, |matched| matched.len());
     let rest = without_dots(rest_of(path, stripped));
     let slash = path.ends_with('/');
     match (base.strip_suffix('/'), rest) {
@@ -63,12 +63,13 @@ fn without_dots(rest: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use crate::tests::{Request, route};
-    use crate::{Flavor, Router, path::upstream_path};
+    use crate::{Router, path::upstream_path};
+    use keelgate_entities::RouterFlavor;
 
     fn sent(service: Option<&str>, route_path: &str, request: &str, strip: bool) -> String {
         let mut route = route(1);
         route.paths = Some(vec![route_path.to_owned()]);
-        let router = Router::compile(&[route], Flavor::TraditionalCompatible).unwrap();
+        let router = Router::compile(&[route], RouterFlavor::TraditionalCompatible).unwrap();
         let found = Request::get(request).find(&router).unwrap();
         upstream_path(service, request, &found, strip).into_owned()
     }

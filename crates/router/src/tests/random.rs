@@ -1,5 +1,6 @@
 //! The index finds what asking every rule in turn finds.
 
+use keelgate_entities::RouterFlavor;
 use keelgate_entities::kinds::Route;
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -8,11 +9,12 @@ use proptest::sample::{select, subsequence};
 use uuid::Uuid;
 
 use super::{Request, headers, list, route, router};
-use crate::Facts;
+use crate::expression::Expression;
 use crate::host::{Shape, split_port};
 use crate::pattern::Patterns;
 use crate::priority::Rank;
-use crate::rule::{Rule, split};
+use crate::rule::{Rule, Schemes, split};
+use crate::{Facts, Router};
 
 const HOSTS: &[&str] = &[
     "a.test",
@@ -83,7 +85,9 @@ impl Naive {
                 || route.headers.is_some();
             for (id, paths) in split(route).into_iter().filter(|_| any) {
                 let rank = Rank::of(route, &paths, id);
-                let rule = Rule::compile(index as u32, route, &paths, &mut patterns).unwrap();
+                let rule =
+                    Rule::of_attributes(index as u32, route, &paths, Schemes::Any, &mut patterns)
+                        .unwrap();
                 rules.push((rank, rule, paths));
             }
         }
@@ -92,11 +96,12 @@ impl Naive {
     }
 
     fn find(&self, routes: &[Route], facts: &Facts<'_>) -> Option<(usize, Option<String>)> {
+        let asked = &crate::request::Request::read(facts, &[]).unwrap();
         self.0.iter().find_map(|(_, rule, paths)| {
             let hosts = routes[rule.route as usize].hosts.as_deref();
             let host = hosts.is_none_or(|hosts| hosts.iter().any(|own| host_matches(own, facts)));
             let path = paths.iter().find_map(|own| path_matches(own, facts.path));
-            (host && (paths.is_empty() || path.is_some()) && rule.accepts(facts))
+            (host && (paths.is_empty() || path.is_some()) && rule.find(asked, 0).is_some())
                 .then_some((rule.route as usize, path))
         })
     }
@@ -122,6 +127,22 @@ fn path_matches(pattern: &str, path: &str) -> Option<String> {
     }
 }
 
+fn expression() -> impl Strategy<Value = String> {
+    let test = (
+        select(&["http.path", "http.host", "lower(http.path)"][..]),
+        select(&["==", "!=", "^=", "=^", "contains", "~"][..]),
+        select(&["/a", "/a/b", "/", "a.test", ".test", "b.", ""][..]),
+    )
+        .prop_map(|(field, operator, value)| format!("{field} {operator} {value:?}"));
+    test.prop_recursive(3, 8, 3, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(|one| format!("!({one})")),
+            vec(inner.clone(), 1..4).prop_map(|some| format!("({})", some.join(" && "))),
+            vec(inner, 1..4).prop_map(|some| format!("({})", some.join(" || "))),
+        ]
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -140,9 +161,40 @@ proptest! {
             let headers = [("x", header)];
             let request = Request { host, method, port, headers: &headers, ..Request::get(path) };
             let found = request.find(&router).map(|found| {
-                (found.route, found.matched_path(path).map(str::to_owned))
+                (found.route, found.matched_path(path).map(|part| part.into_owned()))
             });
             let expected = request.ask(|facts| naive.find(&routes, facts));
+            prop_assert_eq!(found, expected, "{:?}", request);
+        }
+    }
+
+    #[test]
+    fn expressions_are_found_as_if_each_were_asked(
+        texts in vec(expression(), 1..24),
+        requests in vec((select(REQUEST_HOSTS), select(REQUEST_PATHS), select(&["GET", "PUT"][..])), 1..20),
+    ) {
+        let routes: Vec<Route> = texts
+            .iter()
+            .enumerate()
+            .map(|(index, text)| {
+                let mut own = route(index as u128 + 1);
+                own.expression = Some(text.clone());
+                own
+            })
+            .collect();
+        let router = Router::compile(&routes, RouterFlavor::Expressions).unwrap();
+        let alone: Vec<Expression> = texts
+            .iter()
+            .map(|text| Expression::compile(text).unwrap())
+            .collect();
+        for (host, path, method) in requests {
+            let request = Request { host, method, ..Request::get(path) };
+            let found = request.find(&router).map(|found| found.route);
+            // Among equal priorities the greatest id wins, here the last.
+            let expected = request.ask(|facts| {
+                let asked = crate::request::Request::read(facts, &[]).unwrap();
+                alone.iter().rposition(|own| own.find(&asked).is_some())
+            });
             prop_assert_eq!(found, expected, "{:?}", request);
         }
     }

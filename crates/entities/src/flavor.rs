@@ -1,0 +1,11 @@
+//! How routes are written and ordered.
+
+/// The language of routes (`router_flavor`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RouterFlavor {
+    /// Attributes (hosts, paths, ...), in the order that Kong's expressions engine gives them.
+    #[default]
+    TraditionalCompatible,
+    /// Expressions, and attributes for routes that have none; expressions are asked first.
+    Expressions,
+}

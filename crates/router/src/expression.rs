@@ -1,0 +1,187 @@
+//! Route expressions, compiled: a tree of tests, and the keys that it is filed under.
+//!
+//! Evaluation follows Kong's engine in what it leaves behind as well: of the tests on the path
+//! that hold, the one asked last says which part of the path was matched, and every regular
+//! expression that holds adds its captures, also under a negation.
+
+mod keys;
+mod test;
+
+use std::borrow::Cow;
+
+use keelgate_entities::expression::{
+    Expression as Tree, ExpressionError, LogicalExpression, Subsystem, parse,
+};
+
+use crate::captures::Captures;
+use crate::request::Request;
+use crate::rule::Span;
+
+pub(crate) use keys::HostKey;
+use test::Test;
+
+/// A compiled expression.
+#[derive(Debug)]
+pub(crate) struct Expression {
+    root: Node,
+    /// One of them is a beginning of every path that matches; the empty one when any path may.
+    path_keys: Box<[Box<str>]>,
+    /// Every host that matches fits one of them; none when any host may match.
+    host_keys: Box<[HostKey]>,
+}
+
+/// A part of an expression.
+#[derive(Debug)]
+enum Node {
+    /// Asked in order until one does not hold.
+    All(Box<[Node]>),
+    /// Asked in order until one holds.
+    Any(Box<[Node]>),
+    Not(Box<Node>),
+    Test(Test),
+}
+
+/// What evaluation leaves behind.
+#[derive(Default)]
+struct Traces {
+    span: Span,
+    /// Gathered only when somebody wants them.
+    captures: Option<Captures>,
+}
+
+impl Expression {
+    pub(crate) fn compile(text: &str) -> Result<Self, ExpressionError> {
+        let root = Node::of(parse(text, Subsystem::Http)?);
+        Ok(Self {
+            path_keys: keys::of_path(&root),
+            host_keys: keys::of_host(&root),
+            root,
+        })
+    }
+
+    pub(crate) fn path_keys(&self) -> &[Box<str>] {
+        &self.path_keys
+    }
+
+    pub(crate) fn host_keys(&self) -> &[HostKey] {
+        &self.host_keys
+    }
+
+    /// The part of the path that was matched, if the request matches.
+    pub(crate) fn find(&self, request: &Request<'_>) -> Option<Span> {
+        let mut traces = Traces::default();
+        self.root.holds(request, &mut traces).then_some(traces.span)
+    }
+
+    /// What the regular expressions of a match caught.
+    pub(crate) fn captures(&self, request: &Request<'_>) -> Option<Captures> {
+        let mut traces = Traces {
+            captures: Some(Captures::default()),
+            ..Traces::default()
+        };
+        self.root.holds(request, &mut traces);
+        traces.captures?.beyond_the_whole()
+    }
+
+    pub(crate) fn may_capture(&self) -> bool {
+        let mut found = false;
+        self.root.each(&mut |test| found |= test.is_regex());
+        found
+    }
+
+    pub(crate) fn header_names(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        self.root
+            .each(&mut |test| names.extend(test.header_names()));
+        names
+    }
+
+    pub(crate) fn argument_names(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        self.root
+            .each(&mut |test| names.extend(test.argument_name()));
+        names
+    }
+}
+
+impl Node {
+    fn of(tree: Tree) -> Self {
+        match tree {
+            Tree::Predicate(predicate) => Self::Test(Test::of(predicate)),
+            Tree::Logical(logical) => match *logical {
+                LogicalExpression::Not(inner) => Self::Not(Self::of(inner).into()),
+                LogicalExpression::And(..) => {
+                    Self::All(chain(Tree::Logical(logical), &|logical| match logical {
+                        LogicalExpression::And(left, right) => Ok((left, right)),
+                        other => Err(other),
+                    }))
+                }
+                LogicalExpression::Or(..) => {
+                    Self::Any(chain(Tree::Logical(logical), &|logical| match logical {
+                        LogicalExpression::Or(left, right) => Ok((left, right)),
+                        other => Err(other),
+                    }))
+                }
+            },
+        }
+    }
+
+    fn holds(&self, request: &Request<'_>, traces: &mut Traces) -> bool {
+        match self {
+            Self::All(nodes) => nodes.iter().all(|node| node.holds(request, traces)),
+            Self::Any(nodes) => nodes.iter().any(|node| node.holds(request, traces)),
+            Self::Not(node) => !node.holds(request, traces),
+            Self::Test(test) => test.holds(request, traces),
+        }
+    }
+
+    fn each<'n>(&'n self, visit: &mut dyn FnMut(&'n Test)) {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => nodes.iter().for_each(|node| node.each(visit)),
+            Self::Not(node) => node.each(visit),
+            Self::Test(test) => visit(test),
+        }
+    }
+}
+
+/// Splits `a && b && c`, which the parser gives as `(a && b) && c`, into its operands.
+fn chain(
+    tree: Tree,
+    split: &dyn Fn(LogicalExpression) -> Result<(Tree, Tree), LogicalExpression>,
+) -> Box<[Node]> {
+    let mut operands = Vec::new();
+    let mut rest = tree;
+    loop {
+        match rest {
+            Tree::Logical(logical) => match split(*logical) {
+                Ok((left, right)) => {
+                    operands.push(Node::of(right));
+                    rest = left;
+                }
+                Err(other) => {
+                    operands.push(Node::of(Tree::Logical(other.into())));
+                    break;
+                }
+            },
+            predicate => {
+                operands.push(Node::of(predicate));
+                break;
+            }
+        }
+    }
+    operands.reverse();
+    operands.into()
+}
+
+/// `text` in lower case, copied only when it is not.
+fn lower(text: &str) -> Cow<'_, str> {
+    let lowered = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+    if text.bytes().all(lowered) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.to_lowercase())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! A request as rules see it: the facts, and what is taken apart once for all rules.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+use smallvec::SmallVec;
+
+use crate::facts::Facts;
+
+/// So many query arguments are looked at, as in Kong (`lua_max_uri_args`).
+const MAX_ARGUMENTS: usize = 100;
+
+/// What rules are asked about.
+pub(crate) struct Request<'a> {
+    pub(crate) facts: &'a Facts<'a>,
+    /// The query arguments that any rule looks at, in order.
+    arguments: SmallVec<[(&'a str, Cow<'a, str>); 4]>,
+}
+
+impl<'a> Request<'a> {
+    /// Takes the arguments with these names out of the query; `None` when one of them is not
+    /// UTF-8.
+    pub(crate) fn read(facts: &'a Facts<'a>, names: &'a [Box<str>]) -> Option<Self> {
+        let mut arguments = SmallVec::new();
+        if let Some(query) = facts.query
+            && !names.is_empty()
+        {
+            for (name, value) in query.split('&').filter_map(argument).take(MAX_ARGUMENTS) {
+                let name = decode(name);
+                if let Some(name) = names.iter().find(|own| own.as_bytes() == &*name) {
+                    let value = match decode(value) {
+                        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok()?.into(),
+                        Cow::Owned(bytes) => String::from_utf8(bytes).ok()?.into(),
+                    };
+                    arguments.push((&**name, value));
+                }
+            }
+        }
+        Some(Self { facts, arguments })
+    }
+
+    /// The values of a query argument, in order; an argument without `=` has an empty one.
+    pub(crate) fn argument(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.arguments
+            .iter()
+            .filter(move |(own, _)| *own == name)
+            .map(|(_, value)| &**value)
+    }
+}
+
+/// Name and value, still encoded; nothing without a name.
+fn argument(text: &str) -> Option<(&str, &str)> {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    (!name.is_empty()).then_some((name, value))
+}
+
+fn decode(text: &str) -> Cow<'_, [u8]> {
+    if text.contains('+') {
+        let spaced = text.replace('+', " ");
+        return Cow::Owned(percent_decode_str(&spaced).collect());
+    }
+    percent_decode_str(text).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Request;
+    use crate::tests::Request as Get;
+
+    fn values(query: &str) -> Option<Vec<String>> {
+        let names: [Box<str>; 1] = ["q".into()];
+        Get::get("/").with_query(query).ask(|facts| {
+            let request = Request::read(facts, &names)?;
+            Some(request.argument("q").map(str::to_owned).collect())
+        })
+    }
+
+    #[test]
+    fn values_are_decoded_and_keep_their_order() {
+        let expected = ["a b", "", "c+d"].map(str::to_owned).to_vec();
+        assert_eq!(values("q=a+b&x=1&q&%71=c%2Bd&=z&"), Some(expected));
+        assert_eq!(values("q=%zz"), Some(vec!["%zz".into()]));
+        assert_eq!(values("Q=1"), Some(vec![]));
+    }
+
+    #[test]
+    fn an_argument_that_is_not_text_makes_the_request_unreadable() {
+        assert_eq!(values("q=%ff"), None);
+        assert_eq!(values("x=%ff&q=1"), Some(vec!["1".into()]));
+    }
+}
