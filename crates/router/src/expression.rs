@@ -110,18 +110,8 @@ impl Node {
             Tree::Predicate(predicate) => Self::Test(Test::of(predicate)),
             Tree::Logical(logical) => match *logical {
                 LogicalExpression::Not(inner) => Self::Not(Self::of(inner).into()),
-                LogicalExpression::And(..) => {
-                    Self::All(chain(Tree::Logical(logical), &|logical| match logical {
-                        LogicalExpression::And(left, right) => Ok((left, right)),
-                        other => Err(other),
-                    }))
-                }
-                LogicalExpression::Or(..) => {
-                    Self::Any(chain(Tree::Logical(logical), &|logical| match logical {
-                        LogicalExpression::Or(left, right) => Ok((left, right)),
-                        other => Err(other),
-                    }))
-                }
+                LogicalExpression::And(left, right) => Self::All(chain(left, right, true)),
+                LogicalExpression::Or(left, right) => Self::Any(chain(left, right, false)),
             },
         }
     }
@@ -144,21 +134,22 @@ impl Node {
     }
 }
 
-/// Splits `a && b && c`, which the parser gives as `(a && b) && c`, into its operands.
-fn chain(
-    tree: Tree,
-    split: &dyn Fn(LogicalExpression) -> Result<(Tree, Tree), LogicalExpression>,
-) -> Box<[Node]> {
-    let mut operands = Vec::new();
-    let mut rest = tree;
+/// The operands of `a && b && c` (`and`) or `a || b || c`, which the parser gives as
+/// `(a && b) && c`.
+fn chain(mut left: Tree, right: Tree, and: bool) -> Box<[Node]> {
+    let mut operands = vec![Node::of(right)];
     loop {
-        match rest {
-            Tree::Logical(logical) => match split(*logical) {
-                Ok((left, right)) => {
-                    operands.push(Node::of(right));
-                    rest = left;
+        left = match left {
+            Tree::Logical(logical) => match *logical {
+                LogicalExpression::And(first, last) if and => {
+                    operands.push(Node::of(last));
+                    first
                 }
-                Err(other) => {
+                LogicalExpression::Or(first, last) if !and => {
+                    operands.push(Node::of(last));
+                    first
+                }
+                other => {
                     operands.push(Node::of(Tree::Logical(other.into())));
                     break;
                 }
@@ -167,7 +158,7 @@ fn chain(
                 operands.push(Node::of(predicate));
                 break;
             }
-        }
+        };
     }
     operands.reverse();
     operands.into()

@@ -63,7 +63,7 @@ impl Common {
             })
             .collect();
         let registry = Arc::new(Registry::new(node_id, hostname.clone()));
-        let schemas = Arc::new(Schemas::new(schemas));
+        let schemas = Arc::new(Schemas::of_flavor(schemas, served::router_flavor(&settings)));
         let environment = served::environment(&settings, registry)?;
         let activation = Arc::new(Activation::new(environment, Arc::clone(&schemas))?);
         let role = settings.node.role.as_str();

@@ -37,8 +37,9 @@ impl HostKey {
 
 /// Beginnings of the paths that can match; the empty one when any can.
 pub(super) fn of_path(root: &Node) -> Box<[Box<str>]> {
-    let keys = demands(root, &path_key, &|key: &Box<str>| key.len());
-    keys.unwrap_or_else(|| vec!["".into()]).into()
+    let keys = demands(root, &path_key, &String::len);
+    let keys = keys.unwrap_or_else(|| vec![String::new()]);
+    keys.into_iter().map(String::into_boxed_str).collect()
 }
 
 /// The hosts that can match; none when any can.
@@ -75,7 +76,7 @@ fn demands<K>(
     }
 }
 
-fn path_key(test: &Test) -> Option<Box<str>> {
+fn path_key(test: &Test) -> Option<String> {
     let Test::Text {
         field: TextField::Path,
         lower: false,
@@ -86,11 +87,11 @@ fn path_key(test: &Test) -> Option<Box<str>> {
         return None;
     };
     match operator {
-        TextOperator::Equal(text) | TextOperator::Prefix(text) => Some(text.clone()),
+        TextOperator::Equal(text) | TextOperator::Prefix(text) => Some(text.to_string()),
         TextOperator::Matches(regex) => {
             let start = literal_start_of(regex.as_str());
             let start = std::str::from_utf8(&start).ok()?;
-            (!start.is_empty()).then(|| start.into())
+            (!start.is_empty()).then(|| start.to_owned())
         }
         _ => None,
     }

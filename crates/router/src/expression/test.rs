@@ -291,10 +291,10 @@ fn each_value(
         TextField::Method => visit(facts.method),
         TextField::Host => !facts.host.is_empty() && visit(facts.host),
         TextField::Path => visit(facts.path),
-        TextField::Segments(range) => join(facts.path, *range).is_some_and(|part| visit(part)),
+        TextField::Segments(range) => join(facts.path, *range).is_some_and(visit),
         TextField::Argument(name) => {
             let mut values = request.argument(name);
-            values.any(|value| visit(value))
+            values.any(visit)
         }
         TextField::Header { plain, dashed } => {
             let mut present = false;
