@@ -384,7 +384,7 @@ fn settings_of_the_fallback_storage_that_contradict_one_another_are_told() {
         (
             "cluster_fallback_config_storage = file:///srv/a/, file:///srv/a\ncluster_fallback_config_export = on",
             "cluster_fallback_config_storage",
-            Severity::Error,
+            Severity::Warning,
             "twice",
         ),
         (
