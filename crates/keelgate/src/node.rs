@@ -9,6 +9,7 @@
 //! | `feed` | from the store's changes to snapshots |
 //! | `activation` | from a snapshot to what serves |
 //! | `backup` | the publisher of a backup node |
+//! | `storages` | the storages of the settings, opened |
 //! | `served` | what the proxy is told |
 //! | `apis`, `certificates`, `verification` | listeners of the APIs; TLS; whose snapshots are believed |
 //! | `reports` | what status, metrics and logs tell |
@@ -25,6 +26,7 @@ mod feed;
 mod reports;
 mod running;
 mod served;
+mod storages;
 mod store_backed;
 mod verification;
 
@@ -34,6 +36,8 @@ use keelgate_telemetry::LogHandle;
 
 use common::Common;
 use running::{Running, Signals};
+pub(crate) use storages::storages;
+pub(crate) use verification::ClusterIdentity;
 
 /// Threads for everything but the proxy, which has its own.
 const THREADS: usize = 2;

@@ -1,13 +1,9 @@
 //! The publisher of a backup node, away from everything that serves requests.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
-use keelgate_fallback::{
-    Location, Prepare, PublishSettings, Publisher, PublisherSettings, PublisherStatus, S3Settings,
-    Storage, StorageSettings,
-};
+use keelgate_fallback::{Prepare, PublishSettings, Publisher, PublisherSettings, PublisherStatus};
 use keelgate_settings::Settings;
 use keelgate_snapshot::{Snapshot, vouch};
 use tokio::sync::{oneshot, watch};
@@ -15,10 +11,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::activation::Activation;
+use super::storages::storages;
 use super::verification::ClusterIdentity;
-
-/// How long a lease lasts without being renewed. Losing a leader costs two of these at most.
-const LEASE: Duration = Duration::from_secs(10);
 
 /// How much lower than the proxy the publisher's thread is scheduled.
 const NICENESS: i32 = 10;
@@ -28,36 +22,6 @@ pub(crate) struct Backup {
     statuses: Vec<watch::Receiver<PublisherStatus>>,
     stop: CancellationToken,
     thread: std::thread::JoinHandle<()>,
-}
-
-/// The variables of the environment that are text; others are none of ours.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-}
-
-/// Opens every storage of the settings; nothing is asked of them yet.
-pub(crate) fn storages(settings: &Settings) -> anyhow::Result<Vec<Arc<dyn Storage>>> {
-    let opened = StorageSettings {
-        s3: S3Settings::from_environment(environment()),
-        ..StorageSettings::default()
-    };
-    let urls = &settings.fallback.cluster_fallback_config_storage;
-    let list = urls
-        .iter()
-        .map(|url| url.url().as_str())
-        .collect::<Vec<_>>()
-        .join(",");
-    if list.is_empty() {
-        return Ok(Vec::new());
-    }
-    let locations = Location::parse(&list).context("cluster_fallback_config_storage")?;
-    locations
-        .iter()
-        .map(|location| {
-            keelgate_fallback::open(location, &opened).context("cluster_fallback_config_storage")
-        })
-        .collect()
 }
 
 /// Starts publishing what `snapshots` shows. What is published is compiled by `activation`, and
@@ -76,7 +40,7 @@ pub(crate) async fn start(
         hostname,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         history: settings.fallback.cluster_fallback_config_history as usize,
-        lease: LEASE,
+        lease: settings.fallback.cluster_fallback_config_lease.0,
         pace: PublishSettings {
             delay: settings.fallback.cluster_fallback_config_export_delay.0,
             ..PublishSettings::default()

@@ -21,8 +21,9 @@ use tokio::sync::{mpsc, watch};
 use super::activation::Activation;
 use super::common::Common;
 use super::running::Running;
+use super::served;
+use super::storages::storages;
 use super::verification::ClusterIdentity;
-use super::{backup, served};
 
 /// Events of the connection that may wait for the choice to hear them.
 const EVENTS: usize = 64;
@@ -126,7 +127,7 @@ fn fetchers(settings: &Settings, cluster: &ClusterIdentity) -> Result<Vec<Fetche
     if !settings.fallback.cluster_fallback_config_import {
         return Ok(Vec::new());
     }
-    let storages = backup::storages(settings)?;
+    let storages = storages(settings)?;
     Ok(storages
         .into_iter()
         .map(|storage| Fetcher::new(storage, env!("CARGO_PKG_VERSION"), cluster.verify()))
