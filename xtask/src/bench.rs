@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
+use crate::storage_server::S3Program;
 use crate::{progress, storage_server, workspace};
 
 /// Peers that are Debian packages: the program, and the package that has it.
@@ -16,7 +17,7 @@ const ENVOY_VERSION: &str = "1.40.0";
 pub(crate) fn run(quick: bool) -> Result<()> {
     install_packages()?;
     let envoy = install_envoy()?;
-    let program = storage_server::get()?;
+    let program = storage_server::get_s3()?;
     progress::step("building in release mode");
     workspace::run(&mut workspace::cargo(&[
         "build",
@@ -38,7 +39,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
             .arg(scenario)
             .envs(server.variables())
             .env("AWS_CONFIG_STORAGE_ENDPOINT", server.endpoint())
-            .env("BENCH_STORAGE", server.location());
+            .env("BENCH_STORAGE", S3Program::location());
         if let Some(envoy) = &envoy {
             command.env("ENVOY_BIN", envoy);
         }

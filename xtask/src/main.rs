@@ -31,9 +31,9 @@ enum Task {
     /// Everything that must hold before a change lands: format, lints,
     /// documentation, licences and sources of dependencies, all tests.
     Ci,
-    /// Get the S3 server that the tests need, and the linters, without running anything.
+    /// Get the storage servers that the tests need, and the linters, without running anything.
     Tools,
-    /// Run the S3 server that the tests use until interrupted, and say how to reach it.
+    /// Run the storage servers that the tests use until interrupted, and say how to reach them.
     Storage,
     /// Install the peers, and run the benchmarks against them.
     Bench {

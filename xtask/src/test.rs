@@ -4,10 +4,10 @@ use anyhow::Result;
 
 use crate::{progress, storage_server, workspace};
 
-/// Builds once, starts the S3 server, runs the tests against both.
+/// Builds once, starts the storage servers, runs the tests against both.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    // The server is built beside the workspace: neither needs the other.
-    let program = storage_server::get()?;
+    // The servers are built beside the workspace: neither needs the other.
+    let programs = storage_server::get()?;
     let is_whole = !arguments
         .iter()
         .any(|argument| argument.starts_with("-p") || argument.starts_with("--package"));
@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         &["build", "--package", "keelgate", "--quiet"]
     };
     workspace::run(&mut workspace::cargo(build))?;
-    let server = program.start()?;
+    let servers = programs.start()?;
     progress::step("running the tests");
     let mut command = workspace::cargo(&["test", "--quiet"]);
     if is_whole {
@@ -29,9 +29,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     command
         .args(arguments)
-        .envs(server.variables())
+        .envs(servers.variables())
         .env("KEELGATE_BIN", workspace::target().join("debug/keelgate"));
     workspace::run(&mut command)?;
-    progress::done(&format!("all tests passed; S3 server: {}", server.name()));
+    progress::done(&format!(
+        "all tests passed; storage servers: {}",
+        servers.names()
+    ));
     Ok(())
 }
