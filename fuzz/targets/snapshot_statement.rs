@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use keelgate_snapshot::Verifier;
+use keelgate_snapshot::{Signatories, Verifier};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 
@@ -26,7 +26,14 @@ static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     Cluster {
         verifiers: [
             Verifier::shared(&pem).expect("a certificate"),
-            Verifier::authority(&pem).expect("a certificate"),
+            Verifier::authority(
+                &pem,
+                &Signatories {
+                    control_planes: &["kong_clustering".to_owned()],
+                    ..Signatories::default()
+                },
+            )
+            .expect("a certificate"),
         ],
         thumbprint: URL_SAFE_NO_PAD.encode(digest.0),
     }

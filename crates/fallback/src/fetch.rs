@@ -71,15 +71,7 @@ impl Refusal {
     pub fn kind(&self) -> &'static str {
         match &self.reason {
             RefusalReason::Storage(error) => error.kind.as_str(),
-            RefusalReason::Verify(error) => match **error {
-                VerifyError::TooLarge { .. } => "too_large",
-                VerifyError::Unsigned => "unsigned",
-                VerifyError::Statement(_) => "bad_signature",
-                VerifyError::Tampered { .. } | VerifyError::DigestMismatch { .. } => "tampered",
-                VerifyError::SchemaTooOld { .. } | VerifyError::SchemaTooNew { .. } => "schema",
-                VerifyError::Truncated { .. } => "truncated",
-                _ => "malformed",
-            },
+            RefusalReason::Verify(error) => error.kind(),
             RefusalReason::Quarantined(_) => "quarantined",
             RefusalReason::Stopped => "stopped",
         }

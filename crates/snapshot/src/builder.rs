@@ -9,7 +9,7 @@ use crate::config_hash::Hashes;
 use crate::document::{self, Claims, KIND, MAX_DOCUMENT_BYTES, Provenance, SCHEMA};
 use crate::snapshot::Parts;
 use crate::statement::Payload;
-use crate::{BuildError, Digest, Identity, Position, Signer, Snapshot};
+use crate::{BuildError, Digest, Identity, Position, Publication, Signer, Snapshot};
 
 /// The members before the configuration, in the order in which they are written.
 #[derive(Serialize)]
@@ -37,11 +37,49 @@ pub fn build(
     signer: Option<&Signer>,
 ) -> Result<Snapshot, BuildError> {
     let config = serde_json::to_string(config_table)?;
-    if !document::is_object(&config) {
+    identify(&config, position, version, created_at, None, signer)
+}
+
+/// Makes a snapshot that a person publishes past the control plane: as [`build`], and the record of
+/// who, why and in place of what is part of what `signer` signs. `config` is the JSON text of the
+/// configuration and stands in the document as it is, so that a rollback brings back the same bytes.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn publish(
+    config: &str,
+    position: Position,
+    publication: Publication,
+    version: &str,
+    created_at: SystemTime,
+    signer: &Signer,
+) -> Result<Snapshot, BuildError> {
+    let publication = Some(publication);
+    identify(
+        config,
+        position,
+        version,
+        created_at,
+        publication,
+        Some(signer),
+    )
+}
+
+/// Gives a configuration its identity, and writes the document.
+fn identify(
+    config: &str,
+    position: Position,
+    version: &str,
+    created_at: SystemTime,
+    publication: Option<Publication>,
+    signer: Option<&Signer>,
+) -> Result<Snapshot, BuildError> {
+    if !document::is_object(config) {
         return Err(BuildError::NotATable);
     }
     let created_at = document::to_millis(created_at).ok_or(BuildError::Clock)?;
-    let hashes = Hashes::of(&config)?;
+    let hashes = Hashes::of(config)?;
     let claims = Claims {
         schema: SCHEMA,
         identity: Identity {
@@ -52,12 +90,13 @@ pub fn build(
         },
         version: version.to_owned(),
         created_at,
+        publication,
     };
     let payload = Payload {
         claims,
         config_hash: hashes.config.clone(),
     };
-    assemble(&config, &hashes, payload, signer)
+    assemble(config, &hashes, payload, signer)
 }
 
 /// Vouches for a snapshot that its maker did not sign: the same configuration, byte for byte, with
@@ -68,13 +107,30 @@ pub fn build(
 ///
 /// When the snapshot is too large with a statement, or cannot be signed.
 pub fn vouch(snapshot: &Snapshot, version: &str, signer: &Signer) -> Result<Snapshot, BuildError> {
-    let created_at = document::to_millis(snapshot.created_at()).ok_or(BuildError::Clock)?;
+    restate(snapshot, version, snapshot.created_at(), signer)
+}
+
+/// Says anew of a snapshot that it is what configures its cluster: everything that [`vouch`] keeps,
+/// and a fresh time. It goes through the same places as the first document and is no change: equal
+/// identities are never swapped.
+///
+/// # Errors
+///
+/// When the snapshot is too large with a statement, or cannot be signed.
+pub fn restate(
+    snapshot: &Snapshot,
+    version: &str,
+    created_at: SystemTime,
+    signer: &Signer,
+) -> Result<Snapshot, BuildError> {
+    let created_at = document::to_millis(created_at).ok_or(BuildError::Clock)?;
     let payload = Payload {
         claims: Claims {
             schema: SCHEMA,
             identity: *snapshot.identity(),
             version: version.to_owned(),
             created_at,
+            publication: snapshot.publication().cloned(),
         },
         config_hash: snapshot.config_hash().to_owned(),
     };

@@ -12,7 +12,10 @@
 //! ```
 //!
 //! `sha256` is over the bytes of the value of `config_table` exactly as they stand in the document.
-//! `created_at` counts milliseconds since 1970. `statement` is absent from an unsigned snapshot.
+//! `created_at` counts milliseconds since 1970; a control plane that bounds the age of
+//! configurations states an unchanged one anew from time to time, with a fresh `created_at`. `statement` is absent from an unsigned snapshot.
+//! A snapshot that a person published past the control plane carries `publication` behind
+//! `created_at`: `{"by":"…","reason":"…","base":{identity},"restores":{identity}}`.
 //! Readers ignore members that they do not know.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,7 +25,7 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Identity, VerifyError};
+use crate::{Identity, Publication, SealError, VerifyError, is_sealed, sealed_header};
 
 /// Largest document that is built or accepted, in bytes.
 ///
@@ -69,6 +72,9 @@ pub(crate) struct Claims {
     pub(crate) version: String,
     /// Milliseconds since 1970.
     pub(crate) created_at: u64,
+    /// Present when a person published it past the control plane.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) publication: Option<Publication>,
 }
 
 impl Claims {
@@ -94,6 +100,10 @@ impl Claims {
 impl<'a> Document<'a> {
     /// Reads the members beside the configuration, and where the configuration stands.
     pub(crate) fn parse(text: &'a str) -> Result<Self, VerifyError> {
+        if is_sealed(text.as_bytes()) {
+            let key_id = sealed_header(text.as_bytes())?.key_id;
+            return Err(SealError::NoKeys { key_id }.into());
+        }
         let document: Self = serde_json::from_str(text).map_err(|error| {
             if error.is_eof() {
                 VerifyError::Truncated { bytes: text.len() }

@@ -1,6 +1,28 @@
 //! Why a snapshot could not be made, or was refused.
 
-use crate::Digest;
+use std::fmt::Display;
+use std::time::Duration;
+
+use crate::{Digest, Identity};
+
+/// A reason that quotes foreign text, cut so that nobody can fill a log with it.
+pub(crate) fn bounded(reason: &impl Display) -> String {
+    const LONGEST: usize = 200;
+    let mut text = reason.to_string();
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
+    text
+}
+
+/// Names, for a sentence.
+fn list(names: &[String]) -> String {
+    match names {
+        [] => "nobody".to_owned(),
+        names => names.join(" or "),
+    }
+}
 
 /// A certificate or key that cannot be used to sign or verify snapshots.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +43,17 @@ pub enum KeyError {
         "a certificate with a key of kind {0} cannot sign snapshots: use EC P-256, P-384 or P-521, RSA of 2048 to 8192 bits, or Ed25519"
     )]
     Unsupported(String),
+    /// A name of a signatory is no name.
+    #[error("`{name}` is neither a DNS name nor an address")]
+    Name {
+        /// What was given.
+        name: String,
+    },
+    /// Nobody may sign: then nothing could be believed.
+    #[error(
+        "no name of those who may sign snapshots: set cluster_server_name, cluster_control_plane or cluster_fallback_config_signers"
+    )]
+    NoSignatory,
     /// Key and certificate are not a pair.
     #[error("the private key does not belong to the certificate")]
     Mismatch,
@@ -85,7 +118,7 @@ pub enum VerifyError {
         bytes: usize,
     },
     /// Not JSON, or not of the shape of a snapshot.
-    #[error("the document is not a snapshot: {0}")]
+    #[error("the document is not a snapshot: {}", bounded(.0))]
     Malformed(serde_json::Error),
     /// A message of another kind.
     #[error("the document is of type `{found}`, expected `reconfigure`")]
@@ -120,11 +153,28 @@ pub enum VerifyError {
     /// The signed statement is not good.
     #[error("the signature of the snapshot is refused: {0}")]
     Statement(#[from] StatementError),
+    /// Sealed, and it cannot be opened.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// A member differs from what was signed.
     #[error("the snapshot was tampered with: `{member}` differs from the signed statement")]
     Tampered {
         /// Name of the member beside `statement`.
         member: &'static str,
+    },
+    /// Older than the reader's bound.
+    #[error(
+        "snapshot {identity} was last stated {} s ago, more than cluster_fallback_config_max_age ({} s) allows",
+        age.as_secs(),
+        max_age.as_secs()
+    )]
+    Stale {
+        /// What it is.
+        identity: Identity,
+        /// Since it was made or restated.
+        age: Duration,
+        /// What the reader accepts.
+        max_age: Duration,
     },
     /// The configuration is not the one that the identity names.
     #[error("the configuration has SHA-256 {found}, its identity says {expected}")]
@@ -134,6 +184,28 @@ pub enum VerifyError {
         /// Of the bytes that are there.
         found: Digest,
     },
+}
+
+impl VerifyError {
+    /// A short word for reports and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } | Self::Seal(SealError::TooLarge { .. }) => "too_large",
+            Self::Truncated { .. } | Self::Seal(SealError::Truncated { .. }) => "truncated",
+            Self::NotUtf8 { .. }
+            | Self::Malformed(_)
+            | Self::Kind { .. }
+            | Self::NotATable
+            | Self::Seal(SealError::Malformed(_)) => "malformed",
+            Self::Unsigned => "unsigned",
+            Self::SchemaTooOld { .. } | Self::SchemaTooNew { .. } => "schema",
+            Self::Statement(_) => "bad_signature",
+            Self::Tampered { .. } | Self::DigestMismatch { .. } => "tampered",
+            Self::Seal(SealError::NoKeys { .. } | SealError::UnknownKey { .. }) => "sealed",
+            Self::Seal(_) => "bad_seal",
+            Self::Stale { .. } => "stale",
+        }
+    }
 }
 
 /// Why a signed statement (a compact JWS) is refused.
@@ -162,10 +234,97 @@ pub enum StatementError {
     /// The chain does not lead to the authority.
     #[error("the certificate of the signer is not trusted: {0}")]
     Untrusted(String),
+    /// The authority issued the certificate, and in another name than those who may sign.
+    #[error(
+        "signed with a certificate in the name of {}, expected {}: set cluster_server_name, or add the name to cluster_fallback_config_signers",
+        list(found),
+        list(expected)
+    )]
+    Stranger {
+        /// DNS names of the certificate, the first few.
+        found: Vec<String>,
+        /// Names of those who may sign, the first few.
+        expected: Vec<String>,
+    },
     /// The certificate of the signer has a key that this build cannot use.
     #[error("the certificate of the signer cannot be used: {0}")]
     Key(String),
     /// The signature is not of this key over this statement.
     #[error("the signature does not verify with the key of the certificate")]
     Signature,
+}
+
+/// A list of sealing keys that cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealingKeyError {
+    /// The list is empty.
+    #[error("the list of sealing keys is empty")]
+    None,
+    /// The id is empty, too long, or has other characters.
+    #[error("sealing key {place} of the list: an id has 1 to 64 letters, digits, `-`, `_` and `.`")]
+    Id {
+        /// Place in the list, from 1.
+        place: usize,
+    },
+    /// Two keys have one id.
+    #[error("two sealing keys have the id `{id}`: give every key an id of its own")]
+    Duplicate {
+        /// The id.
+        id: String,
+    },
+}
+
+/// Why a document cannot be sealed or opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// Larger than any document may be.
+    #[error("the sealed document has {bytes} bytes, more than the limit of {limit}")]
+    TooLarge {
+        /// Size of the sealed document.
+        bytes: usize,
+        /// [`crate::MAX_DOCUMENT_BYTES`].
+        limit: usize,
+    },
+    /// The document ends in the middle.
+    #[error("the sealed document is truncated: it ends after {bytes} bytes")]
+    Truncated {
+        /// Bytes that are there.
+        bytes: usize,
+    },
+    /// No JWE of this form.
+    #[error("the sealed document is malformed: {0}")]
+    Malformed(String),
+    /// This node has no keys.
+    #[error(
+        "the document is sealed with the key `{key_id}` and this node has no keys: set cluster_fallback_config_encryption_keys"
+    )]
+    NoKeys {
+        /// The id that the document names.
+        key_id: String,
+    },
+    /// This node has other keys.
+    #[error(
+        "the document is sealed with the key `{key_id}`, which this node does not have: add it to cluster_fallback_config_encryption_keys"
+    )]
+    UnknownKey {
+        /// The id that the document names.
+        key_id: String,
+    },
+    /// Altered, or sealed with another key under this id.
+    #[error(
+        "the sealed document does not open with the key `{key_id}`: it was altered, or another node has another key under this id"
+    )]
+    Broken {
+        /// The id that the document names.
+        key_id: String,
+    },
+    /// What stands outside is not what lies inside.
+    #[error("the sealed document claims to be {claimed} and holds another")]
+    Mislabelled {
+        /// What the header claims.
+        claimed: Identity,
+    },
+    /// The cryptographic library refused.
+    #[error("sealing failed")]
+    Sealing,
 }

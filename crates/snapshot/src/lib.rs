@@ -4,12 +4,13 @@
 //! A snapshot is one JSON document, the same bytes on the wire, in the cache of a data plane and in
 //! the fallback storage ([`document`] describes it). [`build()`] makes one from a configuration,
 //! [`Signer`] signs it with the cluster key, [`Verifier`] turns received bytes back into a
-//! [`Snapshot`] or says which check failed.
+//! [`Snapshot`] or says which check failed. [`SealingKeys`] encrypt documents for storages and disks.
 //!
 //! The crate does no I/O and reads no clock.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod authority;
 mod builder;
 mod config_hash;
 pub mod document;
@@ -17,16 +18,25 @@ mod error;
 pub mod gzip;
 pub mod identity;
 mod key;
+mod publication;
+mod sealing;
+mod signature;
 mod signer;
 mod snapshot;
 mod statement;
 mod verifier;
 
-pub use builder::{build, vouch};
+pub use authority::Signatories;
+pub use builder::{build, publish, restate, vouch};
 pub use config_hash::EMPTY_CONFIG_HASH;
 pub use document::{MAX_DOCUMENT_BYTES, SCHEMA};
-pub use error::{BuildError, DecodeError, KeyError, StatementError, VerifyError};
+pub use error::{
+    BuildError, DecodeError, KeyError, SealError, SealingKeyError, StatementError, VerifyError,
+};
 pub use identity::{Digest, ForeignCluster, Identity, Position};
+pub use publication::Publication;
+pub use sealing::{SealedHeader, SealingKeys, is_sealed, sealed_header};
+pub use signature::Signature;
 pub use signer::Signer;
 pub use snapshot::Snapshot;
 pub use verifier::{Verifier, accept_unsigned};

@@ -10,7 +10,7 @@ use keelgate_entities::Config;
 use serde_json::Value;
 
 use crate::document::Claims;
-use crate::{DecodeError, Identity};
+use crate::{DecodeError, Identity, Publication};
 
 /// The whole configuration of a cluster at one moment: immutable, verified, cheap to clone.
 #[derive(Clone)]
@@ -55,9 +55,14 @@ impl Snapshot {
         &self.0.claims.version
     }
 
-    /// When it was made, by the clock of its maker; precise to the millisecond.
+    /// When it was made or last restated, by the clock of its maker; precise to the millisecond.
     pub fn created_at(&self) -> SystemTime {
         self.0.claims.created_at()
+    }
+
+    /// Who published it past the control plane, and why; none for what a control plane made.
+    pub fn publication(&self) -> Option<&Publication> {
+        self.0.claims.publication.as_ref()
     }
 
     /// Whether it carries a statement that was signed or verified by this process.

@@ -112,6 +112,11 @@ impl<'a> Statement<'a> {
         })
     }
 
+    /// The name of the algorithm, as the header claims.
+    pub(crate) fn algorithm(&self) -> &str {
+        &self.header.alg
+    }
+
     /// The digest of the signer's certificate, as the header claims.
     pub(crate) fn thumbprint(&self) -> &str {
         &self.header.thumbprint

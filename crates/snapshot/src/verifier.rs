@@ -4,10 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use uuid::Uuid;
-use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage};
 
+use crate::authority::{Authority, Signatories};
 use crate::config_hash::Hashes;
 use crate::document::{self, Claims, Document, Provenance};
 use crate::key::{self, PublicKey};
@@ -21,10 +20,8 @@ pub struct Verifier(Trust);
 enum Trust {
     /// Certificates of the cluster: thumbprint and key.
     Shared(Vec<(String, PublicKey)>),
-    Authority {
-        anchors: Vec<TrustAnchor<'static>>,
-        server_name: Option<ServerName<'static>>,
-    },
+    /// Certificates of an authority, in the names of those who may sign.
+    Authority(Authority),
 }
 
 impl Verifier {
@@ -47,45 +44,19 @@ impl Verifier {
         Ok(Self(Trust::Shared(keys)))
     }
 
-    /// Believes servers with a certificate that the authority issued (`cluster_mtls = pki`).
+    /// Believes holders of certificates that the authority issued in certain names
+    /// (`cluster_mtls = pki`): an authority issues to others too, and a data plane must not be able
+    /// to write the configuration of its cluster. [`Signatories`] says who may.
     ///
     /// The certificate must have been valid when the snapshot was made: one that expires during
     /// an outage does not take the last configuration with it.
     ///
     /// # Errors
     ///
-    /// When the text holds no certificate or one that cannot be an authority.
-    pub fn authority(ca_pem: &str) -> Result<Self, KeyError> {
-        let anchors = key::certificates(ca_pem)?
-            .iter()
-            .map(|certificate| {
-                webpki::anchor_from_trusted_cert(certificate)
-                    .map(|anchor| anchor.to_owned())
-                    .map_err(|error| KeyError::Certificate(error.to_string()))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self(Trust::Authority {
-            anchors,
-            server_name: None,
-        }))
-    }
-
-    /// Believes only servers of this name (`cluster_server_name`), where an authority issues
-    /// certificates to others too. Without effect on a shared certificate.
-    ///
-    /// # Errors
-    ///
-    /// When it is not a DNS name or an address.
-    pub fn with_server_name(self, name: &str) -> Result<Self, KeyError> {
-        let name = ServerName::try_from(name.to_owned())
-            .map_err(|_| KeyError::Certificate(format!("`{name}` is not a server name")))?;
-        Ok(Self(match self.0 {
-            Trust::Authority { anchors, .. } => Trust::Authority {
-                anchors,
-                server_name: Some(name),
-            },
-            shared @ Trust::Shared(_) => shared,
-        }))
+    /// When the text holds no certificate or one that cannot be an authority, there is no name, or
+    /// a name is no DNS name and no address.
+    pub fn authority(ca_pem: &str, signatories: &Signatories<'_>) -> Result<Self, KeyError> {
+        Authority::new(ca_pem, signatories).map(|authority| Self(Trust::Authority(authority)))
     }
 
     /// Accepts a snapshot that a trusted holder of a key signed, whole and unchanged.
@@ -136,53 +107,16 @@ impl Verifier {
                 };
                 statement.verify(key)
             }
-            Trust::Authority {
-                anchors,
-                server_name,
-            } => {
+            Trust::Authority(authority) => {
                 let chain = statement.chain()?;
-                let Some((own, intermediates)) = chain.split_first() else {
-                    return Err(StatementError::NoChain);
-                };
                 let at = Duration::from_millis(statement.payload.claims.created_at);
-                trust(own, intermediates, anchors, server_name.as_ref(), at)?;
+                let own = authority.believe(&chain, at)?;
                 let key =
                     PublicKey::of(own).map_err(|error| StatementError::Key(error.to_string()))?;
                 statement.verify(&key)
             }
         }
     }
-}
-
-/// Follows the chain to one of the anchors, as of a time since 1970.
-fn trust(
-    own: &CertificateDer<'_>,
-    intermediates: &[CertificateDer<'_>],
-    anchors: &[TrustAnchor<'_>],
-    server_name: Option<&ServerName<'_>>,
-    at: Duration,
-) -> Result<(), StatementError> {
-    let untrusted = |error: webpki::Error| StatementError::Untrusted(error.to_string());
-    let certificate = EndEntityCert::try_from(own).map_err(untrusted)?;
-    // A control plane is a server to its data planes: where an authority tells servers from
-    // clients, a data plane cannot sign.
-    certificate
-        .verify_for_usage(
-            ALL_VERIFICATION_ALGS,
-            anchors,
-            intermediates,
-            UnixTime::since_unix_epoch(at),
-            KeyUsage::server_auth(),
-            None,
-            None,
-        )
-        .map_err(untrusted)?;
-    if let Some(name) = server_name {
-        certificate
-            .verify_is_valid_for_subject_name(name)
-            .map_err(untrusted)?;
-    }
-    Ok(())
 }
 
 /// Names the first member that differs from what was signed.
@@ -193,6 +127,7 @@ fn compare(found: &Payload, signed: &Payload) -> Result<(), VerifyError> {
         ("version", left.version == right.version),
         ("created_at", left.created_at == right.created_at),
         ("schema", left.schema == right.schema),
+        ("publication", left.publication == right.publication),
         ("config_hash", found.config_hash == signed.config_hash),
     ];
     match members.into_iter().find(|(_, same)| !same) {
@@ -277,6 +212,7 @@ fn foreign_claims(config: &str, timestamp: Option<f64>) -> Result<Claims, Verify
         },
         version: String::new(),
         created_at,
+        publication: None,
     })
 }
 
@@ -284,7 +220,7 @@ impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
             Trust::Shared(_) => "Verifier::Shared",
-            Trust::Authority { .. } => "Verifier::Authority",
+            Trust::Authority(_) => "Verifier::Authority",
         })
     }
 }

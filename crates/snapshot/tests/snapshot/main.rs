@@ -3,5 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod attacks;
+mod authority;
+mod publications;
 mod round_trip;
+mod sealing;
 mod support;

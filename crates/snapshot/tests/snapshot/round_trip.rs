@@ -1,11 +1,10 @@
 //! A snapshot that was built is read back as what it was, under each kind of trust.
 
+use std::time::Duration;
+
 use crate::support::*;
 use bytes::Bytes;
-use keelgate_snapshot::{
-    KeyError, Signer, StatementError, Verifier, VerifyError, accept_unsigned, build, vouch,
-};
-use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+use keelgate_snapshot::{KeyError, Signer, Verifier, accept_unsigned, build, restate, vouch};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -54,42 +53,6 @@ fn kong_reads_the_members_that_it_knows() {
     assert_eq!(document["config_hash"].as_str().unwrap().len(), 32);
     assert_eq!(document["hashes"]["routes"], "0".repeat(32));
     assert_eq!(document["config_table"], config());
-}
-
-#[test]
-fn an_authority_vouches_for_its_servers() {
-    let authority = Authority::new();
-    let server = authority.issue("cp.example.com", ServerAuth);
-    let document = snapshot(1, &server).document().clone();
-    let verifier = Verifier::authority(&authority.pem()).unwrap();
-    assert!(verifier.verify(document.clone()).unwrap().is_signed());
-    let named = verifier.with_server_name("cp.example.com").unwrap();
-    assert!(named.verify(document.clone()).is_ok());
-    let other = named.with_server_name("other.example.com").unwrap();
-    assert!(matches!(
-        other.verify(document),
-        Err(VerifyError::Statement(StatementError::Untrusted(_)))
-    ));
-}
-
-#[test]
-fn an_authority_does_not_vouch_for_clients_or_strangers() {
-    let (authority, stranger) = (Authority::new(), Authority::new());
-    let verifier = Verifier::authority(&authority.pem()).unwrap();
-    let signers = [
-        authority.issue("dp.example.com", ClientAuth),
-        stranger.issue("cp.example.com", ServerAuth),
-        cluster(),
-    ];
-    for signer in signers {
-        let error = verifier
-            .verify(snapshot(1, &signer).document().clone())
-            .unwrap_err();
-        assert!(
-            matches!(error, VerifyError::Statement(StatementError::Untrusted(_))),
-            "{error}"
-        );
-    }
 }
 
 #[test]
@@ -202,4 +165,19 @@ fn a_configuration_without_entities_is_told() {
         "parameters":[{"key":"cluster_id","value":"x"}],"services":[]}"#
     ));
     assert!(!of(r#"{"consumers":[{"username":"a"}]}"#));
+}
+
+#[test]
+fn a_restated_snapshot_differs_in_nothing_but_its_time() {
+    let pem = cluster();
+    let original = snapshot(4, &pem);
+    let signer = Signer::from_pem(&pem.cert, &pem.key).unwrap();
+    let later = created_at() + Duration::from_secs(3600);
+    let restated = restate(&original, "0.1.0", later, &signer).unwrap();
+    let verifier = Verifier::shared(&pem.cert).unwrap();
+    let read = verifier.verify(restated.document().clone()).unwrap();
+    assert_eq!(read.identity(), original.identity());
+    assert_eq!(read.config_json(), original.config_json());
+    assert_eq!(read.config_hash(), original.config_hash());
+    assert_eq!(read.created_at(), later);
 }

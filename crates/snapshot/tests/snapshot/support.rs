@@ -2,10 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, RandomizedNonceKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use keelgate_snapshot::{Position, Signer, Snapshot, build};
+use keelgate_snapshot::{
+    Digest, Position, SealingKeys, Signatories, Signer, Snapshot, Verifier, build,
+};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     SignatureAlgorithm,
@@ -46,13 +49,34 @@ impl Authority {
     }
 
     pub(crate) fn issue(&self, name: &str, purpose: ExtendedKeyUsagePurpose) -> Pem {
+        self.issue_with(name, purpose, |_| {})
+    }
+
+    pub(crate) fn issue_with(
+        &self,
+        name: &str,
+        purpose: ExtendedKeyUsagePurpose,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Pem {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.extended_key_usages = vec![purpose];
+        change(&mut params);
         Pem {
             cert: params.signed_by(&key, &self.0).unwrap().pem(),
             key: key.serialize_pem(),
         }
+    }
+
+    /// Another authority below this one.
+    pub(crate) fn intermediate(&self) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "intermediate");
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::signed_by(params, key, &self.0).unwrap())
     }
 }
 
@@ -130,4 +154,56 @@ pub(crate) fn restated(
     ]
     .join(".");
     tampered(snapshot, &old, &new)
+}
+
+/// The key that every test has under an id.
+fn sealing_key(id: &str) -> [u8; 32] {
+    Digest::of(id.as_bytes()).0
+}
+
+/// Sealing keys with these ids, the first of which seals.
+pub(crate) fn sealing_keys(ids: &[&str]) -> SealingKeys {
+    let keys: Vec<_> = ids.iter().map(|id| (*id, sealing_key(id))).collect();
+    SealingKeys::new(keys.iter().map(|(id, key)| (*id, key))).unwrap()
+}
+
+/// Another content under the header of a sealed document, by somebody who has the key.
+pub(crate) fn forge_seal(label: &Bytes, content: &Bytes) -> Bytes {
+    let label: Value = serde_json::from_slice(label).unwrap();
+    let protected = label["protected"].as_str().unwrap();
+    let header: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(protected).unwrap()).unwrap();
+    let key = sealing_key(header["kid"].as_str().unwrap());
+    let key = RandomizedNonceKey::new(&AES_256_GCM, &key).unwrap();
+    let mut content = content.to_vec();
+    let (nonce, tag) = key
+        .seal_in_place_separate_tag(Aad::from(protected.as_bytes()), &mut content)
+        .unwrap();
+    Bytes::from(format!(
+        r#"{{"protected":"{protected}","iv":"{}","ciphertext":"{}","tag":"{}"}}"#,
+        URL_SAFE_NO_PAD.encode(nonce.as_ref()),
+        URL_SAFE_NO_PAD.encode(&content),
+        URL_SAFE_NO_PAD.encode(tag.as_ref())
+    ))
+}
+
+/// Trusts an authority about control planes and others of these names.
+pub(crate) fn trusting(
+    authority: &Authority,
+    control_planes: &[&str],
+    others: &[&str],
+) -> Verifier {
+    let owned = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let (control_planes, others) = (owned(control_planes), owned(others));
+    let signatories = Signatories {
+        control_planes: &control_planes,
+        others: &others,
+        own: None,
+    };
+    Verifier::authority(&authority.pem(), &signatories).unwrap()
 }
