@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use keelgate_admin::Mode;
 use keelgate_entities::KONG_API_VERSION;
-use keelgate_fallback::{Fetcher, Verify};
+use keelgate_fallback::Fetcher;
 use keelgate_settings::Settings;
-use keelgate_snapshot::{MAX_DOCUMENT_BYTES, Snapshot, VerifyError, accept_unsigned};
+use keelgate_snapshot::{MAX_DOCUMENT_BYTES, Snapshot};
 use keelgate_source::{
     ActivationError, Activator, Arbiter, ControlPlaneLink, SourceSettings, Verifiers,
 };
@@ -44,7 +44,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
     let client =
         Client::new(client_config(&common, &cluster)).context("cannot reach control planes")?;
     tokio::spawn(client.run(events, applies));
-    let own = trusting_the_peer(cluster.verify());
+    let own = cluster.verify_peer();
     let arbiter = Arbiter::start(
         SourceSettings {
             directory: settings.node.prefix.clone(),
@@ -64,10 +64,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         },
         Arc::new(Served(Arc::clone(&common.activation))),
     );
-    let report = arbiter.report();
-    common.reports.add_source(Box::new(move || {
-        serde_json::to_value(&*report.borrow()).unwrap_or_default()
-    }));
+    common.reports.add_choice(arbiter.report());
     let backup = common.start_backup(&cluster, arbiter.served()).await?;
     let ready = common.ready_when_serving();
     let store = Arc::new(MemoryStore::new(Arc::clone(&common.schemas)));
@@ -132,19 +129,6 @@ fn fetchers(settings: &Settings, cluster: &ClusterIdentity) -> Result<Vec<Fetche
         .into_iter()
         .map(|storage| Fetcher::new(storage, env!("CARGO_PKG_VERSION"), cluster.verify()))
         .collect())
-}
-
-/// Believes what a control plane of Kong sends, which signs nothing: it has proved itself by its
-/// certificate, and the cache holds only what came from there. A document that names an identity
-/// comes from Keelgate and must be signed.
-fn trusting_the_peer(verify: Verify) -> Verify {
-    Arc::new(move |document| match verify(document.clone()) {
-        Err(VerifyError::Unsigned) => match accept_unsigned(document)? {
-            snapshot if snapshot.identity().epoch == 0 => Ok(snapshot),
-            _ => Err(VerifyError::Unsigned),
-        },
-        verified => verified,
-    })
 }
 
 /// The proxy's configuration, for the choice to set.

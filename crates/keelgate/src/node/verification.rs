@@ -1,11 +1,11 @@
-//! Who must have signed a snapshot for this node to believe it.
+//! Who must have signed a snapshot for this node to believe it, and with which keys it is sealed.
 
 use std::sync::Arc;
 
 use anyhow::Context;
 use keelgate_fallback::Verify;
-use keelgate_settings::{ClusterMtls, Settings};
-use keelgate_snapshot::{Signer, Verifier};
+use keelgate_settings::{ClusterMtls, Role, Settings};
+use keelgate_snapshot::{SealingKeys, Signatories, Signer, Verifier, VerifyError, accept_unsigned};
 use keelgate_sync::Trust;
 
 /// Certificate and key of the cluster, in PEM.
@@ -14,6 +14,7 @@ pub(crate) struct ClusterIdentity {
     pub(crate) key: String,
     pub(crate) trust: Trust,
     verifier: Arc<Verifier>,
+    sealing: Option<Arc<SealingKeys>>,
 }
 
 impl ClusterIdentity {
@@ -45,7 +46,7 @@ impl ClusterIdentity {
                     .context("cluster_ca_cert is not set")?
                     .pem
                     .clone();
-                let verifier = Verifier::authority(&ca).context("cluster_ca_cert")?;
+                let verifier = authority(settings, &ca, &cert)?;
                 (
                     Trust::Authority {
                         ca_pem: ca,
@@ -60,6 +61,7 @@ impl ClusterIdentity {
             key,
             trust,
             verifier: Arc::new(verifier),
+            sealing: sealing_keys(settings)?,
         })
     }
 
@@ -70,9 +72,82 @@ impl ClusterIdentity {
             .context("cluster_cert and cluster_cert_key")
     }
 
-    /// Checks snapshots from caches and storages.
+    /// The keys that seal what this node stores; none when it stores plain documents.
+    pub(crate) fn sealing(&self) -> Option<Arc<SealingKeys>> {
+        self.sealing.clone()
+    }
+
+    /// Checks snapshots from storages: signed by whom the cluster believes, sealed or not.
     pub(crate) fn verify(&self) -> Verify {
+        self.opening(self.signed())
+    }
+
+    /// Checks documents of the control plane that this node is connected to, and of this node's own
+    /// cache, which holds what came from there.
+    pub(crate) fn verify_peer(&self) -> Verify {
+        self.opening(trusting_the_peer(self.signed()))
+    }
+
+    fn signed(&self) -> Verify {
         let verifier = Arc::clone(&self.verifier);
         Arc::new(move |document| verifier.verify(document))
     }
+
+    /// Opens what is sealed before it is checked.
+    fn opening(&self, verify: Verify) -> Verify {
+        match self.sealing() {
+            Some(keys) => Arc::new(move |document| keys.verify(document, |inner| verify(inner))),
+            None => verify,
+        }
+    }
+}
+
+/// Where every node has a certificate of its own, only those of control planes, and of others that
+/// are named, may sign.
+fn authority(settings: &Settings, ca: &str, own: &str) -> anyhow::Result<Verifier> {
+    let cluster = &settings.cluster;
+    let is_control_plane = settings.node.role == Role::ControlPlane;
+    let control_planes = match &cluster.cluster_server_name {
+        Some(name) => vec![name.clone()],
+        None if is_control_plane => Vec::new(),
+        None => cluster
+            .cluster_control_plane
+            .iter()
+            .map(|address| address.host.clone())
+            .collect(),
+    };
+    let signatories = Signatories {
+        control_planes: &control_planes,
+        own: is_control_plane.then_some(own),
+        others: &settings.fallback.cluster_fallback_config_signers,
+    };
+    Verifier::authority(ca, &signatories).context(
+        "cluster_ca_cert, cluster_server_name, cluster_control_plane and cluster_fallback_config_signers",
+    )
+}
+
+fn sealing_keys(settings: &Settings) -> anyhow::Result<Option<Arc<SealingKeys>>> {
+    let keys = settings
+        .fallback
+        .cluster_fallback_config_encryption_keys
+        .keys();
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    SealingKeys::new(keys.iter().map(|key| (key.id(), key.expose())))
+        .map(|keys| Some(Arc::new(keys)))
+        .context("cluster_fallback_config_encryption_keys")
+}
+
+/// Believes what a control plane of Kong sends, which signs nothing: it has proved itself by its
+/// certificate, and the cache holds only what came from there. A document that names an identity
+/// comes from Keelgate and must be signed.
+fn trusting_the_peer(verify: Verify) -> Verify {
+    Arc::new(move |document| match verify(document.clone()) {
+        Err(VerifyError::Unsigned) => match accept_unsigned(document)? {
+            snapshot if snapshot.identity().epoch == 0 => Ok(snapshot),
+            _ => Err(VerifyError::Unsigned),
+        },
+        verified => verified,
+    })
 }
