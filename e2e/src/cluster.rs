@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -13,7 +14,8 @@ pub struct Cluster {
     /// The upstream behind every route.
     pub upstream: Upstream,
     directory: TempDir,
-    storage: Vec<Storage>,
+    storage: Vec<Arc<Storage>>,
+    environment: Vec<(String, String)>,
 }
 
 impl Cluster {
@@ -27,6 +29,7 @@ impl Cluster {
             upstream: Upstream::start().await,
             directory,
             storage: Vec::new(),
+            environment: Vec::new(),
         };
         let made = Command::new(node::binary())
             .args(["hybrid", "gen_cert"])
@@ -49,8 +52,14 @@ impl Cluster {
 
     /// Adds a storage behind those that it has.
     pub fn and_storage(mut self, storage: Storage) -> Self {
-        self.storage.push(storage);
+        self.storage.push(Arc::new(storage));
         self
+    }
+
+    /// Nodes that are started from now on have these variables, which go before those of the
+    /// storages.
+    pub fn give(&mut self, environment: Vec<(String, String)>) {
+        self.environment = environment;
     }
 
     /// The cluster certificate.
@@ -65,6 +74,11 @@ impl Cluster {
 
     /// The first storage.
     pub fn storage(&self) -> &Storage {
+        &self.storage[0]
+    }
+
+    /// The first storage, to be kept by tasks beside the test.
+    pub fn shared_storage(&self) -> &Arc<Storage> {
         &self.storage[0]
     }
 
@@ -94,6 +108,7 @@ impl Cluster {
             .storage
             .iter()
             .flat_map(|storage| storage.environment.clone())
+            .chain(self.environment.clone())
             .collect();
         Node::start(role, &all, &environment)
     }

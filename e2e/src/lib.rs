@@ -6,15 +6,25 @@
 //! - [`outage`]: control planes that fail in every way that the source of a data plane must survive
 //! - [`kong`]: Kong at the other end of the connection between control plane and data plane
 //! - [`upstream`]: a real HTTP server behind the gateway
+//! - [`backup`]: backups that no build under test has written
 //! - [`storage`]: the object store under test, reached directly
+//! - [`s3`]: S3 as it is met in the field: permissions, and stores that misbehave
+//! - [`election`]: who writes, as the storage tells
+//! - [`reader`]: follows a storage and notes whenever a reader would have gone back
+//! - [`storm`]: backup nodes that are killed and paused at random
 //! - [`traffic`]: steady requests that count every failure
 
+pub mod backup;
 pub mod cluster;
+pub mod election;
 pub mod kong;
 pub mod node;
 pub mod outage;
 pub mod ports;
+pub mod reader;
+pub mod s3;
 pub mod storage;
+pub mod storm;
 pub mod traffic;
 pub mod upstream;
 pub mod wait;

@@ -150,9 +150,16 @@ impl Node {
             .args(["start", "--foreground"])
             .env_clear()
             .envs(std::env::vars().filter(|(name, _)| {
-                !name.starts_with("KONG_")
-                    && !name.starts_with("KEELGATE_")
-                    && !name.starts_with("AWS_")
+                const OURS: [&str; 7] = [
+                    "KONG_",
+                    "KEELGATE_",
+                    "AWS_",
+                    "GCP_",
+                    "GOOGLE_",
+                    "AZURE_",
+                    "STORAGE_",
+                ];
+                !OURS.iter().any(|prefix| name.starts_with(prefix))
             }))
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
@@ -281,6 +288,13 @@ impl Node {
         let text = self.answers(&self.status("/status"), 200).await;
         let status: Value = serde_json::from_str(&text).expect("the status is JSON");
         status["keelgate"].clone()
+    }
+
+    /// The id by which the node is known in the election.
+    pub async fn id(&self) -> String {
+        let report = self.report().await;
+        let id = report["node_id"].as_str().expect("every node has an id");
+        id.to_owned()
     }
 
     /// The name of the source that serves: `control_plane`, `cache`, `storage`, …

@@ -10,6 +10,8 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
+use crate::{s3, wait};
+
 /// A fresh, empty place in a storage.
 pub struct Storage {
     /// What `cluster_fallback_config_storage` is set to.
@@ -23,36 +25,47 @@ pub struct Storage {
 impl Storage {
     /// A fresh prefix in the bucket of the S3 server that `cargo xtask test` has started.
     pub fn s3() -> Self {
-        let setting = |name: &str| {
-            std::env::var(name).unwrap_or_else(|_| {
-                panic!("{name} is not set: these tests need an S3 server, which `cargo xtask test` starts")
-            })
-        };
-        let endpoint = setting("KEELGATE_TEST_S3_ENDPOINT");
-        let bucket = setting("KEELGATE_TEST_S3_BUCKET");
-        let key = setting("KEELGATE_TEST_S3_ACCESS_KEY_ID");
-        let secret = setting("KEELGATE_TEST_S3_SECRET_ACCESS_KEY");
+        Self::on(&s3::Server::under_test())
+    }
+
+    /// A fresh prefix on an S3 server.
+    pub fn on(server: &s3::Server) -> Self {
         let store = AmazonS3Builder::new()
-            .with_endpoint(&endpoint)
+            .with_endpoint(&server.endpoint)
             .with_allow_http(true)
-            .with_bucket_name(&bucket)
-            .with_region("us-east-1")
-            .with_access_key_id(&key)
-            .with_secret_access_key(&secret)
+            .with_bucket_name(&server.bucket)
+            .with_region(s3::REGION)
+            .with_access_key_id(&server.key)
+            .with_secret_access_key(&server.secret)
             .build()
             .expect("the settings of the test server are complete");
         let prefix = format!("e2e/{}", uuid::Uuid::new_v4());
         Self {
-            url: format!("s3://{bucket}/{prefix}"),
+            url: format!("s3://{}/{prefix}", server.bucket),
             environment: vec![
-                ("AWS_CONFIG_STORAGE_ENDPOINT".into(), endpoint),
-                ("AWS_ACCESS_KEY_ID".into(), key),
-                ("AWS_SECRET_ACCESS_KEY".into(), secret),
-                ("AWS_REGION".into(), "us-east-1".into()),
+                (
+                    "AWS_CONFIG_STORAGE_ENDPOINT".into(),
+                    server.endpoint.clone(),
+                ),
+                ("AWS_ACCESS_KEY_ID".into(), server.key.clone()),
+                ("AWS_SECRET_ACCESS_KEY".into(), server.secret.clone()),
+                ("AWS_REGION".into(), s3::REGION.into()),
             ],
             store: Arc::new(store),
             prefix,
         }
+    }
+
+    /// The same place, which nodes reach through `proxy`.
+    pub fn behind(mut self, proxy: &s3::Proxy) -> Self {
+        self.environment
+            .push(("AWS_CONFIG_STORAGE_ENDPOINT".into(), proxy.endpoint.clone()));
+        self
+    }
+
+    /// The prefix of every key, without slashes at its ends.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// A directory.
@@ -72,7 +85,12 @@ impl Storage {
 
     /// The key of the newest snapshot for this build.
     pub fn config_key() -> String {
-        format!("{}/config.json", env!("CARGO_PKG_VERSION"))
+        Self::key("config.json")
+    }
+
+    /// The key of an object of this build.
+    pub fn key(name: &str) -> String {
+        format!("{}/{name}", env!("CARGO_PKG_VERSION"))
     }
 
     /// Reads an object; `None` when it does not exist.
@@ -82,6 +100,22 @@ impl Storage {
             Err(object_store::Error::NotFound { .. }) => None,
             Err(error) => panic!("read {key}: {error}"),
         }
+    }
+
+    /// Waits until the newest snapshot for this build contains `text`, and returns it.
+    pub async fn holds(&self, text: &str) -> Bytes {
+        wait::until("the snapshot in the storage", || async {
+            let body = self
+                .read(&Self::config_key())
+                .await
+                .ok_or("no config.json yet")?;
+            if String::from_utf8_lossy(&body).contains(text) {
+                Ok(body)
+            } else {
+                Err("config.json is older")
+            }
+        })
+        .await
     }
 
     /// Replaces an object, whatever it holds.

@@ -8,7 +8,16 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks again until there is an answer. Panics with `what` and the last refusal after [`PATIENCE`].
-pub async fn until<T, E, F>(what: &str, mut ask: impl FnMut() -> F) -> T
+pub async fn until<T, E, F>(what: &str, ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T, E>>,
+    E: std::fmt::Display,
+{
+    within(PATIENCE, what, ask).await
+}
+
+/// As [`until`], for what may take longer.
+pub async fn within<T, E, F>(patience: Duration, what: &str, mut ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Result<T, E>>,
     E: std::fmt::Display,
@@ -17,7 +26,7 @@ where
     loop {
         match ask().await {
             Ok(answer) => return answer,
-            Err(refusal) if start.elapsed() > PATIENCE => panic!("waited for {what}: {refusal}"),
+            Err(refusal) if start.elapsed() > patience => panic!("waited for {what}: {refusal}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }

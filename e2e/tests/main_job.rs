@@ -6,23 +6,6 @@ use serde_json::json;
 const EXPORT: (&str, &str) = ("cluster_fallback_config_export", "on");
 const IMPORT: (&str, &str) = ("cluster_fallback_config_import", "on");
 
-/// Waits until the storage holds a configuration that contains `text`.
-async fn stored(storage: &Storage, text: &str) {
-    wait::until("the snapshot in the storage", || async {
-        let body = storage
-            .read(&Storage::config_key())
-            .await
-            .ok_or("no config.json yet")?;
-        let body = String::from_utf8(body.to_vec()).expect("config.json is text");
-        if body.contains(text) {
-            Ok(())
-        } else {
-            Err("config.json is older")
-        }
-    })
-    .await;
-}
-
 async fn born_during_an_outage(cluster: Cluster) {
     let mut control_plane = cluster.control_plane(&[]);
     control_plane.up().await;
@@ -30,7 +13,7 @@ async fn born_during_an_outage(cluster: Cluster) {
     let data_plane = cluster.data_plane_of(&control_plane, &[]);
     cluster.add_route(&control_plane, "first", "/first").await;
     data_plane.serves("/first", 200).await;
-    stored(cluster.storage(), "\"/first\"").await;
+    cluster.storage().holds("\"/first\"").await;
     let old = Traffic::start(data_plane.proxy("/first"));
 
     control_plane.kill();
@@ -46,7 +29,7 @@ async fn born_during_an_outage(cluster: Cluster) {
     newborn.serves("/second", 200).await;
     data_plane.serves("/second", 200).await;
     assert_eq!(newborn.source().await, "control_plane");
-    stored(cluster.storage(), "\"/second\"").await;
+    cluster.storage().holds("\"/second\"").await;
 
     new.more(50).await;
     new.stop_without_failures().await;
@@ -71,7 +54,7 @@ async fn a_control_plane_exports_by_itself() {
     let mut control_plane = cluster.control_plane(&[EXPORT]);
     control_plane.up().await;
     cluster.add_route(&control_plane, "first", "/first").await;
-    stored(cluster.storage(), "\"/first\"").await;
+    cluster.storage().holds("\"/first\"").await;
     control_plane.kill();
     let newborn = cluster.data_plane_of(&control_plane, &[IMPORT]);
     newborn.serves("/first", 200).await;
@@ -95,7 +78,7 @@ async fn two_backup_nodes_keep_one_history() {
             )
             .await;
     }
-    stored(cluster.storage(), "\"/r9\"").await;
+    cluster.storage().holds("\"/r9\"").await;
     let version = Storage::config_key();
     let version = version.trim_end_matches("/config.json");
     let history = cluster.storage().list(&format!("{version}/history")).await;
@@ -113,7 +96,7 @@ async fn a_newborn_retries_a_storage_that_is_not_there_yet() {
     let mut control_plane = cluster.control_plane(&[EXPORT]);
     control_plane.up().await;
     cluster.add_route(&control_plane, "first", "/first").await;
-    stored(cluster.storage(), "\"/first\"").await;
+    cluster.storage().holds("\"/first\"").await;
     control_plane.kill();
     let saved = cluster
         .storage()
@@ -220,7 +203,7 @@ async fn metrics_tell_the_same_as_the_report() {
     let backup = cluster.data_plane_of(&control_plane, &[EXPORT]);
     cluster.add_route(&control_plane, "first", "/first").await;
     backup.serves("/first", 200).await;
-    stored(cluster.storage(), "\"/first\"").await;
+    cluster.storage().holds("\"/first\"").await;
     let shows = async |lines: &[&str]| {
         wait::until("the metrics", || async {
             let text = backup.answers(&backup.status("/metrics"), 200).await;

@@ -2,7 +2,7 @@
 //! serves from the storage.
 
 use e2e::outage::{Failure, Outage};
-use e2e::{Cluster, Node, Storage, Traffic, wait};
+use e2e::{Cluster, Node, Traffic};
 use serde_json::json;
 
 /// A cluster whose storage holds a snapshot with the route `/first`, and whose control plane (the
@@ -12,19 +12,7 @@ async fn backed_up() -> (Cluster, Node) {
     let mut control_plane = cluster.control_plane(&[("cluster_fallback_config_export", "on")]);
     control_plane.up().await;
     cluster.add_route(&control_plane, "first", "/first").await;
-    wait::until("the snapshot in the storage", || async {
-        let body = cluster
-            .storage()
-            .read(&Storage::config_key())
-            .await
-            .ok_or("no config.json yet")?;
-        if String::from_utf8_lossy(&body).contains("\"/first\"") {
-            Ok(())
-        } else {
-            Err("config.json is older")
-        }
-    })
-    .await;
+    cluster.storage().holds("\"/first\"").await;
     control_plane.kill();
     (cluster, control_plane)
 }

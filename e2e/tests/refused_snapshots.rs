@@ -13,19 +13,7 @@ async fn backed_up(cluster: &Cluster) -> Node {
     control_plane.up().await;
     for path in ["/first", "/second"] {
         cluster.add_route(&control_plane, &path[1..], path).await;
-        wait::until("the snapshot in the storage", || async {
-            let body = cluster
-                .storage()
-                .read(&Storage::config_key())
-                .await
-                .ok_or("no config.json yet")?;
-            if String::from_utf8_lossy(&body).contains(&format!("\"{path}\"")) {
-                Ok(())
-            } else {
-                Err("config.json is older")
-            }
-        })
-        .await;
+        cluster.storage().holds(&format!("\"{path}\"")).await;
     }
     control_plane.kill();
     control_plane

@@ -13,10 +13,37 @@ const PACKAGES: [(&str, &str); 2] = [("nginx", "nginx-light"), ("haproxy", "hapr
 
 const ENVOY_VERSION: &str = "1.40.0";
 
-/// Installs the peers, builds in release mode, runs both scenarios.
-pub(crate) fn run(quick: bool) -> Result<()> {
-    install_packages()?;
-    let envoy = install_envoy()?;
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Scenario {
+    /// The plain proxy beside its peers.
+    Proxy,
+    /// Cold start during an outage.
+    Birth,
+    /// What exporting backups costs the requests.
+    Export,
+}
+
+impl Scenario {
+    const ALL: [Self; 3] = [Self::Proxy, Self::Birth, Self::Export];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+            Self::Birth => "birth",
+            Self::Export => "export",
+        }
+    }
+}
+
+/// Installs what is needed, builds in release mode, and measures one scenario or all.
+pub(crate) fn run(one: Option<Scenario>, quick: bool) -> Result<()> {
+    let scenarios = one.map_or(Scenario::ALL.to_vec(), |one| vec![one]);
+    let mut envoy = None;
+    if scenarios.contains(&Scenario::Proxy) {
+        install_packages()?;
+        envoy = install_envoy()?;
+    }
     let program = storage_server::get_s3()?;
     progress::step("building in release mode");
     workspace::run(&mut workspace::cargo(&[
@@ -30,7 +57,8 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     ]))?;
     let server = program.start()?;
     let release = workspace::target().join("release");
-    for scenario in ["proxy", "birth"] {
+    for scenario in scenarios {
+        let scenario = scenario.name();
         progress::step(&format!("measuring: {scenario}"));
         let mut command = Command::new(release.join("bench"));
         command

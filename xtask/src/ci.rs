@@ -1,15 +1,19 @@
 //! Everything that must hold before a change lands.
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 
-use crate::progress::{self, Background};
-use crate::{storage_server, test, workspace};
+use crate::cargo_program::CargoProgram;
+use crate::{progress, storage_server, test, workspace};
 
-const DENY_VERSION: &str = "0.20.2";
+const DENY: CargoProgram = CargoProgram {
+    name: "cargo-deny",
+    version: "0.20.2",
+    arguments: &[],
+    building: "building cargo-deny",
+};
 
 /// The checks, the quickest to fail first.
 pub(crate) fn run() -> Result<()> {
@@ -40,7 +44,7 @@ pub(crate) fn run() -> Result<()> {
         .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
     progress::step("dependencies: bans, licences, sources");
-    let deny = deny()?;
+    let deny = DENY.get()?;
     workspace::run(
         Command::new(deny)
             .args([
@@ -65,37 +69,6 @@ pub(crate) fn run() -> Result<()> {
 /// Gets what `run` needs.
 pub(crate) fn tools() -> Result<()> {
     let storage = storage_server::get()?;
-    deny()?;
+    DENY.get()?;
     storage.install()
-}
-
-/// cargo-deny in the pinned version. Built without optimisation: it is run once.
-fn deny() -> Result<PathBuf> {
-    let tools = workspace::tools();
-    let directory = tools.join(format!("cargo-deny-{DENY_VERSION}"));
-    let program = directory.join("bin/cargo-deny");
-    if program.exists() {
-        return Ok(program);
-    }
-    std::fs::create_dir_all(&tools).with_context(|| format!("cannot make {}", tools.display()))?;
-    let mut command = workspace::cargo(&[
-        "install",
-        "cargo-deny",
-        "--locked",
-        "--debug",
-        "--version",
-        DENY_VERSION,
-    ]);
-    command
-        .arg("--root")
-        .arg(&directory)
-        .env("CARGO_TARGET_DIR", tools.join("cargo-deny-build"));
-    let log = tools.join("cargo-deny-build.log");
-    let (status, log) = Background::start("building cargo-deny", &mut command, log)?.wait()?;
-    ensure!(
-        status.success(),
-        "cargo-deny could not be installed:\n{}",
-        progress::tail(&log, 20)
-    );
-    Ok(program)
 }

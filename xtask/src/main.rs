@@ -1,7 +1,9 @@
 //! Development tasks: `cargo xtask test`, `cargo xtask ci`, `cargo xtask reference`.
 
 mod bench;
+mod cargo_program;
 mod ci;
+mod long;
 mod progress;
 mod reference;
 mod storage_server;
@@ -28,6 +30,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Minutes of killing and pausing backup nodes over every storage; not part of `ci`.
+    Long(long::Plan),
     /// Everything that must hold before a change lands: format, lints,
     /// documentation, licences and sources of dependencies, all tests.
     Ci,
@@ -37,6 +41,9 @@ enum Task {
     Storage,
     /// Install the peers, and run the benchmarks against them.
     Bench {
+        /// One of them; all when none is named.
+        #[arg(value_enum)]
+        scenario: Option<bench::Scenario>,
         /// Shorter runs: for a look, not for a claim.
         #[arg(long)]
         quick: bool,
@@ -48,10 +55,11 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Test { arguments } => test::run(&arguments),
+        Task::Long(plan) => long::run(&plan),
         Task::Ci => ci::run(),
         Task::Tools => ci::tools(),
         Task::Storage => storage_server::serve(),
-        Task::Bench { quick } => bench::run(quick),
+        Task::Bench { scenario, quick } => bench::run(scenario, quick),
         Task::Reference => reference::write(),
     };
     match done {

@@ -6,12 +6,14 @@
 //! | MinIO | Amazon S3 and what speaks its protocol | Go; without Go, moto from Python's package index |
 //! | fake-gcs-server | Google Cloud Storage | Go; without Go, a build from Python's package index |
 //! | Azurite | Azure Blob Storage | npm |
+//! | Garage (long suite) | stores that ignore the conditions of writes | Cargo |
 //!
 //! All are pinned, kept in the directory of tools, run on free ports with an empty bucket, and end
 //! with the task.
 
 mod azurite;
 mod fake_gcs;
+pub(crate) mod garage;
 mod go;
 mod minio;
 mod moto;
