@@ -5,7 +5,8 @@
 
 mod driver;
 mod lease;
-mod machine;
+pub(crate) mod machine;
+mod roster;
 #[cfg(test)]
 mod simulation;
 

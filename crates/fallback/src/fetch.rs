@@ -1,7 +1,7 @@
 //! Fetching: the newest good snapshot of one storage, and why others were refused.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,8 +10,10 @@ use keelgate_snapshot::{Identity, MAX_DOCUMENT_BYTES, Snapshot, VerifyError};
 use serde::{Serialize, Serializer};
 use tokio::task::spawn_blocking;
 
-use crate::layout::numbers;
-use crate::{ErrorKind, HistoryName, Layout, Storage, StorageError, Version};
+use crate::layout::{major, numbers};
+use crate::{
+    ErrorKind, Fencing, HistoryName, Index, Layout, Storage, StorageError, Version, index,
+};
 
 /// Verifies a document: the signature where the cluster has one, the digest always.
 pub type Verify = Arc<dyn Fn(Bytes) -> Result<Snapshot, VerifyError> + Send + Sync>;
@@ -22,6 +24,9 @@ const HISTORY_LOOK: usize = 5;
 /// How many other versions are looked at: whoever can write to the storage must not keep its readers
 /// busy for ever.
 const VERSIONS_LOOK: usize = 16;
+
+/// In how many passes the index is read once, while all is well.
+const PASSES_PER_INDEX: u32 = 10;
 
 /// A good snapshot of a storage.
 #[derive(Clone, Debug)]
@@ -144,7 +149,13 @@ pub struct Fetcher {
     storage: Arc<dyn Storage>,
     layout: Layout,
     verify: Verify,
+    /// `config.json` of the own version.
     last: Option<(Version, Candidate)>,
+    /// A history object that was newer, where the storage does not compare.
+    newer: Option<(HistoryName, Candidate)>,
+    index: Index,
+    index_version: Option<Version>,
+    passes: u32,
 }
 
 impl Fetcher {
@@ -155,6 +166,10 @@ impl Fetcher {
             layout: Layout::new(version),
             verify,
             last: None,
+            newer: None,
+            index: Index::default(),
+            index_version: None,
+            passes: 0,
         }
     }
 
@@ -163,31 +178,45 @@ impl Fetcher {
         self.storage.location()
     }
 
+    /// How the storage is protected, by the word of the last publisher of the own version.
+    pub fn fencing(&self) -> Option<Fencing> {
+        let entry = self.index.versions.get(self.layout.version())?;
+        Some(entry.fencing)
+    }
+
     /// Makes one pass: `config.json` of the own version; if that is refused, the newest good
-    /// history object; then other versions of the same major. Nothing is retried here.
+    /// history object; then other versions of the same major. Where the storage does not compare,
+    /// a newer good history object comes before `config.json`. Nothing is retried here.
     ///
     /// Snapshots in `skip` are passed over, so that the next best is found.
     pub async fn fetch(&mut self, skip: &HashSet<Identity>) -> Fetched {
-        let own = self.layout.clone();
         // What is skipped now must be read again, to tell it from what is not modified.
         self.last
             .take_if(|(_, last)| skip.contains(last.snapshot.identity()));
+        self.newer
+            .take_if(|(_, newer)| skip.contains(newer.snapshot.identity()));
         let known = self.last.as_ref().map(|(version, _)| version.clone());
-        let refusal = match self.get(&own.config(), known.as_ref(), skip).await {
+        let key = self.layout.config();
+        let with_index = self.passes.is_multiple_of(PASSES_PER_INDEX);
+        self.passes = self.passes.wrapping_add(1);
+        // A newborn node has no time to read them one after the other.
+        let (own, index) = tokio::join!(self.get(&key, known.as_ref(), skip), async {
+            match with_index {
+                true => Some(index::read(&*self.storage, self.index_version.as_ref()).await),
+                false => None,
+            }
+        });
+        self.learn(index);
+        let refusal = match own {
             Ok((version, candidate)) => {
                 self.last = Some((version, candidate.clone()));
-                return Fetched {
-                    candidate: Some(candidate),
-                    unchanged: false,
-                    refusals: Vec::new(),
-                };
+                return self.or_newer(candidate, false, skip).await;
             }
             Err(refusal) if refusal.kind() == ErrorKind::NotModified.as_str() => {
-                return Fetched {
-                    candidate: self.last.as_ref().map(|(_, candidate)| candidate.clone()),
-                    unchanged: true,
-                    refusals: Vec::new(),
-                };
+                if let Some((_, candidate)) = self.last.clone() {
+                    return self.or_newer(candidate, true, skip).await;
+                }
+                refusal
             }
             Err(refusal) => refusal,
         };
@@ -203,13 +232,72 @@ impl Fetcher {
             return found;
         }
         self.last = None;
-        found.candidate = self
-            .newest_in_history(&own, skip, &mut found.refusals)
-            .await;
+        found.candidate = self.newest_in_history(skip, &mut found.refusals).await;
         if found.candidate.is_none() {
+            if !with_index {
+                let index = index::read(&*self.storage, self.index_version.as_ref()).await;
+                self.learn(Some(index));
+            }
             found.candidate = self.other_versions(skip, &mut found.refusals).await;
         }
         found
+    }
+
+    /// Takes what the index says. It is a hint: one that cannot be read changes nothing.
+    fn learn(&mut self, read: Option<Result<(Option<Version>, Option<Index>), StorageError>>) {
+        match read {
+            None => {}
+            Some(Ok((version, index))) => {
+                self.index_version = version;
+                self.index = index.unwrap_or_default();
+            }
+            Some(Err(error)) if error.kind == ErrorKind::NotModified => {}
+            Some(Err(error)) => tracing::debug!(%error, "the index is not read"),
+        }
+    }
+
+    /// What `config.json` holds or, where a paused publisher may have put something older there, a
+    /// newer history object.
+    async fn or_newer(
+        &mut self,
+        config: Candidate,
+        unchanged: bool,
+        skip: &HashSet<Identity>,
+    ) -> Fetched {
+        let mut fetched = Fetched {
+            candidate: None,
+            unchanged,
+            refusals: Vec::new(),
+        };
+        if self.fencing() == Some(Fencing::None) {
+            let served = *config.snapshot.identity();
+            let names = self.history_names(&mut fetched.refusals).await;
+            let newer = names
+                .into_iter()
+                .filter(|name| name.position > served.position())
+                .take(HISTORY_LOOK);
+            for name in newer {
+                if let Some((known, candidate)) = &self.newer
+                    && *known == name
+                {
+                    fetched.candidate = Some(candidate.clone());
+                    break;
+                }
+                let key = self.layout.history_named(&name);
+                match self.get(&key, None, skip).await {
+                    Ok((_, candidate)) if same_cluster(&candidate, &config) => {
+                        fetched.unchanged = false;
+                        fetched.candidate = Some(candidate.clone());
+                        self.newer = Some((name, candidate));
+                        break;
+                    }
+                    Ok(_) => {}
+                    Err(refusal) => fetched.refusals.push(refusal),
+                }
+            }
+        }
+        fetched.candidate.get_or_insert(config);
+        fetched
     }
 
     async fn get(
@@ -245,14 +333,10 @@ impl Fetcher {
         Ok((object.version, candidate))
     }
 
-    async fn newest_in_history(
-        &self,
-        layout: &Layout,
-        skip: &HashSet<Identity>,
-        refusals: &mut Vec<Refusal>,
-    ) -> Option<Candidate> {
-        let folder = layout.history_folder();
-        let names = match self.storage.list(&folder).await {
+    /// The names of the own history, newest first; none if it cannot be listed.
+    async fn history_names(&self, refusals: &mut Vec<Refusal>) -> Vec<HistoryName> {
+        let folder = self.layout.history_folder();
+        let listed = match self.storage.list(&folder).await {
             Ok(listed) => listed,
             Err(error) => {
                 refusals.push(Refusal {
@@ -260,16 +344,25 @@ impl Fetcher {
                     key: folder,
                     reason: RefusalReason::Storage(error),
                 });
-                return None;
+                return Vec::new();
             }
         };
-        let mut names: Vec<_> = names
+        let mut names: Vec<_> = listed
             .iter()
             .filter_map(|listed| HistoryName::parse(&listed.name))
             .collect();
         names.sort_unstable_by(|a, b| b.cmp(a));
+        names
+    }
+
+    async fn newest_in_history(
+        &self,
+        skip: &HashSet<Identity>,
+        refusals: &mut Vec<Refusal>,
+    ) -> Option<Candidate> {
+        let names = self.history_names(refusals).await;
         for name in names.iter().take(HISTORY_LOOK) {
-            match self.get(&layout.history_named(name), None, skip).await {
+            match self.get(&self.layout.history_named(name), None, skip).await {
                 Ok((_, candidate)) => return Some(candidate),
                 Err(refusal) => refusals.push(refusal),
             }
@@ -277,37 +370,36 @@ impl Fetcher {
         None
     }
 
-    /// The newest good `config.json` of the other versions with the same major number.
+    /// The newest good `config.json` of the other versions with the same major number: those that
+    /// the index names and, where this node may list, those that lie there.
     async fn other_versions(
         &self,
         skip: &HashSet<Identity>,
         refusals: &mut Vec<Refusal>,
     ) -> Option<Candidate> {
-        let folders = match self.storage.folders().await {
-            Ok(folders) => folders,
-            Err(error) => {
-                refusals.push(Refusal {
-                    storage: self.location().to_owned(),
-                    key: String::new(),
-                    reason: RefusalReason::Storage(error),
-                });
-                return None;
-            }
-        };
-        let mut others: Vec<_> = folders
+        let mut names: BTreeSet<String> = self.index.versions.keys().cloned().collect();
+        match self.storage.folders().await {
+            Ok(folders) => names.extend(folders),
+            Err(error) => refusals.push(Refusal {
+                storage: self.location().to_owned(),
+                key: String::new(),
+                reason: RefusalReason::Storage(error),
+            }),
+        }
+        let mut others: Vec<_> = names
             .into_iter()
-            .map(Layout::new)
-            .filter(|layout| *layout != self.layout && layout.major() == self.layout.major())
+            .filter(|version| {
+                version != self.layout.version() && major(version) == self.layout.major()
+            })
             .collect();
-        others.sort_by_cached_key(|layout| Reverse(numbers(layout.version())));
+        others.sort_by_cached_key(|version| Reverse(numbers(version)));
         let mut newest: Option<Candidate> = None;
-        for layout in others.into_iter().take(VERSIONS_LOOK) {
-            match self.get(&layout.config(), None, skip).await {
+        for version in others.into_iter().take(VERSIONS_LOOK) {
+            match self.get(&Layout::new(version).config(), None, skip).await {
                 Ok((_, candidate)) => {
-                    let position = |candidate: &Candidate| candidate.snapshot.identity().position();
                     if newest
                         .as_ref()
-                        .is_none_or(|newest| position(newest) < position(&candidate))
+                        .is_none_or(|newest| standing(newest) < standing(&candidate))
                     {
                         newest = Some(candidate);
                     }
@@ -317,6 +409,16 @@ impl Fetcher {
         }
         newest
     }
+}
+
+fn same_cluster(one: &Candidate, other: &Candidate) -> bool {
+    one.snapshot.identity().cluster_id == other.snapshot.identity().cluster_id
+}
+
+/// What orders candidates of one cluster: the snapshot, then its statement.
+fn standing(candidate: &Candidate) -> ((u64, u64), SystemTime) {
+    let snapshot = &candidate.snapshot;
+    (snapshot.identity().position(), snapshot.created_at())
 }
 
 impl std::fmt::Debug for Fetcher {

@@ -3,6 +3,21 @@
 use keelgate_snapshot::Identity;
 use uuid::Uuid;
 
+/// Which versions have written; directly below the location.
+pub const INDEX: &str = "index.json";
+
+/// How the names of the probe's objects begin.
+const PROBE: &str = "probe-";
+
+/// Whether `name`, in the folder of the election, is an object of some node's own.
+pub(crate) fn is_of_a_node(name: &str) -> bool {
+    let node = match name.strip_prefix(PROBE) {
+        Some(rest) => rest.rsplit_once('-').map_or(rest, |(node, _)| node),
+        None => name,
+    };
+    Uuid::try_parse(node).is_ok()
+}
+
 /// The keys of one version: `VERSION/config.json`, `VERSION/history/…`, `VERSION/election/…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -54,6 +69,16 @@ impl Layout {
     /// The lease of the leader.
     pub fn lease(&self) -> String {
         format!("{}/election/lease.json", self.version)
+    }
+
+    /// The folder of the election.
+    pub fn election_folder(&self) -> String {
+        format!("{}/election", self.version)
+    }
+
+    /// An object of the probe of a node.
+    pub(crate) fn probe(&self, node: Uuid, number: u32) -> String {
+        format!("{}/election/{PROBE}{node}-{number}", self.version)
     }
 
     /// The registering file of a node.
@@ -136,6 +161,18 @@ mod tests {
         let old = HistoryName::parse("1-9-aa.json").unwrap();
         let new = HistoryName::parse("1-10-00.json").unwrap();
         assert!(old < new);
+    }
+
+    #[test]
+    fn objects_of_nodes_are_told_from_the_lease() {
+        let (layout, node) = (Layout::new("0.1.0"), Uuid::from_u128(7));
+        for key in [layout.registration(node), layout.probe(node, 2)] {
+            let name = key.strip_prefix("0.1.0/election/").unwrap();
+            assert!(is_of_a_node(name), "{name}");
+        }
+        for name in ["lease.json", "probe-", "notes"] {
+            assert!(!is_of_a_node(name), "{name}");
+        }
     }
 
     #[test]

@@ -6,8 +6,11 @@
 //! | `location` | `s3://…`, `file:///…`, and lists of them |
 //! | `storage` | one trait of conditional reads and writes; S3 and directory |
 //! | `layout` | the keys of one version of the software |
+//! | `index` | which versions have written |
+//! | `probe` | whether a storage compares in writes |
 //! | `publish` | when and what to write, forward only; a pure machine and its driver |
 //! | `election` | who writes; a pure machine and its driver |
+//! | `catalogue` | what lies in a storage, for operators |
 //! | `fetch` | what to read, and why something is refused |
 //!
 //! The protocol is written down in `docs/rfcs/0001-fallback-storage.md`.
@@ -15,22 +18,29 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod backoff;
+mod catalogue;
 mod election;
 mod fetch;
+mod index;
 mod layout;
 mod location;
+mod probe;
 mod publish;
 mod storage;
 mod time;
 
 pub use backoff::Backoff;
+pub use catalogue::{Catalogue, Entry, Examined, Registered, VersionEntry, catalogue};
 pub use election::{Lease, Registration};
 pub use fetch::{Candidate, Fetched, Fetcher, Refusal, RefusalReason, Verify};
-pub use layout::{HistoryName, Layout};
+pub use index::{Index, IndexEntry};
+pub use layout::{HistoryName, INDEX, Layout};
 pub use location::{Location, LocationError};
+pub use probe::{Fencing, probe};
 pub use publish::{
-    Blocked, DEFAULT_LEASE, Prepare, PublishSettings, Publisher, PublisherSettings, PublisherState,
-    PublisherStatus, Success, Trouble,
+    Blocked, DEFAULT_LEASE, Prepare, PruneError, PublishError, PublishSettings, Published,
+    Publisher, PublisherSettings, PublisherState, PublisherStatus, Seal, Success, Trouble, prune,
+    publish_once,
 };
 pub use storage::{
     Answer, Environment, ErrorKind, LIST_LIMIT, Listed, Object, Operation, S3PutOptions,

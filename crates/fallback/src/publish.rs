@@ -1,14 +1,31 @@
 //! Publishing: the newest snapshot into every storage, forward only, read back before it counts.
 //!
-//! `machine` decides and does no I/O; `driver` does what it decides; `election` keeps several
-//! publishers from doing the same work.
+//! | module | what it knows |
+//! |---|---|
+//! | `edition`, `picture` | what is compared with what, and what follows |
+//! | `machine` | what to do next, and when; no I/O, no clock |
+//! | `archive` | how documents are read, judged, written and pruned |
+//! | `release` | what is published of a snapshot |
+//! | `lane` | one storage: does what the machine decides, keeps the status |
+//! | `driver` | all storages, each with a probe, a candidate and a lane |
+//! | `once` | the same by hand |
 
+mod archive;
+mod blocked;
 mod driver;
-mod machine;
+pub(crate) mod edition;
+mod lane;
+pub(crate) mod machine;
+mod once;
+pub(crate) mod picture;
+mod release;
 #[cfg(test)]
 mod simulation;
 mod status;
 
-pub use driver::{DEFAULT_LEASE, Prepare, Publisher, PublisherSettings};
-pub use machine::{Blocked, PublishSettings};
+pub use blocked::Blocked;
+pub use driver::{DEFAULT_LEASE, Publisher, PublisherSettings};
+pub use machine::PublishSettings;
+pub use once::{PruneError, PublishError, Published, prune, publish_once};
+pub use release::{Prepare, Seal};
 pub use status::{PublisherState, PublisherStatus, Success, Trouble};

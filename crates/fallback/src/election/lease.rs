@@ -7,7 +7,7 @@ use uuid::Uuid;
 ///
 /// It holds no time: a lease runs out when it has not *changed* for a whole period by the clock of
 /// the one who looks, so that no two clocks are ever compared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {
     /// The leader; nobody when it has resigned.
     pub holder: Option<Uuid>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::{Builder, Uuid};
 
 use super::Lease;
-use crate::Backoff;
+use crate::{Backoff, Fencing};
 
 /// What the driver is to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,12 +16,14 @@ pub(crate) enum Action<V> {
     Create(Lease),
     /// Replace the lease, if it is still this version.
     Replace(Lease, V),
+    /// Write the lease, whatever is there: the storage does not compare.
+    Put(Lease),
     /// Nothing to do before this time; nothing at all after a resignation.
     Wait(Option<Duration>),
 }
 
 /// The lease as it was last seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Seen<V> {
     lease: Option<(Lease, V)>,
     /// When this very state was seen first: it can only be older.
@@ -29,7 +31,7 @@ struct Seen<V> {
 }
 
 /// The lease while this node holds it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Held<V> {
     lease: Lease,
     version: V,
@@ -40,17 +42,18 @@ struct Held<V> {
 }
 
 /// A write whose outcome is not known yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Attempt {
     lease: Lease,
     began: Duration,
 }
 
 /// A candidate. `V` is the storage's version of an object.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Machine<V> {
     me: Uuid,
     period: Duration,
+    fencing: Fencing,
     random: fastrand::Rng,
     backoff: Backoff,
     term: u64,
@@ -58,6 +61,11 @@ pub(crate) struct Machine<V> {
     held: Option<Held<V>>,
     attempt: Option<Attempt>,
     next_at: Duration,
+    /// Earliest next write of the lease.
+    write_at: Duration,
+    /// Whether the lease was just read and found to be this node's own: where nothing compares, a
+    /// renewal follows only such a read.
+    confirmed: bool,
     /// When to reach for a lease that nobody keeps; spread, so that not all do at once.
     claim_at: Option<Duration>,
     resigning: bool,
@@ -70,6 +78,7 @@ impl<V: Clone + PartialEq> Machine<V> {
         Self {
             me,
             period,
+            fencing: Fencing::Compare,
             random: fastrand::Rng::with_seed(seed),
             backoff: Backoff::new(period / 12, period / 3),
             term: 0,
@@ -77,10 +86,17 @@ impl<V: Clone + PartialEq> Machine<V> {
             held: None,
             attempt: None,
             next_at: Duration::ZERO,
+            write_at: Duration::ZERO,
+            confirmed: false,
             claim_at: None,
             resigning: false,
             resigned: false,
         }
+    }
+
+    /// The probe said whether the storage compares.
+    pub(crate) fn fence(&mut self, fencing: Fencing) {
+        self.fencing = fencing;
     }
 
     /// Whether this node leads at this moment.
@@ -135,10 +151,17 @@ impl<V: Clone + PartialEq> Machine<V> {
             if now < held.renew_at {
                 return Action::Wait(Some(held.renew_at));
             }
+            if now < self.write_at {
+                return Action::Wait(Some(self.write_at));
+            }
+            if self.fencing == Fencing::None && !self.confirmed {
+                return Action::Read;
+            }
             let (term, version) = (held.lease.term, held.version.clone());
             return self.write(now, Some(self.me), term, Some(version));
         }
-        match (self.claim_at, &self.seen) {
+        let claim_at = self.claim_at.map(|at| at.max(self.write_at));
+        match (claim_at, &self.seen) {
             (Some(at), _) if now < at => Action::Wait(Some(at)),
             (Some(_), Some(seen)) => {
                 self.claim_at = None;
@@ -166,14 +189,23 @@ impl<V: Clone + PartialEq> Machine<V> {
             lease: lease.clone(),
             began: now,
         });
-        match expected {
-            Some(version) => Action::Replace(lease, version),
-            None => Action::Create(lease),
+        self.confirmed = false;
+        self.write_at = now + self.period / 10;
+        match (self.fencing, expected) {
+            (Fencing::None, _) => Action::Put(lease),
+            (Fencing::Compare, Some(version)) => Action::Replace(lease, version),
+            (Fencing::Compare, None) => Action::Create(lease),
         }
     }
 
     /// The lease was written.
-    pub(crate) fn written(&mut self, version: V) {
+    pub(crate) fn written(&mut self, now: Duration, version: V) {
+        if self.fencing == Fencing::None && self.held.is_none() {
+            // Others may have claimed it too, and the last one wins. Whoever looked at it before
+            // this write has written within a quarter of a period.
+            self.next_at = now + self.period / 4;
+            return;
+        }
         if let Some(attempt) = self.attempt.take() {
             self.hold(attempt, version);
         }
@@ -210,8 +242,9 @@ impl<V: Clone + PartialEq> Machine<V> {
         if let (Some(held), Some((found, _))) = (&mut self.held, &lease)
             && held.lease.nonce == found.nonce
         {
-            // A renewal did not arrive, the lease is still this node's: try again.
+            // A renewal did not arrive, or is about to be made, and the lease is still this node's.
             held.renew_at = now;
+            self.confirmed = true;
             self.next_at = Duration::ZERO;
             return;
         }
@@ -250,6 +283,11 @@ impl<V: Clone + PartialEq> Machine<V> {
     pub(crate) fn failed(&mut self, now: Duration) {
         self.claim_at = None;
         self.next_at = now + self.backoff.next(&mut self.random);
+    }
+
+    /// With the failure the storage asked to be left alone for so long.
+    pub(crate) fn leave_alone(&mut self, pause: Duration) {
+        self.next_at += pause.min(self.period);
     }
 }
 
@@ -293,14 +331,14 @@ mod tests {
         machine.read(now, None);
         assert!(matches!(next(&mut machine, &mut now), Action::Create(_)));
         assert!(!machine.leads(now));
-        machine.written(1);
+        machine.written(now, 1);
         assert!(machine.leads(now));
         let began = now;
         assert!(
             matches!(next(&mut machine, &mut now), Action::Replace(lease, 1) if lease.term == 1)
         );
         assert_eq!(now, began + PERIOD / 3);
-        machine.written(2);
+        machine.written(now, 2);
         assert!(machine.leads(began + PERIOD + seconds(1)));
     }
 
@@ -332,7 +370,7 @@ mod tests {
         next(&mut machine, &mut now);
         machine.read(now, None);
         next(&mut machine, &mut now);
-        machine.written(1);
+        machine.written(now, 1);
         let until = machine.leads_until().unwrap();
         while now < until {
             assert!(machine.leads(now));
@@ -370,11 +408,76 @@ mod tests {
             Action::Replace(_, 1)
         ));
         assert!(now <= PERIOD / 4);
-        machine.written(2);
+        machine.written(now, 2);
         machine.resign();
         assert!(!machine.leads(now));
         assert!(matches!(machine.poll(now), Action::Replace(lease, 2) if lease.holder.is_none()));
         assert_eq!(machine.poll(now), Action::Wait(None));
+    }
+
+    #[test]
+    fn without_comparison_a_claim_counts_once_it_is_found_unchanged() {
+        let (mut machine, mut now) = (candidate(), seconds(0));
+        machine.fence(Fencing::None);
+        assert_eq!(next(&mut machine, &mut now), Action::Read);
+        machine.read(now, None);
+        let Action::Put(lease) = next(&mut machine, &mut now) else {
+            panic!("a missing lease is written");
+        };
+        machine.written(now, 1);
+        assert!(!machine.leads(now));
+        let claimed = now;
+        assert_eq!(next(&mut machine, &mut now), Action::Read);
+        assert!(now >= claimed + PERIOD / 4);
+        machine.read(now, Some((lease.clone(), 1)));
+        assert!(machine.leads(now));
+        assert_eq!(next(&mut machine, &mut now), Action::Read, "before a renewal");
+        machine.read(now, Some((lease, 1)));
+        assert!(matches!(next(&mut machine, &mut now), Action::Put(_)));
+        machine.written(now, 2);
+        assert!(machine.leads(now));
+    }
+
+    #[test]
+    fn without_comparison_the_last_claim_wins_and_an_overtaken_leader_follows() {
+        let (mut machine, mut now) = (candidate(), seconds(0));
+        machine.fence(Fencing::None);
+        next(&mut machine, &mut now);
+        machine.read(now, None);
+        let Action::Put(lease) = next(&mut machine, &mut now) else {
+            panic!("a missing lease is written");
+        };
+        machine.written(now, 1);
+        assert_eq!(next(&mut machine, &mut now), Action::Read);
+        let mut lost = machine.clone();
+        lost.read(now, Some((lease_of(Some(OTHER), 7), 2)));
+        assert!(!lost.leads(now));
+        machine.read(now, Some((lease, 1)));
+        assert!(machine.leads(now));
+        assert_eq!(next(&mut machine, &mut now), Action::Read);
+        machine.read(now, Some((lease_of(Some(OTHER), 8), 3)));
+        assert!(!machine.leads(now));
+        assert_eq!(machine.leader(), Some((OTHER, 4)));
+    }
+
+    #[test]
+    fn the_lease_is_not_written_more_often_than_its_pace() {
+        let (mut machine, mut now) = (candidate(), seconds(0));
+        next(&mut machine, &mut now);
+        machine.read(now, None);
+        let mut last = None;
+        for _ in 0..50 {
+            match next(&mut machine, &mut now) {
+                Action::Read => machine.read(now, None),
+                _ => {
+                    if let Some(last) = last.replace(now) {
+                        assert!(now - last >= PERIOD / 10, "{:?}", now - last);
+                    }
+                    machine.failed(now);
+                }
+            }
+        }
+        assert!(last.is_some());
     }
 
     #[test]
@@ -383,7 +486,7 @@ mod tests {
         next(&mut machine, &mut now);
         machine.read(now, None);
         next(&mut machine, &mut now);
-        machine.written(1);
+        machine.written(now, 1);
         assert!(matches!(next(&mut machine, &mut now), Action::Replace(..)));
         machine.failed(now);
         assert_eq!(next(&mut machine, &mut now), Action::Read);

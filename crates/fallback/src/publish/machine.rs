@@ -1,25 +1,33 @@
 //! The decisions of a publisher for one storage, without I/O and without a clock.
 //!
-//! The machine keeps what it knows of the storage and derives the next operation from that
-//! knowledge alone; any doubt (a lost comparison, an answer that did not come, a change of leader)
-//! only forgets knowledge, so that the next operation is to read again. That is why no order of
-//! answers, pauses and faults can make it overwrite something newer: every write of `config.json`
-//! compares with the very version whose content was seen to be older.
+//! The machine keeps a picture of the storage and derives the next operation from it alone; any
+//! doubt (a lost comparison, an answer that did not come, a change of leader) only forgets, so that
+//! the next operation is to read again. That is why no order of answers, pauses and faults can make
+//! it overwrite something newer: every write of `config.json` compares with the very version whose
+//! content was seen to be older. Where the storage does not compare, it is the history, whose
+//! objects are named by their content, that cannot go back.
 
 use std::time::Duration;
 
 use keelgate_snapshot::Identity;
 
-use crate::Backoff;
+use super::Blocked;
+use super::edition::Edition;
+use super::picture::{Expected, Picture, Read, Verdict};
+use crate::{Backoff, Fencing};
 
 /// How a publisher paces itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PublishSettings {
     /// After a publication, how long further changes are gathered
     /// (`cluster_fallback_config_export_delay`).
     pub delay: Duration,
+    /// Between the beginnings of two writes of one object.
+    pub gap: Duration,
     /// How often a settled storage is read again, to notice what was deleted or damaged.
     pub check: Duration,
+    /// The same for a storage without fencing, where a paused writer can put something older back.
+    pub check_unfenced: Duration,
     /// Bound of the first retry's delay; it doubles.
     pub retry_base: Duration,
     /// Bound of every retry's delay.
@@ -30,102 +38,45 @@ impl Default for PublishSettings {
     fn default() -> Self {
         Self {
             delay: Duration::from_secs(5),
+            gap: Duration::from_secs(1),
             check: Duration::from_secs(60),
+            check_unfenced: Duration::from_secs(10),
             retry_base: Duration::from_millis(200),
             retry_cap: Duration::from_secs(20),
         }
     }
 }
 
-/// What `config.json` was found to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
-    /// Verified.
-    Good(Identity),
-    /// Whole, but its signature is missing or not trusted; the identity is a claim.
-    Unverified(Identity),
-    /// Damaged: truncated, altered, or no snapshot at all.
-    Unreadable,
-    /// Written by a build whose documents this one cannot read.
-    TooNew,
-}
+/// A storage that asks to be left alone for longer is asked again nevertheless.
+const RETRY_AFTER_CAP: Duration = Duration::from_secs(300);
 
-/// The answer to a read of `config.json`.
-#[derive(Clone, Debug)]
-pub(crate) enum Read<V> {
-    Absent,
-    NotModified,
-    Found { version: V, content: Content },
-}
-
-/// What a write of `config.json` compares with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Expected<V> {
-    Absent,
-    Version(V),
-}
+/// The index is looked at once in so many checks.
+const CHECKS_PER_INDEX: u32 = 10;
 
 /// What the driver is to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Action<V> {
     /// Read and verify `config.json`; with a version: only if it differs.
     Read(Option<V>),
-    /// Find the newest good history object that is not older than what is to be published.
+    /// Find the newest good history object that is not older than this.
     ReadHistory(Identity),
-    /// Make sure that the history object exists and is good.
-    WriteHistory(Identity),
+    /// Make sure that the history object exists and is good: create it, or replace what is bad or
+    /// an older statement of the same snapshot.
+    WriteHistory(Edition),
     /// Write `config.json`.
-    WriteConfig(Identity, Expected<V>),
+    WriteConfig(Edition, Expected<V>),
+    /// Copy this history object, if it is still there and good, into `config.json`.
+    Restore(Edition, Expected<V>),
     /// Delete the oldest history objects.
     Prune,
+    /// Make sure that the index names this version and its fencing.
+    Index,
     /// Nothing to do before this time, or before an event.
     Wait(Option<Duration>),
 }
 
-/// Why a publisher refuses to write; it is reported, and checked again from time to time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blocked {
-    /// The storage holds a newer snapshot of this cluster.
-    Ahead(Identity),
-    /// The storage holds another snapshot with the same epoch and revision.
-    Fork(Identity),
-    /// The storage holds a snapshot of another cluster.
-    Foreign(Identity),
-    /// The storage holds a snapshot that claims to be newer, but is not verified.
-    Unverified(Identity),
-    /// The storage holds a document of a newer build.
-    TooNew,
-}
-
-impl std::fmt::Display for Blocked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Ahead(found) => write!(
-                f,
-                "the storage holds the newer snapshot {found}: this node is behind; if its database was restored from a backup, start the next epoch"
-            ),
-            Self::Fork(found) => write!(
-                f,
-                "the storage holds {found}, another configuration of the same epoch and revision: two control planes write as one cluster; stop one and start the next epoch"
-            ),
-            Self::Foreign(found) => write!(
-                f,
-                "the storage holds snapshot {found} of cluster {}: give every cluster a prefix of its own in cluster_fallback_config_storage",
-                found.cluster_id
-            ),
-            Self::Unverified(found) => write!(
-                f,
-                "the storage holds a document that claims to be {found}, not older than this node's snapshot, and is not signed with the cluster's key: find out who wrote it and delete it, or start the next epoch"
-            ),
-            Self::TooNew => f.write_str(
-                "the storage holds a document of a newer build under this version: update this node",
-            ),
-        }
-    }
-}
-
 /// Where publishing stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Standing {
     /// No snapshot yet.
     Empty,
@@ -133,53 +84,52 @@ pub(crate) enum Standing {
     Following,
     /// Work is to be done, now or after a delay.
     Working,
+    /// `config.json` holds the newest snapshot; the history is looked at as well.
+    Checking,
     /// The storage holds the newest snapshot, read back and verified.
     Stored(Identity),
     /// Writing would be wrong.
     Blocked(Blocked),
 }
 
-/// What is known of `config.json`.
+/// What decides, apart from times: two machines with the same mind and the same pace act alike.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Mind<V> {
+    wanted: Option<Edition>,
+    leading: bool,
+    picture: Picture<V>,
+    /// The edition whose history object is known to be there.
+    kept: Option<Edition>,
+    prune: bool,
+    /// Whether the index is to be looked at.
+    index: bool,
+}
+
+/// When things may be done.
 #[derive(Clone, Debug)]
-enum Known<V> {
-    Nothing,
-    Absent,
-    Present { version: V, content: Content },
-}
-
-/// What follows from comparing the storage with what is wanted.
-enum Verdict<V> {
-    Unknown,
-    Same,
-    Refuse(Blocked),
-    Replace {
-        expected: Expected<V>,
-        /// Whether `config.json` itself says nothing about how far the storage was: then the
-        /// history decides.
-        ask_history: bool,
-    },
-}
-
-/// A publisher of one storage. `V` is the storage's version of an object.
-#[derive(Debug)]
-pub(crate) struct Machine<V> {
-    settings: PublishSettings,
+struct Pace {
     random: fastrand::Rng,
     backoff: Backoff,
-    wanted: Option<Identity>,
     /// When the wanted snapshot may be published; nothing once that has begun.
     due: Option<Duration>,
     /// Until when changes are gathered after the last publication.
     window: Duration,
-    leading: bool,
-    known: Known<V>,
-    /// The newest good history object, once asked for.
-    history: Option<Option<Identity>>,
-    /// The snapshot whose history object is known to be there.
-    kept: Option<Identity>,
-    prune: bool,
     retry_at: Duration,
     check_at: Duration,
+    /// Earliest next write of `config.json`.
+    config_at: Duration,
+    /// Earliest next write of the history object of one snapshot.
+    history_at: Option<(Identity, Duration)>,
+    /// Checks since the index was looked at.
+    checks: u32,
+}
+
+/// A publisher of one storage. `V` is the storage's version of an object.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine<V> {
+    settings: PublishSettings,
+    mind: Mind<V>,
+    pace: Pace,
 }
 
 impl<V: Clone + PartialEq> Machine<V> {
@@ -187,165 +137,193 @@ impl<V: Clone + PartialEq> Machine<V> {
     pub(crate) fn new(settings: PublishSettings, seed: u64) -> Self {
         Self {
             settings,
-            random: fastrand::Rng::with_seed(seed),
-            backoff: Backoff::new(settings.retry_base, settings.retry_cap),
-            wanted: None,
-            due: None,
-            window: Duration::ZERO,
-            leading: false,
-            known: Known::Nothing,
-            history: None,
-            kept: None,
-            prune: false,
-            retry_at: Duration::ZERO,
-            check_at: Duration::MAX,
+            mind: Mind {
+                wanted: None,
+                leading: false,
+                picture: Picture::new(),
+                kept: None,
+                prune: false,
+                index: true,
+            },
+            pace: Pace {
+                random: fastrand::Rng::with_seed(seed),
+                backoff: Backoff::new(settings.retry_base, settings.retry_cap),
+                due: None,
+                window: Duration::ZERO,
+                retry_at: Duration::ZERO,
+                check_at: Duration::MAX,
+                config_at: Duration::ZERO,
+                history_at: None,
+                checks: 0,
+            },
         }
     }
 
-    /// A snapshot was made: it supersedes one that still waits.
-    pub(crate) fn newest(&mut self, now: Duration, identity: Identity) {
-        if self.wanted == Some(identity) {
+    /// A snapshot was made: it supersedes one that still waits. An older statement of the wanted
+    /// snapshot changes nothing.
+    pub(crate) fn newest(&mut self, now: Duration, edition: Edition) {
+        if self
+            .mind
+            .wanted
+            .is_some_and(|wanted| wanted.covers(&edition))
+        {
             return;
         }
-        self.wanted = Some(identity);
-        self.history = None;
-        if self.due.is_none() {
-            self.due = Some(now.max(self.window));
+        self.mind.wanted = Some(edition);
+        self.mind.picture.forget_history();
+        if self.pace.due.is_none() {
+            self.pace.due = Some(now.max(self.pace.window));
         }
     }
 
     /// The election said who leads.
     pub(crate) fn lead(&mut self, leading: bool) {
-        if leading && !self.leading {
+        if leading && !self.mind.leading {
             self.forget();
-            self.kept = None;
+            self.mind.kept = None;
+            self.mind.index = true;
         }
-        self.leading = leading;
+        self.mind.leading = leading;
+    }
+
+    /// The probe said whether the storage compares.
+    pub(crate) fn fence(&mut self, fencing: Fencing) {
+        if self.mind.picture.fencing() != fencing {
+            self.mind.picture.fence(fencing);
+            self.mind.index = true;
+            self.pace.check_at = Duration::MAX;
+        }
+    }
+
+    pub(crate) fn fencing(&self) -> Fencing {
+        self.mind.picture.fencing()
     }
 
     /// The next operation; the driver reports its result before it asks again.
     pub(crate) fn poll(&mut self, now: Duration) -> Action<V> {
-        let Some(wanted) = self.wanted.filter(|_| self.leading) else {
+        let Some(wanted) = self.mind.wanted.filter(|_| self.mind.leading) else {
             return Action::Wait(None);
         };
-        if now < self.retry_at {
-            return Action::Wait(Some(self.retry_at));
+        if now < self.pace.retry_at {
+            return self.wait(self.pace.retry_at);
         }
-        if now >= self.check_at {
-            self.check_at = Duration::MAX;
-            return Action::Read(match &self.known {
-                Known::Present { version, .. } => Some(version.clone()),
-                _ => None,
-            });
+        if now >= self.pace.check_at {
+            self.pace.check_at = Duration::MAX;
+            self.pace.checks += 1;
+            self.mind.index |= self.pace.checks >= CHECKS_PER_INDEX;
+            return Action::Read(self.mind.picture.version());
         }
-        match self.verdict(&wanted) {
+        match self.mind.picture.judge(&wanted) {
             Verdict::Unknown => Action::Read(None),
-            Verdict::Same | Verdict::Refuse(_) => {
-                self.due = None;
-                if self.prune {
+            Verdict::SameSoFar => Action::ReadHistory(wanted.identity),
+            Verdict::Same => {
+                if self.mind.prune {
                     return Action::Prune;
                 }
-                if self.check_at == Duration::MAX {
-                    let spread = 0.9 + 0.2 * self.random.f64();
-                    self.check_at = now + self.settings.check.mul_f64(spread);
+                if self.mind.index {
+                    return Action::Index;
                 }
-                Action::Wait(Some(self.check_at))
+                self.rest(now)
             }
-            Verdict::Replace {
-                expected,
-                ask_history,
-            } => {
-                if let Some(due) = self.due {
-                    if now < due {
-                        return Action::Wait(Some(due));
-                    }
-                    self.window = due + self.settings.delay;
-                    self.due = None;
-                }
-                if ask_history && self.history.is_none() {
-                    Action::ReadHistory(wanted)
-                } else if self.kept != Some(wanted) {
-                    Action::WriteHistory(wanted)
-                } else {
-                    Action::WriteConfig(wanted, expected)
-                }
+            Verdict::Refuse(_) => self.rest(now),
+            Verdict::ReplaceSoFar => match self.begin(now) {
+                Some(due) => self.wait(due),
+                None => Action::ReadHistory(wanted.identity),
+            },
+            Verdict::Replace(expected) => match self.begin(now) {
+                Some(due) => self.wait(due),
+                None => self.publish(now, wanted, expected),
+            },
+            Verdict::Restore(found, expected) => {
+                self.write_config(now, Action::Restore(found, expected))
             }
         }
     }
 
-    fn verdict(&self, wanted: &Identity) -> Verdict<V> {
-        let (version, content) = match &self.known {
-            Known::Nothing => return Verdict::Unknown,
-            Known::Absent => return self.judged_by_history(wanted, Expected::Absent),
-            Known::Present { version, content } => (version, content),
-        };
-        let replace = || Verdict::Replace {
-            expected: Expected::Version(version.clone()),
-            ask_history: false,
-        };
-        match content {
-            Content::Good(found) if found == wanted => Verdict::Same,
-            Content::Good(found) => match refusal(found, wanted) {
-                Some(blocked) => Verdict::Refuse(blocked),
-                None => replace(),
-            },
-            // A claim is good enough to stay away from what may be newer, and the same snapshot
-            // signed with a former key is renewed.
-            Content::Unverified(found) if found == wanted => replace(),
-            Content::Unverified(found) => match refusal(found, wanted) {
-                Some(Blocked::Foreign(found)) => Verdict::Refuse(Blocked::Foreign(found)),
-                Some(_) => Verdict::Refuse(Blocked::Unverified(*found)),
-                None => replace(),
-            },
-            Content::Unreadable => {
-                self.judged_by_history(wanted, Expected::Version(version.clone()))
+    /// Begins with the publication of what is wanted, or tells when that is due.
+    fn begin(&mut self, now: Duration) -> Option<Duration> {
+        let due = self.pace.due?;
+        if now < due {
+            return Some(due);
+        }
+        self.pace.window = due + self.settings.delay;
+        self.pace.due = None;
+        None
+    }
+
+    fn publish(&mut self, now: Duration, wanted: Edition, expected: Expected<V>) -> Action<V> {
+        if self.mind.kept == Some(wanted) {
+            return self.write_config(now, Action::WriteConfig(wanted, expected));
+        }
+        match self.pace.history_at {
+            Some((identity, at)) if identity == wanted.identity && now < at => self.wait(at),
+            _ => {
+                self.pace.history_at = Some((wanted.identity, now + self.settings.gap));
+                Action::WriteHistory(wanted)
             }
-            Content::TooNew => Verdict::Refuse(Blocked::TooNew),
         }
     }
 
-    /// Decides where `config.json` is gone or damaged: the history tells how far the cluster was.
-    fn judged_by_history(&self, wanted: &Identity, expected: Expected<V>) -> Verdict<V> {
-        match self.history.flatten() {
-            Some(found) if found != *wanted => match refusal(&found, wanted) {
-                Some(blocked) => Verdict::Refuse(blocked),
-                None => Verdict::Replace {
-                    expected,
-                    ask_history: true,
-                },
-            },
-            _ => Verdict::Replace {
-                expected,
-                ask_history: true,
-            },
+    fn write_config(&mut self, now: Duration, write: Action<V>) -> Action<V> {
+        if now < self.pace.config_at {
+            return self.wait(self.pace.config_at);
+        }
+        if !self.mind.picture.is_fresh() {
+            return Action::Read(self.mind.picture.version());
+        }
+        self.pace.config_at = now + self.settings.gap;
+        write
+    }
+
+    /// Nothing to do before the next check.
+    fn rest(&mut self, now: Duration) -> Action<V> {
+        self.pace.due = None;
+        if self.pace.check_at == Duration::MAX {
+            let spread = 0.9 + 0.2 * self.pace.random.f64();
+            self.pace.check_at = now + self.check_every().mul_f64(spread);
+        }
+        self.wait(self.pace.check_at)
+    }
+
+    fn wait(&mut self, until: Duration) -> Action<V> {
+        self.mind.picture.age();
+        Action::Wait(Some(until))
+    }
+
+    fn check_every(&self) -> Duration {
+        match self.fencing() {
+            Fencing::Compare => self.settings.check,
+            Fencing::None => self.settings.check_unfenced,
         }
     }
 
     pub(crate) fn read(&mut self, answer: Read<V>) {
-        match answer {
-            Read::NotModified => {}
-            Read::Absent => {
-                self.known = Known::Absent;
-                self.history = None;
-                self.kept = None;
-            }
-            Read::Found { version, content } => {
-                self.known = Known::Present { version, content };
-                self.history = None;
-            }
+        let was_absent = self.mind.picture.is_absent();
+        self.mind.picture.read(answer);
+        if self.mind.picture.is_absent() && !was_absent {
+            // Somebody deletes here: the history may be gone as well. Where it stays absent, the
+            // history was just seen to.
+            self.mind.kept = None;
         }
-        if matches!(self.standing(), Standing::Stored(_) | Standing::Blocked(_)) {
-            self.backoff.reset();
-        }
+        self.settle();
     }
 
-    pub(crate) fn history_read(&mut self, newest: Option<Identity>) {
-        self.history = Some(newest);
+    pub(crate) fn history_read(&mut self, newest: Option<Edition>) {
+        self.mind.picture.history_read(newest);
+        self.settle();
     }
 
-    pub(crate) fn history_written(&mut self, identity: Identity) {
-        self.kept = Some(identity);
-        self.prune = true;
+    pub(crate) fn history_written(&mut self, edition: Edition) {
+        self.mind.kept = Some(edition);
+        self.mind.prune = true;
+        self.mind.picture.age();
+    }
+
+    /// What is wanted cannot be used by any data plane: the last one that can is wanted again.
+    pub(crate) fn unfit(&mut self, last_good: Option<Edition>) {
+        self.mind.wanted = last_good;
+        self.mind.picture.forget_history();
+        self.pace.due = None;
     }
 
     /// `config.json` was written, by the storage's word; what counts is what is read back.
@@ -354,67 +332,71 @@ impl<V: Clone + PartialEq> Machine<V> {
     }
 
     pub(crate) fn pruned(&mut self) {
-        self.prune = false;
+        self.mind.prune = false;
+    }
+
+    /// The index is as it should be, or could not be mended for now.
+    pub(crate) fn indexed(&mut self, done: bool) {
+        self.mind.index = false;
+        self.pace.checks = if done { 0 } else { CHECKS_PER_INDEX };
     }
 
     /// The last operation failed, or its outcome is not known.
     pub(crate) fn failed(&mut self, now: Duration) {
         self.forget();
-        self.retry_at = now + self.backoff.next(&mut self.random);
+        self.pace.retry_at = now + self.pace.backoff.next(&mut self.pace.random);
+    }
+
+    /// With the failure the storage asked to be left alone for so long.
+    pub(crate) fn leave_alone(&mut self, pause: Duration) {
+        self.pace.retry_at += pause.min(RETRY_AFTER_CAP);
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        let Some(wanted) = self.wanted else {
+        let Some(wanted) = self.mind.wanted else {
             return Standing::Empty;
         };
-        if !self.leading {
+        if !self.mind.leading {
             return Standing::Following;
         }
-        match self.verdict(&wanted) {
-            Verdict::Same => Standing::Stored(wanted),
+        match self.mind.picture.judge(&wanted) {
+            Verdict::Same => Standing::Stored(wanted.identity),
             Verdict::Refuse(blocked) => Standing::Blocked(blocked),
-            Verdict::Unknown | Verdict::Replace { .. } => Standing::Working,
+            Verdict::SameSoFar => Standing::Checking,
+            _ => Standing::Working,
         }
     }
 
-    pub(crate) fn wanted(&self) -> Option<Identity> {
-        self.wanted
+    pub(crate) fn wanted(&self) -> Option<Edition> {
+        self.mind.wanted
     }
 
     /// What `config.json` is known to hold.
     pub(crate) fn stored(&self) -> Option<Identity> {
-        match &self.known {
-            Known::Present {
-                content: Content::Good(identity),
-                ..
-            } => Some(*identity),
-            _ => None,
-        }
+        self.mind.picture.stored()
     }
 
     /// How many operations failed in a row.
     pub(crate) fn failures(&self) -> u32 {
-        self.backoff.failures()
+        self.pace.backoff.failures()
+    }
+
+    fn settle(&mut self) {
+        if matches!(self.standing(), Standing::Stored(_) | Standing::Blocked(_)) {
+            self.pace.backoff.reset();
+        }
     }
 
     fn forget(&mut self) {
-        self.known = Known::Nothing;
-        self.history = None;
-        self.check_at = Duration::MAX;
-    }
-}
-
-/// Why `found` must not be replaced by `wanted`; the two differ.
-fn refusal(found: &Identity, wanted: &Identity) -> Option<Blocked> {
-    if found.cluster_id != wanted.cluster_id {
-        return Some(Blocked::Foreign(*found));
-    }
-    match found.position().cmp(&wanted.position()) {
-        std::cmp::Ordering::Less => None,
-        std::cmp::Ordering::Equal => Some(Blocked::Fork(*found)),
-        std::cmp::Ordering::Greater => Some(Blocked::Ahead(*found)),
+        self.mind.picture.forget();
+        self.pace.check_at = Duration::MAX;
     }
 }
 
 #[cfg(test)]
+mod knowledge;
+#[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) use knowledge::Knowledge;

@@ -7,7 +7,7 @@ use keelgate_snapshot::Identity;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::unix_seconds;
+use crate::{Fencing, unix_seconds};
 
 /// What a publisher does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -25,6 +25,8 @@ pub enum PublisherState {
     Stored,
     /// Writing would be wrong; `last_error` says why.
     Blocked,
+    /// The storage cannot be written; it is for readers alone.
+    ReadOnly,
 }
 
 /// A publication that counted.
@@ -60,12 +62,25 @@ pub struct PublisherStatus {
     pub state: PublisherState,
     /// Whether this node is the one that writes.
     pub leading: bool,
+    /// Since when; seconds since 1970.
+    #[serde(serialize_with = "unix_seconds_or_null")]
+    pub leading_since: Option<SystemTime>,
+    /// What protects the storage from older snapshots; nothing before that was found out.
+    pub fencing: Option<Fencing>,
     /// The node that holds the lease, as far as this one knows.
     pub leader: Option<Uuid>,
     /// What the storage held when it was last read by this node.
     pub stored: Option<Identity>,
     /// What this node wants the storage to hold.
     pub wanted: Option<Identity>,
+    /// Size of what the storage held when it was last read by this node.
+    pub bytes: Option<u64>,
+    /// When this node last began to write; seconds since 1970.
+    #[serde(serialize_with = "unix_seconds_or_null")]
+    pub last_attempt: Option<SystemTime>,
+    /// How long the last publication took, from its first request to the verified read, in
+    /// milliseconds.
+    pub latency_ms: Option<u64>,
     /// The last publication that was read back and verified.
     pub last_success: Option<Success>,
     /// The last trouble; it stays after a success, with its time.
@@ -80,12 +95,24 @@ impl PublisherStatus {
             storage: storage.to_owned(),
             state: PublisherState::Empty,
             leading: false,
+            leading_since: None,
+            fencing: None,
             leader: None,
             stored: None,
             wanted: None,
+            bytes: None,
+            last_attempt: None,
+            latency_ms: None,
             last_success: None,
             last_error: None,
             failures: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn read_only(storage: &str) -> Self {
+        Self {
+            state: PublisherState::ReadOnly,
+            ..Self::new(storage)
         }
     }
 
@@ -93,5 +120,15 @@ impl PublisherStatus {
     pub fn age(&self, now: SystemTime) -> Option<Duration> {
         let success = self.last_success.as_ref()?;
         Some(now.duration_since(success.at).unwrap_or_default())
+    }
+}
+
+fn unix_seconds_or_null<S: serde::Serializer>(
+    time: &Option<SystemTime>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => unix_seconds(time, serializer),
+        None => serializer.serialize_none(),
     }
 }

@@ -87,6 +87,14 @@ impl ErrorKind {
         }
     }
 
+    /// Whether the storage as a whole could not be reached; when it is back, it may be another.
+    pub(crate) fn is_away(self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable | Self::TimedOut | Self::NoContainer
+        )
+    }
+
     fn meaning(self) -> &'static str {
         match self {
             Self::NotFound => "there is no such object",

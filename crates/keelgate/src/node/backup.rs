@@ -45,6 +45,7 @@ pub(crate) async fn start(
             delay: settings.fallback.cluster_fallback_config_export_delay.0,
             ..PublishSettings::default()
         },
+        seal: None,
     };
     let verify = cluster.verify();
     let prepare = prepare(cluster, activation);

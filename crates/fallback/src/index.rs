@@ -1,0 +1,184 @@
+//! `index.json`: which versions of the software have written into a storage, and whether it
+//! compares.
+//!
+//! A hint for readers that may not list. It is not signed, and trusted for nothing but where to
+//! look.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::layout::{INDEX, major, numbers};
+use crate::{ErrorKind, Fencing, Storage, StorageError, Version};
+
+/// Largest index that is read.
+const INDEX_LIMIT: u64 = 64 << 10;
+
+/// How many versions are kept; the lowest go first.
+const VERSIONS_LIMIT: usize = 64;
+
+const SCHEMA: u32 = 1;
+
+/// What the index says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Index {
+    schema: u32,
+    /// The versions that have written.
+    pub versions: BTreeMap<String, IndexEntry>,
+}
+
+/// What the index says of one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexEntry {
+    /// What its last leader found the storage to do.
+    pub fencing: Fencing,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            schema: SCHEMA,
+            versions: BTreeMap::new(),
+        }
+    }
+}
+
+impl Index {
+    /// Reads what somebody wrote; nothing if it is no index of this kind. Names that cannot be the
+    /// folder of a version are left out.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut index: Self = serde_json::from_slice(bytes).ok()?;
+        index.versions.retain(|version, _| is_version(version));
+        (index.schema == SCHEMA).then_some(index)
+    }
+
+    /// Sets an entry; tells whether that changed anything.
+    fn set(&mut self, version: &str, fencing: Fencing) -> bool {
+        let entry = IndexEntry { fencing };
+        if self.versions.get(version) == Some(&entry) {
+            return false;
+        }
+        self.versions.insert(version.to_owned(), entry);
+        while self.versions.len() > VERSIONS_LIMIT {
+            let others = self.versions.keys().filter(|other| *other != version);
+            let Some(lowest) = others.min_by_key(|version| numbers(version)).cloned() else {
+                break;
+            };
+            self.versions.remove(&lowest);
+        }
+        true
+    }
+
+    fn bytes(&self) -> Bytes {
+        serde_json::to_vec(self)
+            .expect("texts and words serialise")
+            .into()
+    }
+}
+
+/// A plain name with a major number: it becomes a segment of keys.
+fn is_version(version: &str) -> bool {
+    version.len() <= 64
+        && major(version).is_some()
+        && version
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte))
+}
+
+/// Reads the index; nothing if it is missing or no index. With a `known` version that is still the
+/// current one the answer is [`ErrorKind::NotModified`].
+pub(crate) async fn read(
+    storage: &dyn Storage,
+    known: Option<&Version>,
+) -> Result<(Option<Version>, Option<Index>), StorageError> {
+    match storage.get(INDEX, known, INDEX_LIMIT).await {
+        Ok(object) => Ok((Some(object.version), Index::parse(&object.bytes))),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok((None, None)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes sure that the index names `version` and its fencing.
+pub(crate) async fn record(
+    storage: &dyn Storage,
+    version: &str,
+    fencing: Fencing,
+) -> Result<(), StorageError> {
+    change(storage, fencing, |index| index.set(version, fencing)).await
+}
+
+/// Takes `version` out of the index.
+pub(crate) async fn forget(
+    storage: &dyn Storage,
+    version: &str,
+    fencing: Fencing,
+) -> Result<(), StorageError> {
+    change(storage, fencing, |index| index.versions.remove(version).is_some()).await
+}
+
+async fn change(
+    storage: &dyn Storage,
+    fencing: Fencing,
+    edit: impl FnOnce(&mut Index) -> bool,
+) -> Result<(), StorageError> {
+    let (version, found) = match read(storage, None).await {
+        // Whoever wrote that, it is no index: the write that follows replaces it.
+        Err(error) if error.kind == ErrorKind::TooLarge => {
+            storage.delete(INDEX).await?;
+            (None, None)
+        }
+        read => read?,
+    };
+    let mut index = found.unwrap_or_default();
+    if !edit(&mut index) {
+        return Ok(());
+    }
+    let bytes = index.bytes();
+    match (fencing, version) {
+        (Fencing::None, _) => storage.put(INDEX, bytes).await,
+        (Fencing::Compare, None) => storage.put_if_absent(INDEX, bytes).await,
+        (Fencing::Compare, Some(version)) => storage.put_if_match(INDEX, bytes, &version).await,
+    }
+    .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_index_loses_the_lowest_version_and_never_the_own() {
+        let mut index = Index::default();
+        for minor in 0..VERSIONS_LIMIT {
+            assert!(index.set(&format!("1.{minor}.0"), Fencing::Compare));
+        }
+        assert!(!index.set("1.9.0", Fencing::Compare));
+        assert!(index.set("0.9.0", Fencing::None));
+        assert_eq!(index.versions.len(), VERSIONS_LIMIT);
+        assert!(index.versions.contains_key("0.9.0") && index.versions.contains_key("1.10.0"));
+        assert!(!index.versions.contains_key("1.0.0"));
+    }
+
+    #[test]
+    fn what_is_no_index_says_nothing_and_bad_names_are_left_out() {
+        for text in ["", "[]", r#"{"schema":2,"versions":{}}"#] {
+            assert_eq!(Index::parse(text.as_bytes()), None, "{text}");
+        }
+        let text = r#"{"schema":1,"versions":{"0.1.0":{"fencing":"none"},
+            "../0.1.0":{"fencing":"none"},"notes":{"fencing":"compare"}},"more":1}"#;
+        let index = Index::parse(text.as_bytes()).unwrap();
+        assert_eq!(index.versions.into_keys().collect::<Vec<_>>(), ["0.1.0"]);
+    }
+
+    #[test]
+    fn an_index_is_read_as_it_was_written() {
+        let mut index = Index::default();
+        index.set("0.1.0", Fencing::Compare);
+        assert_eq!(
+            index.bytes(),
+            r#"{"schema":1,"versions":{"0.1.0":{"fencing":"compare"}}}"#
+        );
+        assert_eq!(Index::parse(&index.bytes()), Some(index));
+    }
+}

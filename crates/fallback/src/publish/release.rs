@@ -1,0 +1,105 @@
+//! What is published of a snapshot: checked, vouched for, sealed; once for all storages.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use keelgate_snapshot::{Snapshot, sealed_header};
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+use super::edition::Edition;
+
+/// Makes a snapshot fit for readers, or says why it must not be published. Identity and time of
+/// creation stay.
+pub type Prepare = Arc<dyn Fn(Snapshot) -> Result<Snapshot, String> + Send + Sync>;
+
+/// Encrypts a document, or says why it cannot.
+pub type Seal = Arc<dyn Fn(&Snapshot) -> Result<Bytes, String> + Send + Sync>;
+
+/// Prepares snapshots when they are about to be written: one that is superseded before, or that
+/// another node publishes, costs nothing.
+pub(super) struct Releases {
+    prepare: Option<Prepare>,
+    seal: Option<Seal>,
+    last: Mutex<Last>,
+}
+
+#[derive(Default)]
+struct Last {
+    good: Option<(Edition, Bytes)>,
+    unfit: Option<(Edition, String)>,
+}
+
+impl Releases {
+    pub(super) fn new(prepare: Option<Prepare>, seal: Option<Seal>) -> Self {
+        Self {
+            prepare,
+            seal,
+            last: Mutex::default(),
+        }
+    }
+
+    /// The bytes to publish of the snapshot, or why it cannot be published. `current` is needed
+    /// the first time.
+    pub(super) async fn document(
+        &self,
+        edition: &Edition,
+        current: Option<&Snapshot>,
+    ) -> Result<Bytes, String> {
+        // Held meanwhile, so that the lanes of several storages wait for one preparation.
+        let mut last = self.last.lock().await;
+        if let Some((known, document)) = &last.good
+            && known == edition
+        {
+            return Ok(document.clone());
+        }
+        if let Some((known, reason)) = &last.unfit
+            && known == edition
+        {
+            return Err(reason.clone());
+        }
+        let Some(snapshot) = current.filter(|snapshot| Edition::of(snapshot) == *edition) else {
+            return Err("its document is gone".to_owned());
+        };
+        let (prepare, seal, snapshot) = (self.prepare.clone(), self.seal.clone(), snapshot.clone());
+        // Compiling and sealing would hold up the other tasks of the thread.
+        let made = spawn_blocking(move || make(snapshot, prepare.as_ref(), seal.as_ref()));
+        let made = made.await.unwrap_or_else(|error| Err(error.to_string()));
+        match &made {
+            Ok(document) => last.good = Some((*edition, document.clone())),
+            Err(reason) => last.unfit = Some((*edition, reason.clone())),
+        }
+        made
+    }
+
+    /// The edition whose document is at hand, to go back to from one that is unfit.
+    pub(super) async fn last_good(&self) -> Option<Edition> {
+        self.last.lock().await.good.as_ref().map(|(edition, _)| *edition)
+    }
+
+    /// The id of the key that this node seals with; nothing if it does not seal.
+    pub(super) async fn sealing_key(&self, snapshot: &Snapshot) -> Option<String> {
+        let (seal, snapshot) = (self.seal.clone()?, snapshot.clone());
+        let sealed = spawn_blocking(move || seal(&snapshot)).await.ok()?.ok()?;
+        sealed_header(&sealed).ok().map(|header| header.key_id)
+    }
+
+    pub(super) fn seals(&self) -> bool {
+        self.seal.is_some()
+    }
+}
+
+fn make(
+    snapshot: Snapshot,
+    prepare: Option<&Prepare>,
+    seal: Option<&Seal>,
+) -> Result<Bytes, String> {
+    let snapshot = match prepare {
+        Some(prepare) => prepare(snapshot)?,
+        None => snapshot,
+    };
+    match seal {
+        Some(seal) => seal(&snapshot),
+        None => Ok(snapshot.document().clone()),
+    }
+}
