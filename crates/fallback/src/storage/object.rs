@@ -4,6 +4,7 @@
 //! A vendor adds its builder, its credentials and its words; see `s3`.
 
 mod client;
+mod exchange;
 mod failure;
 
 use std::sync::Arc;
@@ -22,6 +23,17 @@ use super::{
 };
 
 pub(super) use client::{client_options, no_retries};
+pub(super) use exchange::Connector;
+pub(super) use failure::NoCredentials;
+
+use exchange::watched;
+use failure::failure;
+
+/// Largest answer to a write or a delete, in bytes.
+const ANSWER_LIMIT: u64 = 64 << 10;
+
+/// Largest page of a list, in bytes; a thousand entries of a kilobyte are large.
+const LISTS_LIMIT: u64 = 4 << 20;
 
 /// By what a vendor compares the states of an object.
 #[derive(Clone, Copy, Debug)]
@@ -63,10 +75,11 @@ impl ObjectStorage {
             attributes: self.attributes.clone(),
             ..PutOptions::default()
         };
-        let result = self
+        let path = self.path(key);
+        let put = self
             .writer
-            .put_opts(&self.path(key), PutPayload::from_bytes(bytes), options)
-            .await?;
+            .put_opts(&path, PutPayload::from_bytes(bytes), options);
+        let result = watched(ANSWER_LIMIT, put).await.map_err(failure)?;
         self.compared.version(result.e_tag, result.version)
     }
 
@@ -80,7 +93,9 @@ impl ObjectStorage {
             if_none_match: known.and_then(|known| self.compared.e_tag(known)),
             ..GetOptions::default()
         };
-        let result = self.reader.get_opts(&self.path(key), options).await?;
+        let path = self.path(key);
+        let result = watched(limit, self.reader.get_opts(&path, options)).await;
+        let result = result.map_err(failure)?;
         let size = result.meta.size;
         if size > limit {
             return Err(Failure::too_large(limit));
@@ -93,7 +108,11 @@ impl ObjectStorage {
         }
         let mut bytes = BytesMut::with_capacity(usize::try_from(size).unwrap_or_default());
         let mut stream = result.into_stream();
-        while let Some(chunk) = stream.try_next().await? {
+        while let Some(chunk) = stream
+            .try_next()
+            .await
+            .map_err(|error| failure((error, None)))?
+        {
             if (bytes.len() + chunk.len()) as u64 > limit {
                 return Err(Failure::too_large(limit));
             }
@@ -125,12 +144,14 @@ impl ObjectStorage {
             });
             async move { Ok(listed) }
         });
-        Ok(listed.try_collect().await?)
+        let listed = watched(LISTS_LIMIT, listed.try_collect()).await;
+        listed.map_err(failure)
     }
 
     async fn folder_names(&self) -> Result<Vec<String>, Failure> {
         let root = (!self.prefix.as_ref().is_empty()).then_some(&self.prefix);
-        let listed = self.reader.list_with_delimiter(root).await?;
+        let listed = watched(LISTS_LIMIT, self.reader.list_with_delimiter(root)).await;
+        let listed = listed.map_err(failure)?;
         Ok(listed
             .common_prefixes
             .iter()
@@ -139,9 +160,10 @@ impl ObjectStorage {
     }
 
     async fn remove(&self, key: &str) -> Result<(), Failure> {
-        match self.reader.delete(&self.path(key)).await {
-            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+        let path = self.path(key);
+        match watched(ANSWER_LIMIT, self.reader.delete(&path)).await {
+            Ok(()) | Err((Error::NotFound { .. }, _)) => Ok(()),
+            Err(error) => Err(failure(error)),
         }
     }
 }

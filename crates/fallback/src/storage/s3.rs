@@ -6,7 +6,7 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::{Attribute, Attributes};
 use url::Url;
 
-use super::object::{Compared, ObjectStorage, client_options, no_retries, prefix};
+use super::object::{Compared, Connector, ObjectStorage, client_options, no_retries, prefix};
 use super::place::Place;
 use super::{ErrorKind, S3PutOptions, StorageError, StorageSettings};
 
@@ -65,6 +65,7 @@ pub(super) fn open(
         // Deleting many in one request is not known to every store that speaks this protocol.
         .with_disable_bulk_delete(true)
         .with_request_payer(options.requester_pays)
+        .with_http_connector(Connector)
         .with_retry(no_retries(settings));
     if let Some(checksum) = options.checksum {
         builder = builder.with_checksum_algorithm(checksum);

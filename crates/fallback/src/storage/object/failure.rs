@@ -2,87 +2,130 @@
 
 use std::error::Error as _;
 
+use http::StatusCode;
 use object_store::Error;
 use object_store::client::{HttpError, HttpErrorKind};
 
+use super::exchange::Refused;
 use crate::storage::ErrorKind;
 use crate::storage::place::Failure;
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let text = error.to_string();
-        let code = element(&text, "Code");
-        let kind = match (&error, code) {
-            (_, Some("NoSuchBucket")) => ErrorKind::NoContainer,
-            (Error::NotFound { .. }, _) => ErrorKind::NotFound,
-            (Error::AlreadyExists { .. }, _) => ErrorKind::AlreadyExists,
-            (Error::Precondition { .. }, _) => ErrorKind::Precondition,
-            (Error::NotModified { .. }, _) => ErrorKind::NotModified,
-            (Error::PermissionDenied { .. } | Error::Unauthenticated { .. }, _) => {
-                ErrorKind::Denied
-            }
-            (Error::NotImplemented { .. } | Error::NotSupported { .. }, _) => {
-                ErrorKind::Unsupported
-            }
-            (Error::InvalidPath { .. } | Error::UnknownConfigurationKey { .. }, _) => {
-                ErrorKind::Invalid
-            }
-            _ => transport(&error).unwrap_or_else(|| answered(&text)),
-        };
-        // The texts of the client hold whole answers of the server; of those only the code and
-        // the message are repeated, since some servers echo what was signed.
-        let detail = match kind {
+/// Credentials that could not be had. `object_store` carries it through as the source of its own
+/// error.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{detail}")]
+pub(in crate::storage) struct NoCredentials {
+    pub(in crate::storage) kind: ErrorKind,
+    /// What was tried, and what came of it; never a secret.
+    pub(in crate::storage) detail: String,
+}
+
+impl From<NoCredentials> for Error {
+    fn from(source: NoCredentials) -> Self {
+        Self::Generic {
+            store: "credentials",
+            source: Box::new(source),
+        }
+    }
+}
+
+/// The meaning of a failure and of what the server said with it.
+pub(super) fn failure((error, refused): (Error, Option<Refused>)) -> Failure {
+    if let Some(lacking) = source::<NoCredentials>(&error) {
+        return Failure::new(lacking.kind, &lacking.detail);
+    }
+    let kind = match &error {
+        Error::NotFound { .. } => absence(refused.as_ref()),
+        Error::AlreadyExists { .. } => ErrorKind::AlreadyExists,
+        Error::Precondition { .. } => ErrorKind::Precondition,
+        Error::NotModified { .. } => ErrorKind::NotModified,
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => ErrorKind::Denied,
+        Error::NotImplemented { .. } | Error::NotSupported { .. } => ErrorKind::Unsupported,
+        Error::InvalidPath { .. } | Error::UnknownConfigurationKey { .. } => ErrorKind::Invalid,
+        _ => match &refused {
+            Some(refused) => answered(refused),
+            None => source::<HttpError>(&error).map_or(ErrorKind::Unavailable, connection),
+        },
+    };
+    let detail = match (kind, &refused) {
+        (
             ErrorKind::NotFound
             | ErrorKind::AlreadyExists
             | ErrorKind::Precondition
-            | ErrorKind::NotModified => String::new(),
-            _ => match (code, element(&text, "Message"), status(&text)) {
-                (Some(code), Some(message), _) => format!("{code}: {message}"),
-                (Some(code), None, _) => code.to_owned(),
-                (None, _, Some(status)) => format!("status {status}"),
-                _ => innermost(&error),
-            },
-        };
-        Self::new(kind, detail)
+            | ErrorKind::NotModified,
+            _,
+        ) => String::new(),
+        (_, Some(refused)) => said(refused),
+        (_, None) => innermost(&error),
+    };
+    Failure {
+        retry_after: refused.and_then(|refused| refused.retry_after),
+        ..Failure::new(kind, detail)
     }
 }
 
-/// The meaning of a failure of the connection.
-fn transport(error: &Error) -> Option<ErrorKind> {
-    let mut source = error.source();
-    while let Some(error) = source {
-        if let Some(http) = error.downcast_ref::<HttpError>() {
-            return Some(match http.kind() {
-                HttpErrorKind::Timeout => ErrorKind::TimedOut,
-                HttpErrorKind::Decode => ErrorKind::Unavailable,
-                _ => ErrorKind::Unreachable,
-            });
-        }
-        source = error.source();
+/// What is missing: the object, or what it would be in.
+fn absence(refused: Option<&Refused>) -> ErrorKind {
+    match refused.and_then(|refused| refused.code.as_deref()) {
+        Some("NoSuchBucket" | "ContainerNotFound") => ErrorKind::NoContainer,
+        _ => ErrorKind::NotFound,
     }
-    None
 }
 
 /// The meaning of an answer that the client has no variant for.
-fn answered(text: &str) -> ErrorKind {
-    match status(text) {
-        Some("429") => ErrorKind::Throttled,
-        Some("503") if text.contains("SlowDown") => ErrorKind::Throttled,
-        Some("400") if text.contains("Credential") || text.contains("Token") => ErrorKind::Denied,
-        Some("501") => ErrorKind::Unsupported,
+fn answered(refused: &Refused) -> ErrorKind {
+    let code = refused.code.as_deref().unwrap_or_default();
+    match refused.status {
+        StatusCode::TOO_MANY_REQUESTS => ErrorKind::Throttled,
+        StatusCode::SERVICE_UNAVAILABLE if matches!(code, "SlowDown" | "ServerBusy") => {
+            ErrorKind::Throttled
+        }
+        StatusCode::SERVICE_UNAVAILABLE if refused.retry_after.is_some() => ErrorKind::Throttled,
+        StatusCode::BAD_REQUEST if code.contains("Credential") || code.contains("Token") => {
+            ErrorKind::Denied
+        }
+        StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED => ErrorKind::Invalid,
+        StatusCode::NOT_IMPLEMENTED => ErrorKind::Unsupported,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => ErrorKind::TimedOut,
+        // The bucket is elsewhere: in another region, or behind another endpoint.
+        status if status.is_redirection() => ErrorKind::Unreachable,
         _ => ErrorKind::Unavailable,
     }
 }
 
-fn status(text: &str) -> Option<&str> {
-    text.split_once("status code: ")?.1.get(..3)
+/// The meaning of a failure of the connection.
+fn connection(error: &HttpError) -> ErrorKind {
+    match error.kind() {
+        HttpErrorKind::Timeout => ErrorKind::TimedOut,
+        HttpErrorKind::Decode => ErrorKind::Unavailable,
+        _ => ErrorKind::Unreachable,
+    }
 }
 
-fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let rest = text.split_once(&format!("<{name}>"))?.1;
-    rest.split_once(&format!("</{name}>"))
-        .map(|(content, _)| content)
-        .filter(|content| !content.is_empty() && content.len() <= 200)
+/// What the server said, shortened: its code and message, else its status.
+fn said(refused: &Refused) -> String {
+    let Refused {
+        status,
+        code,
+        message,
+        ..
+    } = refused;
+    match (code, message) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code.clone(),
+        _ => format!("status {}", status.as_u16()),
+    }
+}
+
+fn source<T: std::error::Error + 'static>(error: &Error) -> Option<&T> {
+    let mut source = error.source();
+    while let Some(error) = source {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        source = error.source();
+    }
+    None
 }
 
 fn innermost(error: &Error) -> String {
