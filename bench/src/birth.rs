@@ -2,17 +2,17 @@
 //! snapshot in an S3 server.
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::bail;
 use clap::Args;
 
 use crate::process::Process;
 use crate::table::{self, median};
-use crate::upstream;
+use crate::{port, upstream, wait};
 
 /// Options of `birth`.
 #[derive(Args)]
@@ -24,9 +24,6 @@ pub(crate) struct BirthArguments {
     #[arg(long, value_delimiter = ',', default_value = "1,1000,100000")]
     routes: Vec<usize>,
 }
-
-/// How long one start may take before the run is given up.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Measures each size and prints the table.
 pub(crate) fn run(keelgate: &Path, options: &BirthArguments, quick: bool) -> anyhow::Result<()> {
@@ -142,13 +139,16 @@ impl Cluster<'_> {
         let mut import = self.command("control-plane");
         import.args(["config", "db_import"]).arg(&file);
         Self::succeed(import)?;
-        let status = free_port()?;
+        let status = port::free()?;
         let mut command = self.command("control-plane");
         command.args(["start", "--foreground"]).envs([
             ("KONG_ROLE", "control_plane".to_owned()),
-            ("KONG_ADMIN_LISTEN", format!("127.0.0.1:{}", free_port()?)),
+            ("KONG_ADMIN_LISTEN", format!("127.0.0.1:{}", port::free()?)),
             ("KONG_STATUS_LISTEN", format!("127.0.0.1:{status}")),
-            ("KONG_CLUSTER_LISTEN", format!("127.0.0.1:{}", free_port()?)),
+            (
+                "KONG_CLUSTER_LISTEN",
+                format!("127.0.0.1:{}", port::free()?),
+            ),
             ("KONG_CLUSTER_FALLBACK_CONFIG_EXPORT", "on".to_owned()),
         ]);
         let log = self.directory.join("control-plane.log");
@@ -160,7 +160,7 @@ impl Cluster<'_> {
             report["keelgate"]["fallback"][0]["last_success"]["identity"].is_object()
         };
         self.runtime
-            .block_on(until(&process, &log, &url, is_published))?;
+            .block_on(wait::until(&process, &log, &url, is_published))?;
         let time = start.elapsed();
         process.kill();
         Ok(time)
@@ -168,7 +168,7 @@ impl Cluster<'_> {
 
     /// Starts a data plane on an empty disk. Returns the time to its first 200 and its memory then.
     fn give_birth(&self, round: usize, routes: usize) -> anyhow::Result<(Duration, u64)> {
-        let port = free_port()?;
+        let port = port::free()?;
         let mut command = self.command(&format!("data-plane-{round}"));
         command.args(["start", "--foreground"]).envs([
             ("KONG_ROLE", "data_plane".to_owned()),
@@ -176,7 +176,7 @@ impl Cluster<'_> {
             ("KONG_PROXY_LISTEN", format!("127.0.0.1:{port} reuseport")),
             (
                 "KONG_CLUSTER_CONTROL_PLANE",
-                format!("127.0.0.1:{}", free_port()?),
+                format!("127.0.0.1:{}", port::free()?),
             ),
             ("KONG_CLUSTER_FALLBACK_CONFIG_IMPORT", "on".to_owned()),
         ]);
@@ -185,7 +185,7 @@ impl Cluster<'_> {
         let start = Instant::now();
         let process = Process::start(&mut command, &log)?;
         self.runtime
-            .block_on(until(&process, &log, &url, |status, _| status == 200))?;
+            .block_on(wait::until(&process, &log, &url, |status, _| status == 200))?;
         let time = start.elapsed();
         let memory = process.usage()?.memory;
         process.kill();
@@ -206,40 +206,4 @@ fn declarative(routes: usize, upstream: SocketAddr) -> String {
     }
     text.push_str("]}]}");
     text
-}
-
-/// Asks again every millisecond until the answer is good, or the process has ended.
-async fn until(
-    process: &Process,
-    log: &Path,
-    url: &str,
-    is_good: impl Fn(u16, &str) -> bool,
-) -> anyhow::Result<()> {
-    let client = reqwest::Client::new();
-    let start = Instant::now();
-    loop {
-        let failed = match fetch(&client, url).await {
-            Ok((status, body)) if is_good(status, &body) => return Ok(()),
-            Ok((status, body)) => anyhow!("{url} answers {status} {body}"),
-            Err(error) => error,
-        };
-        if start.elapsed() > PATIENCE || process.usage().is_err() {
-            let log = std::fs::read_to_string(log).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().collect();
-            return Err(failed.context(lines[lines.len().saturating_sub(10)..].join("\n")));
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-async fn fetch(client: &reqwest::Client, url: &str) -> anyhow::Result<(u16, String)> {
-    let answer = client.get(url).send().await.context("no answer")?;
-    let status = answer.status().as_u16();
-    Ok((status, answer.text().await?))
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
 }

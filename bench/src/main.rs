@@ -3,12 +3,16 @@
 
 mod birth;
 mod connection;
+mod control_plane;
+mod export;
 mod load;
 mod peers;
+mod port;
 mod process;
 mod proxy;
 mod table;
 mod upstream;
+mod wait;
 
 use std::path::PathBuf;
 
@@ -39,6 +43,8 @@ enum Scenario {
     Proxy,
     /// Cold start during an outage: exec to the first 200, from a snapshot in an S3 server.
     Birth(birth::BirthArguments),
+    /// What exporting backups costs the requests of a data plane.
+    Export(export::ExportArguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -52,5 +58,6 @@ fn main() -> anyhow::Result<()> {
     match arguments.scenario {
         Scenario::Proxy => proxy::run(&keelgate, arguments.quick),
         Scenario::Birth(options) => birth::run(&keelgate, &options, arguments.quick),
+        Scenario::Export(options) => export::run(&keelgate, &options, arguments.quick),
     }
 }

@@ -1,6 +1,6 @@
 //! The plain proxy: CPU per request, latency at a fixed rate, memory.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use rustls_pki_types::CertificateDer;
 use crate::load::Load;
 use crate::peers::{self, Peer, Setting};
 use crate::table::{self, median};
-use crate::upstream;
+use crate::{port, upstream};
 
 /// Open connections while CPU per request is measured.
 const CONNECTIONS: usize = 64;
@@ -109,7 +109,7 @@ fn measure(
     duration: Duration,
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
-    let (port, tls_port) = (free_port()?, free_port()?);
+    let (port, tls_port) = (port::free()?, port::free()?);
     let setting = Setting {
         directory,
         upstream,
@@ -213,12 +213,6 @@ fn print(scenario: &Scenario, peers: &[Peer], figures: &[Figures]) {
 )]
 fn note(text: &str) {
     println!("\n{text}");
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
 }
 
 /// A server certificate for `localhost`, and a client that trusts it.

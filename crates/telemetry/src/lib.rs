@@ -3,8 +3,7 @@
 //! [`logging`] sets up the node's own log: level, form and destination, with a
 //! [`LogHandle`] that changes the level and reopens the file while it runs.
 //! [`LineSink`] takes finished lines, such as those of an access log, off the
-//! request path. [`Metrics`] holds the numbers that the status API exposes, as
-//! handles that are cheap to update, and renders them for Prometheus.
+//! request path. [`metrics`] renders what is known of a node for Prometheus.
 //!
 //! No state is global but the subscriber of `tracing`.
 
@@ -20,4 +19,3 @@ pub use destination::{Destination, OpenError};
 pub use level::{Level, UnknownLevel};
 pub use line_sink::LineSink;
 pub use logging::{Format, LogHandle, LogOptions, LoggingError};
-pub use metrics::Metrics;

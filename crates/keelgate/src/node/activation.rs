@@ -1,5 +1,6 @@
 //! From a snapshot to what serves: decode, compile, swap.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -26,6 +27,9 @@ pub(crate) struct Active {
     pub(crate) flaws: Vec<String>,
 }
 
+/// How many snapshots are remembered that could be compiled.
+const REMEMBERED: usize = 8;
+
 /// Compiles snapshots and swaps them in, one at a time.
 pub(crate) struct Activation {
     env: Env,
@@ -34,6 +38,9 @@ pub(crate) struct Activation {
     active: watch::Sender<Option<Active>>,
     /// Held while one snapshot is compiled, so that two sources cannot overtake one another.
     turn: Mutex<()>,
+    /// The last snapshots that could be compiled, the newest last. An identity names the content
+    /// exactly, so nothing has to be compiled again to know that it can be.
+    compiled: Mutex<VecDeque<Identity>>,
 }
 
 impl Activation {
@@ -47,6 +54,7 @@ impl Activation {
             shared: Shared::new(Arc::new(nothing)),
             active: watch::Sender::new(None),
             turn: Mutex::new(()),
+            compiled: Mutex::default(),
         })
     }
 
@@ -79,16 +87,30 @@ impl Activation {
         })
     }
 
-    /// Compiles a snapshot without serving it: what a backup node does with what it reads back.
+    /// Whether a snapshot can be compiled, without serving it: what a backup node asks before it
+    /// publishes. Costs nothing for one that this node has compiled to serve.
     pub(crate) fn try_compile(&self, snapshot: &Snapshot) -> anyhow::Result<()> {
+        if self.compiled().contains(snapshot.identity()) {
+            return Ok(());
+        }
         self.compile(snapshot).map(drop)
+    }
+
+    fn compiled(&self) -> MutexGuard<'_, VecDeque<Identity>> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn compile(&self, snapshot: &Snapshot) -> anyhow::Result<Runtime> {
         let config = self.decode(snapshot)?;
         let label = snapshot.identity().to_string();
         let previous = self.shared.load();
-        Ok(Runtime::compile(config, label, &self.env, Some(&previous))?)
+        let runtime = Runtime::compile(config, label, &self.env, Some(&previous))?;
+        let mut compiled = self.compiled();
+        if compiled.len() == REMEMBERED {
+            compiled.pop_front();
+        }
+        compiled.push_back(*snapshot.identity());
+        Ok(runtime)
     }
 
     /// The typed form. What a control plane of Keelgate has signed was validated there; tables of

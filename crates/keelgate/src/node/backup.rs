@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use keelgate_fallback::{Prepare, PublishSettings, Publisher, PublisherSettings, PublisherStatus};
+use keelgate_fallback::{
+    Prepare, PublishSettings, Publisher, PublisherSettings, PublisherStatus, Seal,
+};
 use keelgate_settings::Settings;
-use keelgate_snapshot::{Snapshot, vouch};
+use keelgate_snapshot::{SealingKeys, Snapshot, vouch};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -35,18 +37,7 @@ pub(crate) async fn start(
     snapshots: watch::Receiver<Option<Snapshot>>,
 ) -> anyhow::Result<Backup> {
     let storages = storages(settings)?;
-    let publisher = PublisherSettings {
-        node_id,
-        hostname,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        history: settings.fallback.cluster_fallback_config_history as usize,
-        lease: settings.fallback.cluster_fallback_config_lease.0,
-        pace: PublishSettings {
-            delay: settings.fallback.cluster_fallback_config_export_delay.0,
-            ..PublishSettings::default()
-        },
-        seal: None,
-    };
+    let publisher = publisher_settings(settings, node_id, hostname, cluster);
     let verify = cluster.verify();
     let prepare = prepare(cluster, activation);
     let stop = CancellationToken::new();
@@ -80,9 +71,30 @@ pub(crate) async fn start(
     })
 }
 
+/// What publishing needs of the settings.
+pub(crate) fn publisher_settings(
+    settings: &Settings,
+    node_id: Uuid,
+    hostname: String,
+    cluster: &ClusterIdentity,
+) -> PublisherSettings {
+    PublisherSettings {
+        node_id,
+        hostname,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        history: settings.fallback.cluster_fallback_config_history as usize,
+        lease: settings.fallback.cluster_fallback_config_lease.0,
+        pace: PublishSettings {
+            delay: settings.fallback.cluster_fallback_config_export_delay.0,
+            ..PublishSettings::default()
+        },
+        seal: cluster.sealing().map(seal),
+    }
+}
+
 /// Compiles every snapshot before it is published, and vouches for those that a control plane of
 /// Kong has sent, which signs nothing: readers believe only what a key of the cluster has signed.
-fn prepare(cluster: &ClusterIdentity, activation: Arc<Activation>) -> Prepare {
+pub(crate) fn prepare(cluster: &ClusterIdentity, activation: Arc<Activation>) -> Prepare {
     let (signer, verify) = (cluster.signer(), cluster.verify());
     let vouched = move |snapshot: &Snapshot| {
         let signer = signer.as_ref().map_err(|error| format!("{error:#}"))?;
@@ -103,6 +115,11 @@ fn prepare(cluster: &ClusterIdentity, activation: Arc<Activation>) -> Prepare {
             )
         })
     })
+}
+
+/// Encrypts what is published with the first key of the cluster.
+fn seal(keys: Arc<SealingKeys>) -> Seal {
+    Arc::new(move |snapshot| keys.seal(snapshot).map_err(|error| error.to_string()))
 }
 
 impl Backup {

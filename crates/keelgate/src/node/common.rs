@@ -11,7 +11,7 @@ use keelgate_settings::{Role, Settings};
 use keelgate_snapshot::Snapshot;
 use keelgate_store::Store;
 use keelgate_sync::PluginVersion;
-use keelgate_telemetry::{Level, LogHandle, Metrics};
+use keelgate_telemetry::{Level, LogHandle};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -51,10 +51,7 @@ impl Common {
             .with_context(|| format!("prefix: cannot make {}", prefix.display()))?;
         let node_id = settings.node_id()?;
         let hostname = hostname();
-        let schemas: Vec<_> = Registry::schemas()
-            .into_iter()
-            .filter(|schema| settings.node.loads_plugin(schema.name, true))
-            .collect();
+        let schemas = served::plugin_schemas(&settings);
         let plugins = schemas
             .iter()
             .map(|schema| PluginVersion {
@@ -63,18 +60,20 @@ impl Common {
             })
             .collect();
         let registry = Arc::new(Registry::new(node_id, hostname.clone()));
-        let schemas = Arc::new(Schemas::of_flavor(schemas, served::router_flavor(&settings)));
+        let schemas = Arc::new(Schemas::of_flavor(
+            schemas,
+            served::router_flavor(&settings),
+        ));
         let environment = served::environment(&settings, registry)?;
         let activation = Arc::new(Activation::new(environment, Arc::clone(&schemas))?);
         let role = settings.node.role.as_str();
-        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), role, |_| {});
         let status = apis::bind(&settings, "status", &settings.listen.status_listen).await?;
         let admin = match settings.node.role {
             Role::DataPlane => apis::bind(&settings, "admin", &[]).await?,
             _ => apis::bind(&settings, "admin", &settings.listen.admin_listen).await?,
         };
         Ok(Self {
-            reports: Arc::new(Reports::new(node_id, role, metrics, activation.active())),
+            reports: Arc::new(Reports::new(node_id, role, activation.active())),
             settings: Arc::new(settings),
             log,
             node_id,
@@ -192,7 +191,8 @@ impl Common {
     }
 }
 
-fn hostname() -> String {
+/// The name of this machine.
+pub(crate) fn hostname() -> String {
     rustix::system::uname()
         .nodename()
         .to_string_lossy()

@@ -1,28 +1,33 @@
 //! What status API, metrics and `keelgate status` tell: one set of facts, read when asked for.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keelgate_fallback::PublisherStatus;
+use keelgate_snapshot::Identity;
+use keelgate_source::Report;
 use keelgate_sync::DataPlanes;
-use keelgate_telemetry::Metrics;
-use keelgate_telemetry::metrics::StorageLabels;
+use keelgate_telemetry::metrics::{self, ClusterFacts, Facts, Position, SourceFacts, StorageFacts};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::activation::Active;
 
-/// The report of a data plane's source, as JSON.
-pub(crate) type SourceReport = Box<dyn Fn() -> Value + Send + Sync>;
+/// Where the configuration of a node comes from.
+enum Source {
+    /// One place and no choice: `store` or `declarative`.
+    Only(&'static str),
+    /// What a data plane has chosen.
+    Chosen(watch::Receiver<Report>),
+}
 
 /// The facts of a node. Parts that exist only in some roles are added when they have started.
 pub(crate) struct Reports {
     node_id: Uuid,
     role: &'static str,
-    metrics: Metrics,
     active: watch::Receiver<Option<Active>>,
-    source: OnceLock<SourceReport>,
+    source: OnceLock<Source>,
     backups: OnceLock<Vec<watch::Receiver<PublisherStatus>>>,
     data_planes: OnceLock<Arc<DataPlanes>>,
 }
@@ -32,13 +37,11 @@ impl Reports {
     pub(crate) fn new(
         node_id: Uuid,
         role: &'static str,
-        metrics: Metrics,
         active: watch::Receiver<Option<Active>>,
     ) -> Self {
         Self {
             node_id,
             role,
-            metrics,
             active,
             source: OnceLock::new(),
             backups: OnceLock::new(),
@@ -46,27 +49,15 @@ impl Reports {
         }
     }
 
-    /// Adds the choice of a data plane, or the one source of another node.
-    pub(crate) fn add_source(&self, report: SourceReport) {
+    /// Adds the choice of a data plane.
+    pub(crate) fn add_choice(&self, report: watch::Receiver<Report>) {
         // Each part is started once; a second one would be a second role in one process.
-        let _ = self.source.set(report);
+        let _ = self.source.set(Source::Chosen(report));
     }
 
     /// Adds the only source of a node that has no choice: `store` or `declarative`.
     pub(crate) fn add_only_source(&self, name: &'static str) {
-        let active = self.active.clone();
-        self.add_source(Box::new(move || match &*active.borrow() {
-            Some(active) => json!({
-                "serving": {
-                    "source": name,
-                    "identity": active.identity,
-                    "config_hash": active.config_hash,
-                    "created_at": seconds(active.created_at),
-                    "since": seconds(active.since),
-                },
-            }),
-            None => json!({ "serving": null }),
-        }));
+        let _ = self.source.set(Source::Only(name));
     }
 
     /// Adds the publisher.
@@ -81,11 +72,12 @@ impl Reports {
 
     /// The `keelgate` member of `/status`.
     pub(crate) fn json(&self) -> Value {
+        let now = SystemTime::now();
         let mut report = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "node_id": self.node_id,
             "role": self.role,
-            "source": self.source.get().map_or(Value::Null, |source| source()),
+            "source": self.source_json(now),
         });
         if let Some(active) = &*self.active.borrow()
             && !active.flaws.is_empty()
@@ -95,7 +87,7 @@ impl Reports {
         if let Some(statuses) = self.backups.get() {
             let list = statuses
                 .iter()
-                .map(|status| serde_json::to_value(&*status.borrow()).unwrap_or_default());
+                .map(|status| backup_json(&status.borrow(), now));
             report["fallback"] = Value::Array(list.collect());
         }
         if let Some(data_planes) = self.data_planes.get() {
@@ -108,78 +100,151 @@ impl Reports {
         report
     }
 
-    /// The metrics, brought up to the same facts.
+    /// The metrics of the same facts.
     pub(crate) fn text(&self) -> String {
-        self.measure_source();
-        for status in self.backups.get().into_iter().flatten() {
-            self.measure_backup(&status.borrow());
-        }
-        if let Some(data_planes) = self.data_planes.get() {
-            let connected = data_planes
-                .list()
-                .iter()
-                .filter(|plane| plane.keelgate.connected)
-                .count();
-            self.metrics
-                .cluster
-                .data_planes
-                .set(i64::try_from(connected).unwrap_or(i64::MAX));
-        }
-        self.metrics.render()
+        metrics::render(&self.facts(SystemTime::now()))
     }
 
-    fn measure_source(&self) {
-        const SOURCES: [&str; 5] = ["control_plane", "cache", "storage", "declarative", "store"];
-        let report = self.source.get().map_or(Value::Null, |source| source());
-        let name = report["serving"]["source"].as_str().unwrap_or("none");
-        let metrics = &self.metrics.source;
-        metrics.set_serving(&SOURCES, name);
-        let quarantined = report["quarantined"].as_array().map_or(0, Vec::len);
-        metrics
-            .quarantined
-            .set(i64::try_from(quarantined).unwrap_or(i64::MAX));
-        if let Some(active) = &*self.active.borrow() {
-            metrics
-                .epoch
-                .set(i64::try_from(active.identity.epoch).unwrap_or(i64::MAX));
-            metrics
-                .revision
-                .set(i64::try_from(active.identity.revision).unwrap_or(i64::MAX));
-            metrics.created_at.set(seconds(active.created_at));
-            metrics.served_since.set(seconds(active.since));
-        }
-        if self.role == "data_plane" {
-            let connected = !report["control_plane"].is_null();
-            self.metrics
-                .cluster
-                .control_plane_connected
-                .set(i64::from(connected));
+    fn source_json(&self, now: SystemTime) -> Value {
+        match self.source.get() {
+            None => Value::Null,
+            Some(Source::Only(name)) => match &*self.active.borrow() {
+                Some(active) => json!({
+                    "serving": {
+                        "source": name,
+                        "identity": active.identity,
+                        "config_hash": active.config_hash,
+                        "created_at": unix_seconds(active.created_at),
+                        "age_seconds": elapsed(active.created_at, now),
+                        "since": unix_seconds(active.since),
+                    },
+                }),
+                None => json!({ "serving": null }),
+            },
+            Some(Source::Chosen(report)) => {
+                let report = report.borrow();
+                let mut json = serde_json::to_value(&*report).unwrap_or_default();
+                if let Some(serving) = &report.serving {
+                    json["serving"]["age_seconds"] = json!(elapsed(serving.created_at, now));
+                }
+                json
+            }
         }
     }
 
-    fn measure_backup(&self, status: &PublisherStatus) {
-        let metrics = &self.metrics.fallback;
-        let labels = StorageLabels {
-            storage: status.storage.clone(),
+    fn facts(&self, now: SystemTime) -> Facts {
+        let connected = |planes: &Arc<DataPlanes>| {
+            let list = planes.list();
+            list.iter().filter(|plane| plane.keelgate.connected).count() as u64
         };
-        metrics
-            .elected
-            .get_or_create(&labels)
-            .set(i64::from(status.leading));
-        if let Some(success) = &status.last_success {
-            metrics
-                .last_success
-                .get_or_create(&labels)
-                .set(seconds(success.at));
+        Facts {
+            now,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            role: self.role.to_owned(),
+            source: self.source_facts(),
+            storages: self
+                .backups
+                .get()
+                .into_iter()
+                .flatten()
+                .map(|status| storage_facts(&status.borrow()))
+                .collect(),
+            cluster: ClusterFacts {
+                control_plane_connected: match self.source.get() {
+                    Some(Source::Chosen(report)) => Some(report.borrow().control_plane.is_some()),
+                    _ => None,
+                },
+                data_planes: self.data_planes.get().map(connected),
+            },
+        }
+    }
+
+    fn source_facts(&self) -> SourceFacts {
+        match self.source.get() {
+            None => SourceFacts::default(),
+            Some(Source::Only(name)) => match &*self.active.borrow() {
+                Some(active) => SourceFacts {
+                    serving: Some((*name).to_owned()),
+                    position: Some(position(&active.identity)),
+                    created_at: Some(active.created_at),
+                    since: Some(active.since),
+                    ..SourceFacts::default()
+                },
+                None => SourceFacts::default(),
+            },
+            Some(Source::Chosen(report)) => {
+                let report = report.borrow();
+                let serving = report.serving.as_ref();
+                SourceFacts {
+                    serving: serving.map(|serving| serving.source.to_owned()),
+                    position: serving.map(|serving| position(&serving.identity)),
+                    created_at: serving.map(|serving| serving.created_at),
+                    since: serving.map(|serving| serving.since),
+                    quarantined: report.quarantined.len() as u64,
+                    state: Some(word(json!(report.state))),
+                    state_since: Some(report.state_since),
+                    potentially_stale: Some(report.potentially_stale),
+                    stale: None,
+                    last_error: report
+                        .last_error
+                        .as_ref()
+                        .map(|error| (error.kind.to_owned(), error.at)),
+                }
+            }
         }
     }
 }
 
+fn backup_json(status: &PublisherStatus, now: SystemTime) -> Value {
+    let mut json = serde_json::to_value(status).unwrap_or_default();
+    json["age_seconds"] = json!(status.age(now).map(|age| age.as_secs_f64()));
+    json
+}
+
+fn storage_facts(status: &PublisherStatus) -> StorageFacts {
+    let success = status.last_success.as_ref();
+    StorageFacts {
+        storage: status.storage.clone(),
+        state: word(json!(status.state)),
+        leading: status.leading,
+        leader: status.leader.map(|leader| leader.to_string()),
+        leading_since: status.leading_since,
+        fencing: status.fencing.map(|fencing| fencing.as_str().to_owned()),
+        last_attempt: status.last_attempt,
+        latency: status.latency_ms.map(Duration::from_millis),
+        last_success: success.map(|success| success.at),
+        bytes: status.bytes,
+        stored: status.stored.as_ref().map(position),
+        wanted: status.wanted.as_ref().map(position),
+        failures: status
+            .failures
+            .iter()
+            .map(|(kind, times)| ((*kind).to_owned(), *times))
+            .collect(),
+    }
+}
+
+fn position(identity: &Identity) -> Position {
+    Position {
+        epoch: identity.epoch,
+        revision: identity.revision,
+    }
+}
+
+/// The word that the status report has for a value.
+fn word(value: Value) -> String {
+    match value {
+        Value::String(word) => word,
+        _ => "unknown".to_owned(),
+    }
+}
+
 /// Seconds since 1970, to the millisecond.
-fn seconds(time: SystemTime) -> f64 {
-    let millis = time
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis();
-    millis as f64 / 1000.0
+fn unix_seconds(time: SystemTime) -> f64 {
+    elapsed(UNIX_EPOCH, time)
+}
+
+/// Seconds between two points in time, to the millisecond.
+fn elapsed(from: SystemTime, to: SystemTime) -> f64 {
+    to.duration_since(from).unwrap_or_default().as_millis() as f64 / 1000.0
 }

@@ -57,6 +57,14 @@ pub(crate) fn environment(settings: &Settings, registry: Arc<Registry>) -> anyho
     })
 }
 
+/// The schemas of the plugins that the settings let the node load.
+pub(crate) fn plugin_schemas(settings: &Settings) -> Vec<keelgate_entities::PluginSchema> {
+    Registry::schemas()
+        .into_iter()
+        .filter(|schema| settings.node.loads_plugin(schema.name, true))
+        .collect()
+}
+
 /// The language of routes. Kong's first router is not rebuilt: its routes are matched by the rules
 /// of `traditional_compatible`.
 pub(crate) fn router_flavor(settings: &Settings) -> keelgate_entities::RouterFlavor {

@@ -1,0 +1,95 @@
+//! What is known of a node when it is asked.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+/// Everything that metrics are made of.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// When this was known.
+    pub now: SystemTime,
+    /// The version of the software.
+    pub version: String,
+    /// The node's role.
+    pub role: String,
+    /// Which configuration is served, and from where.
+    pub source: SourceFacts,
+    /// The storages that this node backs up to; none where it does not.
+    pub storages: Vec<StorageFacts>,
+    /// Control plane and data planes.
+    pub cluster: ClusterFacts,
+}
+
+/// The place of a snapshot in the history of its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Counts the times that the history was taken up anew.
+    pub epoch: u64,
+    /// Counts the changes within an epoch.
+    pub revision: u64,
+}
+
+/// Which configuration is served, and from where.
+#[derive(Clone, Debug, Default)]
+pub struct SourceFacts {
+    /// `control_plane`, `cache`, `storage`, `declarative` or `store`.
+    pub serving: Option<String>,
+    /// Which snapshot.
+    pub position: Option<Position>,
+    /// When it was made.
+    pub created_at: Option<SystemTime>,
+    /// Since when it is served.
+    pub since: Option<SystemTime>,
+    /// How many snapshots are not tried any more on this node.
+    pub quarantined: u64,
+    /// On data planes: the state of the choice, as the status report names it.
+    pub state: Option<String>,
+    /// Since when that is the state.
+    pub state_since: Option<SystemTime>,
+    /// On data planes: whether a control plane may have something newer.
+    pub potentially_stale: Option<bool>,
+    /// On data planes: whether what is served is older than it may be.
+    pub stale: Option<bool>,
+    /// The kind of the last thing that went wrong, and when.
+    pub last_error: Option<(String, SystemTime)>,
+}
+
+/// Backing up to one storage.
+#[derive(Clone, Debug, Default)]
+pub struct StorageFacts {
+    /// Its address, without credentials.
+    pub storage: String,
+    /// What is being done, as the status report names it.
+    pub state: String,
+    /// Whether this node is the one that writes.
+    pub leading: bool,
+    /// The node that writes, as far as this one knows.
+    pub leader: Option<String>,
+    /// Since when this node writes.
+    pub leading_since: Option<SystemTime>,
+    /// `compare` or `none`; unknown until the storage was probed.
+    pub fencing: Option<String>,
+    /// When a backup was last begun.
+    pub last_attempt: Option<SystemTime>,
+    /// When the storage was last seen to hold the newest snapshot.
+    pub last_success: Option<SystemTime>,
+    /// How long the last publication took.
+    pub latency: Option<Duration>,
+    /// Size of what is stored.
+    pub bytes: Option<u64>,
+    /// What is stored.
+    pub stored: Option<Position>,
+    /// What shall be stored.
+    pub wanted: Option<Position>,
+    /// Failures since the start, by kind.
+    pub failures: BTreeMap<String, u64>,
+}
+
+/// Control plane and data planes.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterFacts {
+    /// On a data plane: whether it is connected to a control plane.
+    pub control_plane_connected: Option<bool>,
+    /// On a control plane: how many data planes are connected.
+    pub data_planes: Option<u64>,
+}
