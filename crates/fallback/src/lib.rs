@@ -3,8 +3,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | `location` | `s3://…`, `file:///…`, and lists of them |
-//! | `storage` | one trait of conditional reads and writes; S3 and directory |
+//! | `storage` | one trait of conditional reads and writes; S3, Google Cloud, Azure, directory, HTTPS |
 //! | `layout` | the keys of one version of the software |
 //! | `index` | which versions have written |
 //! | `probe` | whether a storage compares in writes |
@@ -23,9 +22,10 @@ mod election;
 mod fetch;
 mod index;
 mod layout;
-mod location;
 mod probe;
 mod publish;
+#[cfg(test)]
+mod simulation;
 mod storage;
 mod time;
 
@@ -35,7 +35,7 @@ pub use election::{Lease, Registration};
 pub use fetch::{Candidate, Fetched, Fetcher, Refusal, RefusalReason, Verify};
 pub use index::{Index, IndexEntry};
 pub use layout::{HistoryName, INDEX, Layout};
-pub use location::{Location, LocationError};
+pub use keelgate_location::{Location, LocationError};
 pub use probe::{Fencing, probe};
 pub use publish::{
     Blocked, DEFAULT_LEASE, Prepare, PruneError, PublishError, PublishSettings, Published,

@@ -1,12 +1,18 @@
 //! Storages: one trait of conditional reads and writes, and its implementations.
 
+mod azure;
 mod directory;
+mod endpoint;
 mod error;
+mod gcs;
+mod https;
 mod object;
 mod place;
 mod put_options;
 mod s3;
 mod settings;
+mod token;
+mod web;
 
 use std::fmt;
 use std::sync::Arc;
@@ -111,6 +117,19 @@ pub fn open(
 ) -> Result<Arc<dyn Storage>, StorageError> {
     Ok(match location {
         Location::S3 { bucket, prefix } => Arc::new(s3::open(bucket, prefix, settings)?),
+        Location::Gcs { bucket, prefix } => {
+            Arc::new(gcs::open(location, bucket, prefix, settings)?)
+        }
+        Location::Azure {
+            account,
+            container,
+            prefix,
+        } => Arc::new(azure::open(
+            location,
+            (account, container, prefix),
+            settings,
+        )?),
+        Location::Https { url } => Arc::new(https::Https::open(location, url, settings)?),
         Location::Directory { path } => Arc::new(directory::Directory::new(
             path.clone(),
             settings.time_outs.operation,

@@ -23,7 +23,7 @@ use super::{
 };
 
 pub(super) use client::{client_options, no_retries};
-pub(super) use exchange::Connector;
+pub(super) use exchange::{Connector, retry_after};
 pub(super) use failure::NoCredentials;
 
 use exchange::watched;

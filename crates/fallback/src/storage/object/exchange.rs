@@ -115,7 +115,7 @@ fn refused(status: StatusCode, headers: &HeaderMap, document: &Bytes) -> Refused
 }
 
 /// Reads `Retry-After`: seconds, or a time.
-fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+pub(in crate::storage) fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     let asked = match text.trim().parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => {
