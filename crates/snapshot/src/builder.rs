@@ -138,6 +138,21 @@ pub fn restate(
     assemble(config, &Hashes::of(config)?, payload, Some(signer))
 }
 
+/// The same snapshot in this software's envelope, unsigned: what a control plane of Kong sent gets
+/// its identity, and with it a digest, written down.
+///
+/// # Errors
+///
+/// When the snapshot is too large with it.
+pub fn envelop(snapshot: &Snapshot) -> Result<Snapshot, BuildError> {
+    let payload = Payload {
+        claims: snapshot.claims().clone(),
+        config_hash: snapshot.config_hash().to_owned(),
+    };
+    let config = snapshot.config_json();
+    assemble(config, &Hashes::of(config)?, payload, None)
+}
+
 /// Writes the document.
 fn assemble(
     config: &str,

@@ -27,7 +27,7 @@ mod statement;
 mod verifier;
 
 pub use authority::Signatories;
-pub use builder::{build, publish, restate, vouch};
+pub use builder::{build, envelop, publish, restate, vouch};
 pub use config_hash::EMPTY_CONFIG_HASH;
 pub use document::{MAX_DOCUMENT_BYTES, SCHEMA};
 pub use error::{

@@ -30,6 +30,10 @@ impl Snapshot {
         Self(Arc::new(parts))
     }
 
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.0.claims
+    }
+
     /// What tells it from other snapshots.
     pub fn identity(&self) -> &Identity {
         &self.0.claims.identity

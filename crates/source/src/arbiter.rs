@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keelgate_fallback::{Fetcher, Verify};
-use keelgate_snapshot::Snapshot;
+use keelgate_snapshot::{SealingKeys, Snapshot};
 use keelgate_sync::Applied;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::{Driver, Outlets};
-use crate::{Activator, Report};
+use crate::{Activator, AgeBound, Report};
 
 /// How a data plane finds its configuration.
 #[derive(Clone, Debug)]
@@ -27,6 +27,11 @@ pub struct SourceSettings {
     pub deadline: Duration,
     /// `cluster_fallback_config_refresh`.
     pub refresh: Duration,
+    /// `cluster_fallback_config_max_age` and its policy.
+    pub age: AgeBound,
+    /// The keys that seal the disk cache; none leaves it plain. [`Verifiers::cache`] must open
+    /// what they seal.
+    pub sealing: Option<Arc<SealingKeys>>,
 }
 
 /// The connection to the control plane.

@@ -1,18 +1,31 @@
 //! The disk cache: the last two good documents of this node.
+//!
+//! A file holds the same envelope as the wire and the storage, so that what a build writes, later
+//! ones read. With sealing keys it is sealed; plain files of before are read, and replaced by
+//! sealed ones as soon as something serves.
+//!
+//! The cache takes at most the space of three documents (two that are kept, and one that is being
+//! written), each of at most [`MAX_DOCUMENT_BYTES`].
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
 
+use bytes::Bytes;
 use keelgate_fallback::Verify;
-use keelgate_snapshot::{Identity, MAX_DOCUMENT_BYTES, Snapshot, VerifyError};
+use keelgate_snapshot::{
+    BuildError, Identity, MAX_DOCUMENT_BYTES, SealError, SealingKeys, Snapshot, VerifyError,
+    envelop,
+};
 
 use crate::durable;
 
 const CURRENT: &str = "current.json";
 const PREVIOUS: &str = "previous.json";
 
-/// A cached document that cannot be used.
+/// A cached document that cannot be used or kept.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// The disk refused.
@@ -31,6 +44,22 @@ pub enum CacheError {
         /// Which check failed.
         error: VerifyError,
     },
+    /// A document cannot be written in the cache's form.
+    #[error("{path} cannot be made: {error}")]
+    Envelope {
+        /// The file.
+        path: String,
+        /// Why not.
+        error: BuildError,
+    },
+    /// A document cannot be sealed.
+    #[error("{path} cannot be sealed: {error}")]
+    Seal {
+        /// The file.
+        path: String,
+        /// Why not.
+        error: SealError,
+    },
 }
 
 /// What the cache held.
@@ -42,29 +71,54 @@ pub(crate) struct Loaded {
     pub(crate) refused: Vec<CacheError>,
 }
 
-/// The cache in one directory: at most two documents and one that is being written.
+/// What of a stored document decides whether it is to be written again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stored {
+    identity: Identity,
+    stated_at: SystemTime,
+}
+
+impl Stored {
+    fn of(snapshot: &Snapshot) -> Self {
+        Self {
+            identity: *snapshot.identity(),
+            stated_at: snapshot.created_at(),
+        }
+    }
+}
+
+/// The cache in one directory.
 #[derive(Debug)]
 pub(crate) struct Cache {
     directory: PathBuf,
-    current: Option<Identity>,
+    keys: Option<Arc<SealingKeys>>,
+    current: Option<Stored>,
+    /// Good documents that are not sealed with the key that seals now.
+    to_seal: Vec<(&'static str, Snapshot)>,
 }
 
 impl Cache {
-    pub(crate) fn new(directory: PathBuf) -> Self {
+    pub(crate) fn new(directory: PathBuf, keys: Option<Arc<SealingKeys>>) -> Self {
         Self {
             directory,
+            keys,
             current: None,
+            to_seal: Vec::new(),
         }
     }
 
     /// Reads and verifies what is there; nothing that is there is no error.
     pub(crate) fn load(&mut self, verify: &Verify) -> Loaded {
         let mut loaded = Loaded::default();
+        self.clear_partials();
         for name in [CURRENT, PREVIOUS] {
             match self.read(name, verify) {
-                Ok(Some(snapshot)) => {
+                Ok(Some((snapshot, sealed))) => {
                     if name == CURRENT {
-                        self.current = Some(*snapshot.identity());
+                        self.current = Some(Stored::of(&snapshot));
+                    }
+                    if !sealed {
+                        self.to_seal.push((name, snapshot.clone()));
                     }
                     loaded.good.push(snapshot);
                 }
@@ -75,155 +129,115 @@ impl Cache {
         loaded
     }
 
-    fn read(&self, name: &str, verify: &Verify) -> Result<Option<Snapshot>, CacheError> {
-        let path = self.directory.join(name);
-        let disk = |error| CacheError::Disk {
-            path: path.display().to_string(),
-            error,
-        };
-        let file = match File::open(&path) {
+    /// What a former life did not finish writing takes space and is of no use.
+    fn clear_partials(&self) {
+        for name in [CURRENT, PREVIOUS] {
+            // It may stay: the next write goes over it.
+            let _ = durable::remove_partial(&self.directory.join(name));
+        }
+    }
+
+    /// The document of a file, and whether it is sealed as this node would seal it.
+    fn read(&self, name: &str, verify: &Verify) -> Result<Option<(Snapshot, bool)>, CacheError> {
+        let file = match File::open(self.directory.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file.map_err(disk)?,
+            file => file.map_err(|error| self.disk(name, error))?,
         };
         let mut bytes = Vec::new();
         // One byte over the limit is enough for the verifier to see that it is too large.
         file.take(MAX_DOCUMENT_BYTES as u64 + 1)
             .read_to_end(&mut bytes)
-            .map_err(disk)?;
-        verify(bytes.into())
-            .map(Some)
-            .map_err(|error| CacheError::Refused {
-                path: path.display().to_string(),
-                error,
-            })
+            .map_err(|error| self.disk(name, error))?;
+        let sealed = (self.keys.as_ref()).is_none_or(|keys| keys.is_current(&bytes));
+        let snapshot = verify(bytes.into()).map_err(|error| CacheError::Refused {
+            path: self.path(name),
+            error,
+        })?;
+        Ok(Some((snapshot, sealed)))
     }
 
-    /// Keeps a document; what was current becomes previous.
+    /// Seals what lies there in another form.
+    pub(crate) fn seal_all(&mut self) -> Result<(), CacheError> {
+        while let Some((name, snapshot)) = self.to_seal.last() {
+            let bytes = self.form(name, snapshot)?;
+            durable::replace(&self.directory.join(name), &bytes)
+                .map_err(|error| self.disk(name, error))?;
+            self.to_seal.pop();
+        }
+        Ok(())
+    }
+
+    /// Keeps a document; what was current becomes previous, unless it is the same snapshot, stated
+    /// earlier.
     ///
     /// A crash at any moment leaves at least one whole document, if there was one.
     pub(crate) fn store(&mut self, snapshot: &Snapshot) -> Result<(), CacheError> {
-        if self.current.as_ref() == Some(snapshot.identity()) {
+        let new = Stored::of(snapshot);
+        if self.current == Some(new) {
             return Ok(());
         }
-        let path = self.directory.join(CURRENT);
-        let written = (|| {
-            durable::make_directory(&self.directory)?;
-            let partial = durable::write_beside(&path, snapshot.document())?;
-            // A current document that was refused must not push out a good previous one.
-            if self.current.is_some() {
-                match fs::rename(&path, self.directory.join(PREVIOUS)) {
-                    // Somebody has cleared the cache: there is nothing to keep.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    renamed => renamed?,
-                }
-            }
-            fs::rename(partial, &path)?;
-            durable::sync_directory_of(&path)
-        })();
-        written.map_err(|error| CacheError::Disk {
-            path: path.display().to_string(),
-            error,
-        })?;
-        self.current = Some(*snapshot.identity());
+        let bytes = self.form(CURRENT, snapshot)?;
+        // A current document that was refused must not push out a good previous one.
+        let turns = (self.current).is_some_and(|current| current.identity != new.identity);
+        self.write(&bytes, turns)
+            .map_err(|error| self.disk(CURRENT, error))?;
+        if turns {
+            self.to_seal.retain(|(name, _)| *name == CURRENT);
+            self.to_seal
+                .iter_mut()
+                .for_each(|(name, _)| *name = PREVIOUS);
+        } else {
+            self.to_seal.retain(|(name, _)| *name != CURRENT);
+        }
+        self.current = Some(new);
         Ok(())
+    }
+
+    /// Puts bytes in the current document's place; where it `turns`, that becomes the previous one.
+    fn write(&self, bytes: &[u8], turns: bool) -> io::Result<()> {
+        let path = self.directory.join(CURRENT);
+        durable::make_directory(&self.directory)?;
+        let partial = durable::write_beside(&path, bytes)?;
+        if turns {
+            match fs::rename(&path, self.directory.join(PREVIOUS)) {
+                // Somebody has cleared the cache: there is nothing to keep.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                renamed => renamed?,
+            }
+        }
+        fs::rename(partial, &path)?;
+        durable::sync_directory_of(&path)
+    }
+
+    /// The bytes of a file: what Kong sent has no digest of its own and gets one.
+    fn form(&self, name: &str, snapshot: &Snapshot) -> Result<Bytes, CacheError> {
+        let enveloped = match snapshot.is_signed() {
+            true => snapshot.clone(),
+            false => envelop(snapshot).map_err(|error| CacheError::Envelope {
+                path: self.path(name),
+                error,
+            })?,
+        };
+        match &self.keys {
+            Some(keys) => keys.seal(&enveloped).map_err(|error| CacheError::Seal {
+                path: self.path(name),
+                error,
+            }),
+            None => Ok(enveloped.document().clone()),
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.join(name).display().to_string()
+    }
+
+    fn disk(&self, name: &str, error: io::Error) -> CacheError {
+        CacheError::Disk {
+            path: self.path(name),
+            error,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::time::SystemTime;
-
-    use keelgate_snapshot::{Position, accept_unsigned, build};
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn snapshot(revision: u64) -> Snapshot {
-        let config = serde_json::json!({"_format_version": "3.0", "note": revision});
-        let position = Position {
-            cluster_id: Uuid::from_u128(1),
-            epoch: 1,
-            revision,
-        };
-        build(&config, position, "0.1.0", SystemTime::now(), None).unwrap()
-    }
-
-    fn verify() -> Verify {
-        Arc::new(accept_unsigned)
-    }
-
-    fn revisions(cache: &mut Cache) -> Vec<u64> {
-        let loaded = cache.load(&verify());
-        loaded
-            .good
-            .iter()
-            .map(|good| good.identity().revision)
-            .collect()
-    }
-
-    #[test]
-    fn the_last_two_documents_are_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut cache = Cache::new(folder.path().join("cache"));
-        assert!(revisions(&mut cache).is_empty());
-        for revision in 1..=3 {
-            cache.store(&snapshot(revision)).unwrap();
-        }
-        let mut next_life = Cache::new(folder.path().join("cache"));
-        assert_eq!(revisions(&mut next_life), [3, 2]);
-    }
-
-    #[test]
-    fn a_damaged_document_is_refused_and_does_not_push_out_the_good_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut cache = Cache::new(folder.path().into());
-        cache.store(&snapshot(1)).unwrap();
-        cache.store(&snapshot(2)).unwrap();
-        let current = folder.path().join(CURRENT);
-        let bytes = fs::read(&current).unwrap();
-        fs::write(&current, &bytes[..bytes.len() / 2]).unwrap();
-
-        let mut next_life = Cache::new(folder.path().into());
-        let loaded = next_life.load(&verify());
-        assert_eq!(loaded.good.len(), 1);
-        assert!(
-            loaded.refused[0].to_string().contains("truncated"),
-            "{}",
-            loaded.refused[0]
-        );
-        next_life.store(&snapshot(3)).unwrap();
-        assert_eq!(revisions(&mut next_life), [3, 1]);
-    }
-
-    #[test]
-    fn a_crash_between_the_renames_loses_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut cache = Cache::new(folder.path().into());
-        cache.store(&snapshot(1)).unwrap();
-        fs::rename(folder.path().join(CURRENT), folder.path().join(PREVIOUS)).unwrap();
-        assert_eq!(revisions(&mut Cache::new(folder.path().into())), [1]);
-    }
-
-    #[test]
-    fn a_cache_that_was_cleared_is_written_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let directory = folder.path().join("cache");
-        let mut cache = Cache::new(directory.clone());
-        cache.store(&snapshot(1)).unwrap();
-        fs::remove_dir_all(&directory).unwrap();
-        cache.store(&snapshot(2)).unwrap();
-        assert_eq!(revisions(&mut cache), [2]);
-    }
-
-    #[test]
-    fn only_the_owner_can_read_the_documents() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
-        let directory = folder.path().join("cache");
-        Cache::new(directory.clone()).store(&snapshot(1)).unwrap();
-        let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(directory.clone()), 0o700);
-        assert_eq!(mode(directory.join(CURRENT)), 0o600);
-    }
-}
+mod tests;

@@ -1,15 +1,18 @@
 //! Does what the machine decides: reads, verifies, activates, reports.
 
+mod hearing;
+mod keeper;
+mod teller;
+
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use keelgate_fallback::{Candidate, Fetched, Fetcher, Refusal};
 use keelgate_snapshot::{Identity, Snapshot, VerifyError};
-use keelgate_sync::{Applied, Rejection};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +21,10 @@ use crate::cache::{Cache, Loaded};
 use crate::crash::CrashGuard;
 use crate::durable;
 use crate::machine::{ChoiceSettings, Decision, Event, Machine};
-use crate::report::{Report, Serving, State};
-use crate::{ActivationError, Activator, Notice, Offer, Source, SourceSettings, Verifiers};
+use crate::{ActivationError, Activator, AgeBound, Offer, Source, SourceSettings, Verifiers};
+
+pub(crate) use teller::Outlets;
+use teller::Teller;
 
 /// What a task of the driver has found.
 enum Message {
@@ -31,18 +36,11 @@ enum Message {
     NotKept(String),
 }
 
-/// Where the driver tells what it did.
-pub(crate) struct Outlets {
-    pub(crate) report: watch::Sender<Report>,
-    pub(crate) served: watch::Sender<Option<Snapshot>>,
-    pub(crate) applied: Option<watch::Sender<Applied>>,
-}
-
 pub(crate) struct Driver {
     machine: Machine<Snapshot>,
     start: Instant,
-    cache_directory: PathBuf,
-    locations: Vec<String>,
+    cache: Option<Cache>,
+    age: AgeBound,
     fetchers: Vec<Arc<tokio::sync::Mutex<Fetcher>>>,
     verifiers: Verifiers,
     activator: Arc<dyn Activator>,
@@ -53,9 +51,7 @@ pub(crate) struct Driver {
     verifying: bool,
     /// The last document of the control plane; one that waits is superseded.
     unverified: Option<Bytes>,
-    /// What is told after every event, as a whole.
-    view: Report,
-    outlets: Outlets,
+    teller: Teller,
     messages: mpsc::Sender<Message>,
     cache_writer: Option<JoinHandle<()>>,
 }
@@ -82,11 +78,15 @@ impl Driver {
             ..ChoiceSettings::default()
         };
         let guard = CrashGuard::new(settings.directory.join("guard"), &settings.version);
+        let directory = settings.directory.join("cache");
+        let locations = fetchers.iter().map(|f| f.location().to_owned()).collect();
+        let start = Instant::now();
         let driver = Self {
             machine: Machine::new(choice, fastrand::u64(..)),
-            start: Instant::now(),
-            cache_directory: settings.directory.join("cache"),
-            locations: fetchers.iter().map(|f| f.location().to_owned()).collect(),
+            start,
+            teller: Teller::new(start, directory.clone(), locations, settings.age, outlets),
+            cache: Some(Cache::new(directory, settings.sealing)),
+            age: settings.age,
             fetchers: fetchers
                 .into_iter()
                 .map(|fetcher| Arc::new(tokio::sync::Mutex::new(fetcher)))
@@ -98,8 +98,6 @@ impl Driver {
             activating: None,
             verifying: false,
             unverified: None,
-            view: Report::new(),
-            outlets,
             messages,
             cache_writer: None,
         };
@@ -122,6 +120,13 @@ impl Driver {
                     None => std::future::pending().await,
                 }
             };
+            let look = self.teller.next_look();
+            let aged = async {
+                match look {
+                    Some(wait) => sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
             let told = async {
                 match &mut events {
                     Some(events) => events.recv().await,
@@ -136,8 +141,9 @@ impl Driver {
                 },
                 Some(message) = inbox.recv() => self.take(message),
                 () = timer => self.handle(Event::Tick),
+                () = aged => self.teller.observe(&self.machine),
             }
-            self.outlets.report.send_replace(self.view.clone());
+            self.teller.publish();
         }
         // The end of this process is no death of the snapshot that is being activated.
         let mark = self.mark.clone();
@@ -165,69 +171,13 @@ impl Driver {
             tracing::error!(%identity, "quarantined: its activation ended this process twice");
         }
         if let Err(error) = kept {
-            self.trouble(
+            self.teller.trouble(
                 "disk",
                 "disk",
                 format!("cannot keep the quarantine on disk: {error}"),
             );
         }
         quarantine
-    }
-
-    /// Takes in what the client of the control plane tells.
-    fn hear(&mut self, event: keelgate_sync::Event) {
-        use keelgate_sync::Event as Sync;
-        match event {
-            Sync::Dialing { .. } => {}
-            Sync::DialFailed {
-                address,
-                phase,
-                error,
-                ..
-            } => {
-                let message =
-                    format!("control plane {address} cannot be reached ({phase}): {error}");
-                self.trouble(&address, "control_plane_unreachable", message);
-                self.handle(Event::DialFailed(address));
-            }
-            Sync::Connected { address } => {
-                self.view.control_plane = Some(address);
-                self.handle(Event::Connected);
-            }
-            Sync::Stalled { address, after } => {
-                let message = format!(
-                    "control plane {address} is connected and has sent no configuration for {after:?}"
-                );
-                self.trouble(&address, "control_plane_stalled", message);
-                self.handle(Event::Stalled);
-            }
-            Sync::Document(document) => {
-                self.unverified = Some(document);
-                self.verify_next();
-            }
-            Sync::Disconnected { address, reason } => {
-                self.view.control_plane = None;
-                let message = format!("the connection to control plane {address} ended: {reason}");
-                self.trouble(&address, "control_plane_lost", message);
-                self.handle(Event::Disconnected(address));
-            }
-        }
-    }
-
-    /// Verifies the last document beside the async threads.
-    fn verify_next(&mut self) {
-        if self.verifying {
-            return;
-        }
-        let Some(document) = self.unverified.take() else {
-            return;
-        };
-        self.verifying = true;
-        let verify = Arc::clone(&self.verifiers.control_plane);
-        let messages = self.messages.clone();
-        spawn_blocking(move || {
-            let _ = messages.blocking_send(Message::Verified(verify(document)));
-        });
     }
 
     /// Takes in what a task has found.
@@ -243,57 +193,66 @@ impl Driver {
             Message::Activated(result) => self.activated(result),
             Message::NotKept(error) => {
                 let message = format!("the configuration is not kept on disk, will retry: {error}");
-                self.trouble("cache", "disk", message);
+                self.teller.trouble("cache", "disk", message);
             }
         }
     }
 
     fn cache_loaded(&mut self, cache: Cache, loaded: Loaded) {
         for error in &loaded.refused {
-            self.trouble("cache", "cache_refused", error.to_string());
+            self.teller
+                .trouble("cache", "cache_refused", error.to_string());
         }
-        self.cache_writer = Some(tokio::spawn(keep(
-            cache,
-            self.outlets.served.subscribe(),
-            self.messages.clone(),
-        )));
-        let offers = loaded
-            .good
-            .into_iter()
-            .map(|snapshot| offer(Source::Cache, snapshot))
+        let (served, messages) = (self.teller.served(), self.messages.clone());
+        self.cache_writer = Some(tokio::spawn(keeper::keep(cache, served, messages)));
+        let good = loaded.good.into_iter();
+        let offers = good
+            .map(|snapshot| self.offer(Source::Cache, snapshot))
             .collect();
         self.handle(Event::CacheLoaded(offers));
     }
 
     fn fetched(&mut self, index: usize, fetched: Fetched) {
-        let absent = fetched.refusals.first().is_none_or(Refusal::is_absence);
+        // Neither an empty storage nor one whose snapshots are too old gets better by haste.
+        let in_vain = |refusal: &Refusal| refusal.is_absence() || refusal.kind() == "stale";
+        let calm = fetched.refusals.first().is_none_or(in_vain);
         for refusal in &fetched.refusals {
             // That a prefix is empty is worth telling only where it leaves nothing to serve.
             if !refusal.is_absence() || fetched.candidate.is_none() {
-                self.trouble(&refusal.storage, refusal.kind(), refusal.to_string());
+                self.teller
+                    .trouble(&refusal.storage, refusal.kind(), refusal.to_string());
             }
         }
-        self.handle(match fetched.candidate {
+        let event = match fetched.candidate {
             Some(Candidate { snapshot, .. }) => {
-                Event::StorageFetched(index, Some(offer(Source::Storage(index), snapshot)))
+                let offer = self.offer(Source::Storage(index), snapshot);
+                Event::StorageFetched(index, Some(offer))
             }
-            None if absent => Event::StorageFetched(index, None),
+            None if calm => Event::StorageFetched(index, None),
             None => Event::StorageFailed(index),
-        });
+        };
+        self.handle(event);
     }
 
-    fn verified(&mut self, result: Result<Snapshot, VerifyError>) {
-        match result {
-            Ok(snapshot) => self.handle(Event::SnapshotArrived(offer(
-                Source::ControlPlane,
-                snapshot,
-            ))),
-            Err(error) => {
-                let message = format!("a document of the control plane is refused: {error}");
-                self.reject(None, None, error.to_string());
-                self.trouble("control_plane", "control_plane_refused", message);
-                self.handle(Event::DocumentRefused);
-            }
+    /// What a source offers; where the bound says so, it is told that it is too old.
+    fn offer(&mut self, source: Source, snapshot: Snapshot) -> Offer<Snapshot> {
+        let aged = match source {
+            // It is there, and stands behind what it sends.
+            Source::ControlPlane => Ok(()),
+            _ => self.age.check(&snapshot, SystemTime::now()),
+        };
+        if let Err(error) = &aged {
+            let origin = self.teller.origin(source);
+            let message = format!("{origin}: not served: {error}");
+            self.teller.trouble(&origin, error.kind(), message);
+        }
+        Offer {
+            source,
+            identity: *snapshot.identity(),
+            stated_at: snapshot.created_at(),
+            stale: aged.is_err(),
+            empty: snapshot.configures_nothing(),
+            snapshot,
         }
     }
 
@@ -303,59 +262,23 @@ impl Driver {
         };
         match result {
             Ok(()) => {
-                self.serve(&offer);
+                self.teller.serve(&offer);
                 self.handle(Event::Activated);
             }
             Err(error) => {
                 let identity = offer.identity;
-                let origin = self.origin(offer.source);
+                let origin = self.teller.origin(offer.source);
                 let message = format!(
                     "snapshot {identity} from {origin} cannot be used, what served before serves on: {error}"
                 );
                 if offer.source == Source::ControlPlane {
                     let hash = offer.snapshot.config_hash().to_owned();
-                    self.reject(Some(identity), Some(hash), error.to_string());
+                    self.teller
+                        .reject(Some(identity), Some(hash), error.to_string());
                 }
-                self.trouble(&origin, "rejected", message);
+                self.teller.trouble(&origin, "rejected", message);
                 self.handle(Event::Rejected);
             }
-        }
-    }
-
-    /// Tells the world what is served now.
-    fn serve(&mut self, offer: &Offer<Snapshot>) {
-        let (source, origin) = (name(offer.source), self.origin(offer.source));
-        tracing::info!(identity = %offer.identity, source, origin, "configuration serves");
-        let elapsed = self.start.elapsed();
-        self.outlets
-            .served
-            .send_replace(Some(offer.snapshot.clone()));
-        self.view.serving = Some(Serving::new(source, origin, &offer.snapshot));
-        self.view
-            .first_served_after_ms
-            .get_or_insert(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-        if let Some(applied) = &self.outlets.applied {
-            applied.send_modify(|applied| {
-                offer
-                    .snapshot
-                    .config_hash()
-                    .clone_into(&mut applied.config_hash);
-                applied.identity = Some(offer.identity);
-                applied.source = Some(source.to_owned());
-                applied.rejection = None;
-            });
-        }
-    }
-
-    fn reject(&self, identity: Option<Identity>, config_hash: Option<String>, reason: String) {
-        if let Some(applied) = &self.outlets.applied {
-            applied.send_modify(|applied| {
-                applied.rejection = Some(Rejection {
-                    identity,
-                    config_hash,
-                    reason,
-                });
-            });
         }
     }
 
@@ -364,31 +287,15 @@ impl Driver {
         for decision in self.machine.handle(now, event) {
             self.perform(decision);
         }
-        let served = self.machine.served();
-        let state = match served {
-            Some(_) if self.machine.is_current() => State::Current,
-            Some(_) => State::Fallback,
-            None if self.view.state == State::Empty => State::Empty,
-            None => State::Starting,
-        };
-        let confirmed = served.map(|(source, _)| (name(source), self.origin(source)));
-        let quarantine = self.machine.quarantine();
-        self.view.enter(state);
-        if let (Some(serving), Some((source, origin))) = (&mut self.view.serving, confirmed)
-            && serving.source != source
-        {
-            serving.source = source;
-            serving.origin = origin;
-        }
-        if self.view.quarantined.len() != quarantine.len() {
-            self.view.quarantined = quarantine.iter().copied().collect();
-        }
+        self.teller.observe(&self.machine);
     }
 
     fn perform(&mut self, decision: Decision<Snapshot>) {
         match decision {
             Decision::LoadCache => {
-                let mut cache = Cache::new(self.cache_directory.clone());
+                let Some(mut cache) = self.cache.take() else {
+                    return;
+                };
                 let verify = Arc::clone(&self.verifiers.cache);
                 let messages = self.messages.clone();
                 spawn_blocking(move || {
@@ -407,8 +314,12 @@ impl Driver {
                 });
             }
             Decision::Activate(offer) => self.activate(offer),
-            Decision::Adopt(offer) => self.serve(&offer),
-            Decision::Tell(notice) => self.tell(notice),
+            Decision::Adopt(offer) => self.teller.serve(&offer),
+            Decision::Restate(offer) => {
+                self.activator.restate(&offer.snapshot);
+                self.teller.restate(&offer.snapshot);
+            }
+            Decision::Tell(notice) => self.teller.tell(notice),
         }
     }
 
@@ -439,99 +350,6 @@ impl Driver {
             }
         });
     }
-
-    fn tell(&mut self, notice: Notice) {
-        let origin = self.origin(notice.source());
-        let message = notice.message(&origin);
-        match notice {
-            Notice::Confirmed(_) => {
-                tracing::info!("{message}");
-                if let Some(applied) = &self.outlets.applied {
-                    applied.send_modify(|applied| {
-                        applied.source = Some(name(Source::ControlPlane).to_owned());
-                    });
-                }
-                return;
-            }
-            Notice::Empty => self.view.enter(State::Empty),
-            _ => {}
-        }
-        self.trouble(&origin, notice.kind(), message);
-    }
-
-    fn trouble(&mut self, origin: &str, kind: &'static str, message: String) {
-        tracing::warn!(origin, kind, "{message}");
-        self.view.trouble(origin, kind, message);
-    }
-
-    /// Where a source is, for people.
-    fn origin(&self, source: Source) -> String {
-        match source {
-            Source::ControlPlane => self.view.control_plane.clone().unwrap_or_default(),
-            Source::Cache => self.cache_directory.display().to_string(),
-            Source::Storage(index) => self.locations.get(index).cloned().unwrap_or_default(),
-        }
-    }
-}
-
-/// Wait until what could not be written to disk is tried again.
-const KEEP_AGAIN: Duration = Duration::from_secs(30);
-
-/// Writes what is served to disk, the newest only. What cannot be written is tried again, and told.
-async fn keep(
-    mut cache: Cache,
-    mut served: watch::Receiver<Option<Snapshot>>,
-    messages: mpsc::Sender<Message>,
-) {
-    served.mark_changed();
-    let mut failed = false;
-    loop {
-        let again = async {
-            match failed {
-                true => sleep(KEEP_AGAIN).await,
-                false => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            changed = served.changed() => if changed.is_err() { return },
-            () = again => {}
-        }
-        let Some(snapshot) = served.borrow_and_update().clone() else {
-            continue;
-        };
-        let stored = spawn_blocking(move || {
-            let result = cache.store(&snapshot);
-            (cache, result)
-        });
-        let Ok((kept, result)) = stored.await else {
-            tracing::error!("the writer of the disk cache failed");
-            return;
-        };
-        cache = kept;
-        failed = result.is_err();
-        if let Err(error) = result {
-            // Whoever is told may be gone or busy; the next attempt tells again.
-            let _ = messages.try_send(Message::NotKept(error.to_string()));
-        }
-    }
-}
-
-fn offer(source: Source, snapshot: Snapshot) -> Offer<Snapshot> {
-    Offer {
-        source,
-        identity: *snapshot.identity(),
-        empty: snapshot.configures_nothing(),
-        snapshot,
-    }
-}
-
-/// The word for a source in reports.
-fn name(source: Source) -> &'static str {
-    match source {
-        Source::ControlPlane => "control_plane",
-        Source::Cache => "cache",
-        Source::Storage(_) => "storage",
-    }
 }
 
 /// A guard whose holder panicked is still good: every write of it is whole.
@@ -539,40 +357,4 @@ fn lock(guard: &Mutex<CrashGuard>) -> std::sync::MutexGuard<'_, CrashGuard> {
     guard
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::SystemTime;
-
-    use keelgate_snapshot::{Position, build};
-    use uuid::Uuid;
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_a_full_disk_refused_is_written_later() {
-        let folder = tempfile::tempdir().unwrap();
-        let directory = folder.path().join("cache");
-        // A file in the place of the directory, as good as a disk that is full.
-        std::fs::write(&directory, "").unwrap();
-        let position = Position {
-            cluster_id: Uuid::from_u128(1),
-            epoch: 1,
-            revision: 1,
-        };
-        let config = serde_json::json!({"_format_version": "3.0"});
-        let snapshot = build(&config, position, "0.1.0", SystemTime::now(), None).unwrap();
-        let (_serving, served) = watch::channel(Some(snapshot));
-        let (messages, mut inbox) = mpsc::channel(1);
-        tokio::spawn(keep(Cache::new(directory.clone()), served, messages));
-        let Some(Message::NotKept(error)) = inbox.recv().await else {
-            panic!("not told");
-        };
-        assert!(error.contains("current.json"), "{error}");
-        std::fs::remove_file(&directory).unwrap();
-        while !directory.join("current.json").exists() {
-            sleep(KEEP_AGAIN).await;
-        }
-    }
 }

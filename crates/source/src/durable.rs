@@ -10,11 +10,21 @@ pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Writes `bytes` beside `path` and makes them durable, without putting them in its place yet.
-pub(crate) fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+/// Where the bytes of a file stand until they are whole.
+fn partial(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
-    let partial = path.with_file_name(name);
+    path.with_file_name(name)
+}
+
+/// Removes what was written beside `path` and never put in its place.
+pub(crate) fn remove_partial(path: &Path) -> io::Result<()> {
+    remove(&partial(path))
+}
+
+/// Writes `bytes` beside `path` and makes them durable, without putting them in its place yet.
+pub(crate) fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+    let partial = partial(path);
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)

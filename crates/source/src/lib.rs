@@ -6,6 +6,7 @@
 //! | `notice` | what the machine wants an operator to know |
 //! | `arbiter` | the running choice, as the rest of the node sees it |
 //! | `driver` | the thin task that reads, verifies, activates and reports |
+//! | `age` | how old a configuration may be that no control plane stands behind |
 //! | `cache` | the last good documents on this node's disk |
 //! | `crash` | which snapshot was being activated when the process died |
 //! | `report` | what is told to operators |
@@ -13,6 +14,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod activator;
+mod age;
 mod arbiter;
 mod cache;
 mod crash;
@@ -26,6 +28,7 @@ mod report;
 mod simulation;
 
 pub use activator::{ActivationError, Activator};
+pub use age::{AgeBound, StalePolicy};
 pub use arbiter::{Arbiter, ControlPlaneLink, SourceSettings, Verifiers};
 pub use cache::CacheError;
 pub use notice::Notice;

@@ -5,91 +5,18 @@
 //! (every address failed, or it sent something useless) or the deadline has passed. After that,
 //! whatever is newer replaces what is served, and nothing that is older ever does.
 
+mod choice;
+mod event;
+
 use std::collections::{BTreeSet, HashSet};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use keelgate_fallback::Backoff;
 use keelgate_snapshot::Identity;
 
-use crate::offer::Standing;
 use crate::{Notice, Offer, Source};
 
-/// How a data plane chooses.
-#[derive(Clone, Copy, Debug)]
-pub struct ChoiceSettings {
-    /// How many control-plane addresses are dialled.
-    pub control_planes: usize,
-    /// How many storages may be read (`cluster_fallback_config_import`; none when it is off).
-    pub storages: usize,
-    /// From the start until the best candidate serves, at most (`cluster_connect_deadline`).
-    pub deadline: Duration,
-    /// Between two readings of a storage while the control plane is away
-    /// (`cluster_fallback_config_refresh`).
-    pub refresh: Duration,
-    /// Bound of the first retry's delay after a storage failed; it doubles.
-    pub retry_base: Duration,
-    /// Bound of every retry's delay.
-    pub retry_cap: Duration,
-}
-
-impl Default for ChoiceSettings {
-    fn default() -> Self {
-        Self {
-            control_planes: 1,
-            storages: 0,
-            deadline: Duration::from_secs(3),
-            refresh: Duration::from_secs(60),
-            retry_base: Duration::from_millis(250),
-            retry_cap: Duration::from_secs(10),
-        }
-    }
-}
-
-/// What has happened.
-#[derive(Clone, Debug)]
-pub enum Event<S> {
-    /// The process is up; what was quarantined by former lives.
-    Started(HashSet<Identity>),
-    /// The disk cache was read: its good documents, newest first.
-    CacheLoaded(Vec<Offer<S>>),
-    /// A storage was read; nothing when it holds nothing good.
-    StorageFetched(usize, Option<Offer<S>>),
-    /// A storage could not be read.
-    StorageFailed(usize),
-    /// An attempt to reach this control-plane address ended in failure.
-    DialFailed(String),
-    /// A connection stands; nothing has come over it.
-    Connected,
-    /// The connection stands, and nothing comes over it.
-    Stalled,
-    /// The connection to this address ended.
-    Disconnected(String),
-    /// The control plane sent a good snapshot.
-    SnapshotArrived(Offer<S>),
-    /// The control plane sent something that is no good snapshot.
-    DocumentRefused,
-    /// What was to be activated serves.
-    Activated,
-    /// What was to be activated cannot be used.
-    Rejected,
-    /// Time has passed.
-    Tick,
-}
-
-/// What the driver is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision<S> {
-    /// Read the disk cache.
-    LoadCache,
-    /// Read this storage, passing over the quarantined.
-    Fetch(usize, HashSet<Identity>),
-    /// Activate, and report [`Event::Activated`] or [`Event::Rejected`].
-    Activate(Offer<S>),
-    /// The configuration that is served has a new identity; nothing is to be swapped.
-    Adopt(Offer<S>),
-    /// Tell the operator.
-    Tell(Notice),
-}
+pub use event::{ChoiceSettings, Decision, Event};
 
 #[derive(Debug)]
 struct StorageState {
@@ -97,6 +24,24 @@ struct StorageState {
     /// When it is to be read next; nothing while it is not followed.
     next_at: Option<Duration>,
     backoff: Backoff,
+}
+
+/// What of an offer is remembered once it serves.
+#[derive(Clone, Copy, Debug)]
+struct Served {
+    source: Source,
+    identity: Identity,
+    stated_at: SystemTime,
+}
+
+impl Served {
+    fn of<S>(offer: &Offer<S>) -> Self {
+        Self {
+            source: offer.source,
+            identity: offer.identity,
+            stated_at: offer.stated_at,
+        }
+    }
 }
 
 /// The choice. `S` is what the driver needs to activate a snapshot.
@@ -120,8 +65,8 @@ pub struct Machine<S> {
     /// What the disk cache holds, newest first, once it was read: what former lives served.
     cached: Option<Vec<Identity>>,
     storages: Vec<StorageState>,
-    served: Option<(Source, Identity)>,
-    activating: Option<(Source, Identity)>,
+    served: Option<Served>,
+    activating: Option<Served>,
     quarantine: HashSet<Identity>,
     /// Notices that are told once until the situation changes.
     told: Vec<Notice>,
@@ -160,7 +105,7 @@ impl<S: Clone> Machine<S> {
 
     /// What is served.
     pub fn served(&self) -> Option<(Source, Identity)> {
-        self.served
+        self.served.map(|served| (served.source, served.identity))
     }
 
     /// Whether the control plane is there and stands behind what is served.
@@ -200,7 +145,8 @@ impl<S: Clone> Machine<S> {
             }
             Event::CacheLoaded(offers) => {
                 self.cached = Some(offers.iter().map(|offer| offer.identity).collect());
-                self.candidates.extend(offers);
+                let young = offers.into_iter().filter(|offer| !offer.stale);
+                self.candidates.extend(young);
             }
             Event::StorageFetched(index, offer) => self.fetched(now, index, offer),
             Event::StorageFailed(index) => {
@@ -224,7 +170,7 @@ impl<S: Clone> Machine<S> {
                 if let Some(activated) = self.activating.take() {
                     self.served = Some(activated);
                     self.released = true;
-                    if activated.0 == Source::ControlPlane {
+                    if activated.source == Source::ControlPlane {
                         self.arrived();
                     }
                 }
@@ -260,7 +206,7 @@ impl<S: Clone> Machine<S> {
             }
         };
         storage.next_at = (!self.current).then(|| now + delay);
-        if let Some(offer) = offer {
+        if let Some(offer) = offer.filter(|offer| !offer.stale) {
             self.candidates.retain(|known| known.source != offer.source);
             self.candidates.push(offer);
         }
@@ -308,7 +254,10 @@ impl<S: Clone> Machine<S> {
     }
 
     fn rejected(&mut self, now: Duration) {
-        let Some((source, identity)) = self.activating.take() else {
+        let Some(Served {
+            source, identity, ..
+        }) = self.activating.take()
+        else {
             return;
         };
         self.quarantine.insert(identity);
@@ -330,182 +279,6 @@ impl<S: Clone> Machine<S> {
                 decisions.push(Decision::Fetch(index, self.quarantine.clone()));
             }
         }
-    }
-
-    fn choose(&mut self, now: Duration, decisions: &mut Vec<Decision<S>>) {
-        if self.activating.is_some() {
-            return;
-        }
-        if self.knows_the_last_life()
-            && let Some(offer) = self.authority.take()
-        {
-            self.obey(now, offer, decisions);
-        }
-        if self.activating.is_none() && self.released && !self.current {
-            self.fall_back(decisions);
-        }
-    }
-
-    /// Whether it is known what a former life served, or something else counts more by now.
-    fn knows_the_last_life(&self) -> bool {
-        self.cached.is_some() || self.served.is_some() || self.past_deadline()
-    }
-
-    /// What counts as served: until something is, what a former life served last. A restart is no
-    /// way back.
-    fn last_served(&self) -> Option<Identity> {
-        let last_life = || {
-            let mut cached = self.cached.iter().flatten();
-            cached
-                .find(|known| !self.quarantine.contains(known))
-                .copied()
-        };
-        match self.served {
-            Some((_, identity)) => Some(identity),
-            None => last_life(),
-        }
-    }
-
-    /// Keeps what the control plane offers in vain, for the case that nothing better can be used.
-    fn put_off(&mut self, offer: Offer<S>) {
-        if self.served.is_none() {
-            self.candidates.push(offer);
-        }
-    }
-
-    /// Decides upon an offer of the control plane.
-    fn obey(&mut self, now: Duration, offer: Offer<S>, decisions: &mut Vec<Decision<S>>) {
-        let offered = offer.identity;
-        if self.quarantine.contains(&offered) {
-            let source = offer.source;
-            self.away(now);
-            self.tell(Notice::Quarantined { source, offered }, decisions);
-            return;
-        }
-        let served = self.last_served();
-        match (Standing::of(&offered, served.as_ref()), served) {
-            (Standing::Newer, _) | (_, None) => self.activate(offer, decisions),
-            (Standing::Same | Standing::Renamed, _) if self.served.is_none() => {
-                self.activate(offer, decisions);
-            }
-            (Standing::Same, _) => {
-                self.served = Some((Source::ControlPlane, offered));
-                self.arrived();
-                self.tell(Notice::Confirmed(offered), decisions);
-            }
-            (Standing::Renamed, _) => {
-                self.served = Some((Source::ControlPlane, offered));
-                self.arrived();
-                decisions.push(Decision::Adopt(offer));
-            }
-            // A Kong control plane numbers by its clock, and two of them have two clocks: what it
-            // says last is what counts.
-            (Standing::Older | Standing::Fork, Some(_)) if offered.epoch == 0 => {
-                self.activate(offer, decisions);
-            }
-            (Standing::Older, Some(served)) => {
-                self.away(now);
-                self.put_off(offer);
-                self.tell(Notice::ControlPlaneBehind { offered, served }, decisions);
-            }
-            (Standing::Fork, Some(served)) => {
-                let source = offer.source;
-                self.away(now);
-                self.put_off(offer);
-                let fork = Notice::Fork {
-                    source,
-                    offered,
-                    served,
-                };
-                self.tell(fork, decisions);
-            }
-            (Standing::Foreign, Some(served)) if offer.empty => {
-                self.away(now);
-                self.tell(Notice::EmptyCluster { offered, served }, decisions);
-            }
-            (Standing::Foreign, Some(served)) => {
-                self.tell(Notice::ClusterChanged { offered, served }, decisions);
-                self.activate(offer, decisions);
-            }
-        }
-    }
-
-    /// Serves the best candidate, if it is better than what is served.
-    fn fall_back(&mut self, decisions: &mut Vec<Decision<S>>) {
-        let served = self.served.map(|(_, identity)| identity);
-        let mut best: Option<Offer<S>> = None;
-        for offer in std::mem::take(&mut self.candidates) {
-            if self.quarantine.contains(&offer.identity) {
-                let (source, offered) = (offer.source, offer.identity);
-                self.tell(Notice::Quarantined { source, offered }, decisions);
-                continue;
-            }
-            match (Standing::of(&offer.identity, served.as_ref()), served) {
-                (Standing::Newer | Standing::Renamed, _) => {
-                    let better = best.as_ref().is_none_or(|best| {
-                        let standing = Standing::of(&offer.identity, Some(&best.identity));
-                        matches!(standing, Standing::Newer | Standing::Renamed)
-                    });
-                    // What is not best now may be it after a rejection.
-                    let other = if better {
-                        best.replace(offer)
-                    } else {
-                        Some(offer)
-                    };
-                    self.candidates.extend(other);
-                }
-                (Standing::Fork, Some(served)) => {
-                    let (source, offered) = (offer.source, offer.identity);
-                    let fork = Notice::Fork {
-                        source,
-                        offered,
-                        served,
-                    };
-                    self.tell(fork, decisions);
-                }
-                (Standing::Foreign, Some(served)) => {
-                    let (source, offered) = (offer.source, offer.identity);
-                    let foreign = Notice::Foreign {
-                        source,
-                        offered,
-                        served,
-                    };
-                    self.tell(foreign, decisions);
-                }
-                (Standing::Same | Standing::Older, _) | (_, None) => {}
-            }
-        }
-        match best {
-            Some(offer) if Standing::of(&offer.identity, served.as_ref()) == Standing::Renamed => {
-                self.served = Some((offer.source, offer.identity));
-                decisions.push(Decision::Adopt(offer));
-            }
-            Some(offer) => self.activate(offer, decisions),
-            None if served.is_none() && self.past_deadline() && !self.told_empty => {
-                self.told_empty = true;
-                decisions.push(Decision::Tell(Notice::Empty));
-            }
-            None => {}
-        }
-    }
-
-    fn activate(&mut self, offer: Offer<S>, decisions: &mut Vec<Decision<S>>) {
-        self.told.clear();
-        self.activating = Some((offer.source, offer.identity));
-        decisions.push(Decision::Activate(offer));
-    }
-
-    /// Tells something that has not just been told.
-    fn tell(&mut self, notice: Notice, decisions: &mut Vec<Decision<S>>) {
-        const REMEMBERED: usize = 32;
-        if self.told.contains(&notice) {
-            return;
-        }
-        if self.told.len() == REMEMBERED {
-            self.told.remove(0);
-        }
-        self.told.push(notice);
-        decisions.push(Decision::Tell(notice));
     }
 }
 

@@ -90,7 +90,7 @@ impl Notice {
             Self::Empty => "no good configuration was found in time, neither at the control plane nor in the disk cache nor in a fallback storage; the search goes on".to_owned(),
             Self::Confirmed(identity) => format!("{origin} confirms {identity}, which is served"),
             Self::ControlPlaneBehind { offered, served } => format!(
-                "{origin} offers {offered}, older than {served} which is served: it was restored from a backup, or an emergency publish happened while it was away; apply the change there and start the next epoch"
+                "{origin} offers {offered}, older than {served} which is served: it was restored from a backup, or an emergency publish happened while it was away; make the change there, too, and run `keelgate config next_epoch` on it"
             ),
             Self::Fork { offered, served, .. } => format!(
                 "{origin} offers {offered}, another configuration of the same epoch and revision as {served} which is served: two control planes write as one cluster"

@@ -1,5 +1,7 @@
 //! A snapshot that a source offers.
 
+use std::time::SystemTime;
+
 use keelgate_snapshot::Identity;
 use serde::Serialize;
 
@@ -22,6 +24,10 @@ pub struct Offer<S> {
     pub source: Source,
     /// What it is.
     pub identity: Identity,
+    /// When it was made or last restated, by the clock of its maker.
+    pub stated_at: SystemTime,
+    /// Whether it is too old to begin to serve: then it only tells how far the cluster was.
+    pub stale: bool,
     /// Whether it configures nothing.
     pub empty: bool,
     /// The snapshot itself.

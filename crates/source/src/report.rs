@@ -34,7 +34,7 @@ pub struct Serving {
     pub identity: Identity,
     /// Kong's hash of the configuration.
     pub config_hash: String,
-    /// When the snapshot was made, by the clock of its maker; seconds since 1970.
+    /// When the snapshot was made or last restated, by the clock of its maker; seconds since 1970.
     #[serde(serialize_with = "unix_seconds")]
     pub created_at: SystemTime,
     /// Since when it is served; seconds since 1970.
@@ -54,7 +54,7 @@ impl Serving {
         }
     }
 
-    /// How long ago the snapshot was made.
+    /// How long ago the snapshot was made or last restated.
     pub fn age(&self, now: SystemTime) -> Duration {
         now.duration_since(self.created_at).unwrap_or_default()
     }
@@ -84,6 +84,9 @@ pub struct Report {
     pub serving: Option<Serving>,
     /// Whether the control plane may have something newer that this node cannot know of.
     pub potentially_stale: bool,
+    /// Whether no control plane stands behind what is served and it is older than
+    /// `cluster_fallback_config_max_age`.
+    pub stale: bool,
     /// The control plane that is connected.
     pub control_plane: Option<String>,
     /// From the start until something served, in milliseconds.
@@ -103,6 +106,7 @@ impl Report {
             state_since: SystemTime::now(),
             serving: None,
             potentially_stale: true,
+            stale: false,
             control_plane: None,
             first_served_after_ms: None,
             last_error: None,

@@ -1,7 +1,7 @@
 //! The machine under random orders of events, against the invariants of the design.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use keelgate_snapshot::{Digest, Identity};
 use proptest::prelude::*;
@@ -12,44 +12,64 @@ use crate::{Offer, Source};
 
 const DEADLINE: Duration = Duration::from_secs(3);
 
+/// A document: its revision, when it was stated, and whether it is too old to begin to serve.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    revision: u64,
+    stated: u64,
+    stale: bool,
+}
+
 /// One thing that happens, before it is bound to what the machine does at that moment.
 #[derive(Clone, Debug)]
 enum Happening {
     Pass(u64),
-    Cache(Option<u64>),
+    Cache(Option<Shown>),
     /// The answer to a storage's reading, if one is under way.
-    Storage(usize, Result<Option<u64>, ()>),
+    Storage(usize, Result<Option<Shown>, ()>),
     DialFailed(usize),
     Connected,
     Stalled,
     Disconnected(usize),
-    ControlPlane(u64),
+    ControlPlane(Shown),
     Garbage,
     /// The end of the activation, if one is under way.
     Activation(bool),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
-    let revision = 1..12_u64;
+    let shown =
+        (1..12_u64, 0..5_u64, prop::bool::weighted(0.1)).prop_map(|(revision, stated, stale)| {
+            Shown {
+                revision,
+                stated,
+                stale,
+            }
+        });
+    let fresh = shown.clone().prop_map(|shown| Shown {
+        stale: false,
+        ..shown
+    });
     prop_oneof![
         3 => (0..2500_u64).prop_map(Happening::Pass),
-        1 => proptest::option::of(revision.clone()).prop_map(Happening::Cache),
-        3 => (0..2_usize, proptest::option::of(revision.clone()), any::<bool>()).prop_map(
-            |(index, revision, good)| {
-                Happening::Storage(index, if good { Ok(revision) } else { Err(()) })
+        1 => proptest::option::of(shown.clone()).prop_map(Happening::Cache),
+        3 => (0..2_usize, proptest::option::of(shown.clone()), any::<bool>()).prop_map(
+            |(index, shown, good)| {
+                Happening::Storage(index, if good { Ok(shown) } else { Err(()) })
             }
         ),
         2 => (0..2_usize).prop_map(Happening::DialFailed),
         1 => Just(Happening::Connected),
         1 => Just(Happening::Stalled),
         1 => (0..2_usize).prop_map(Happening::Disconnected),
-        2 => revision.prop_map(Happening::ControlPlane),
+        2 => fresh.prop_map(Happening::ControlPlane),
         1 => Just(Happening::Garbage),
         4 => prop::bool::weighted(0.85).prop_map(Happening::Activation),
     ]
 }
 
-fn offer(source: Source, revision: u64) -> Offer<()> {
+fn offer(source: Source, shown: Shown) -> Offer<()> {
+    let revision = shown.revision;
     let identity = Identity {
         cluster_id: Uuid::from_u128(1),
         epoch: 1,
@@ -59,6 +79,8 @@ fn offer(source: Source, revision: u64) -> Offer<()> {
     Offer {
         source,
         identity,
+        stated_at: SystemTime::UNIX_EPOCH + Duration::from_secs(shown.stated),
+        stale: shown.stale,
         empty: false,
         snapshot: (),
     }
@@ -68,8 +90,8 @@ struct World {
     machine: Machine<()>,
     now: Duration,
     reading: [bool; 2],
-    activating: Option<Identity>,
-    served: Option<Identity>,
+    activating: Option<Offer<()>>,
+    served: Option<Offer<()>>,
     rejected: HashSet<Identity>,
     /// A good candidate that has been there, as long as nothing is served.
     candidate: Option<Identity>,
@@ -90,14 +112,22 @@ impl World {
                         !self.rejected.contains(&offer.identity),
                         "quarantine is broken"
                     );
-                    if let Some(served) = self.served {
+                    assert!(!offer.stale, "{} is too old", offer.identity);
+                    if let Some(served) = &self.served {
                         assert!(
-                            offer.identity.position() > served.position(),
-                            "{} after {served}",
-                            offer.identity
+                            offer.identity.position() > served.identity.position(),
+                            "{} after {}",
+                            offer.identity,
+                            served.identity
                         );
                     }
-                    self.activating = Some(offer.identity);
+                    self.activating = Some(offer);
+                }
+                Decision::Restate(offer) => {
+                    let served = self.served.as_mut().unwrap();
+                    assert_eq!(offer.identity, served.identity);
+                    assert!(offer.stated_at > served.stated_at, "time goes back");
+                    served.stated_at = offer.stated_at;
                 }
                 Decision::Adopt(_) => panic!("all contents differ here"),
                 Decision::LoadCache | Decision::Tell(_) => {}
@@ -109,12 +139,12 @@ impl World {
         );
         assert_eq!(
             self.machine.served().map(|(_, identity)| identity),
-            self.served
+            self.served.as_ref().map(|served| served.identity)
         );
     }
 
     fn offered(&mut self, offer: &Offer<()>) {
-        if !self.rejected.contains(&offer.identity) {
+        if !self.rejected.contains(&offer.identity) && !offer.stale {
             self.candidate = Some(offer.identity);
         }
     }
@@ -122,8 +152,8 @@ impl World {
     fn apply(&mut self, happening: Happening) {
         match happening {
             Happening::Pass(millis) => self.pass(Duration::from_millis(millis)),
-            Happening::Cache(revision) => {
-                let offers: Vec<_> = revision.iter().map(|r| offer(Source::Cache, *r)).collect();
+            Happening::Cache(shown) => {
+                let offers: Vec<_> = shown.iter().map(|s| offer(Source::Cache, *s)).collect();
                 offers.iter().for_each(|offer| self.offered(offer));
                 self.happens(Event::CacheLoaded(offers));
             }
@@ -132,8 +162,8 @@ impl World {
                     return;
                 }
                 match answer {
-                    Ok(revision) => {
-                        let offer = revision.map(|r| offer(Source::Storage(index), r));
+                    Ok(shown) => {
+                        let offer = shown.map(|s| offer(Source::Storage(index), s));
                         if let Some(offer) = &offer {
                             self.offered(offer);
                         }
@@ -146,19 +176,18 @@ impl World {
             Happening::Connected => self.happens(Event::Connected),
             Happening::Stalled => self.happens(Event::Stalled),
             Happening::Disconnected(n) => self.happens(Event::Disconnected(format!("cp{n}"))),
-            Happening::ControlPlane(revision) => {
-                self.happens(Event::SnapshotArrived(offer(
-                    Source::ControlPlane,
-                    revision,
-                )));
+            Happening::ControlPlane(shown) => {
+                let offer = offer(Source::ControlPlane, shown);
+                self.happens(Event::SnapshotArrived(offer));
             }
             Happening::Garbage => self.happens(Event::DocumentRefused),
             Happening::Activation(good) => {
-                let Some(identity) = self.activating.take() else {
+                let Some(offer) = self.activating.take() else {
                     return;
                 };
+                let identity = offer.identity;
                 if good {
-                    self.served = Some(identity);
+                    self.served = Some(offer);
                     self.happens(Event::Activated);
                 } else {
                     self.rejected.insert(identity);
@@ -217,9 +246,15 @@ proptest! {
             world.apply(Happening::Activation(true));
         }
         world.apply(Happening::Connected);
-        world.apply(Happening::ControlPlane(100));
+        let newest = Shown { revision: 100, stated: 0, stale: false };
+        world.apply(Happening::ControlPlane(newest));
         world.apply(Happening::Activation(true));
-        prop_assert_eq!(world.served.map(|identity| identity.revision), Some(100));
+        prop_assert_eq!(world.served.as_ref().map(|s| s.identity.revision), Some(100));
+
+        // Every later restatement of it arrives, and swaps nothing.
+        let later = Shown { stated: 9, ..newest };
+        world.apply(Happening::ControlPlane(later));
+        prop_assert_eq!(world.served.map(|s| s.stated_at), Some(offer(Source::Cache, later).stated_at));
         prop_assert!(world.machine.is_current());
     }
 }

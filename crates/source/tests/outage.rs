@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 use keelgate_fallback::{Fetcher, Layout, Location, Storage, StorageSettings, Verify, open};
 use keelgate_snapshot::{Position, Snapshot, accept_unsigned, build};
 use keelgate_source::{
-    ActivationError, Activator, Arbiter, ControlPlaneLink, Report, SourceSettings, State, Verifiers,
+    ActivationError, Activator, AgeBound, Arbiter, ControlPlaneLink, Report, SourceSettings, State,
+    Verifiers,
 };
 use keelgate_sync::{Applied, Event, Phase};
 use tokio::sync::{mpsc, watch};
@@ -115,6 +116,8 @@ impl Bed {
             control_planes: 1,
             deadline: self.deadline,
             refresh: self.refresh,
+            age: AgeBound::default(),
+            sealing: None,
         };
         let verifiers = Verifiers {
             control_plane: verify(),

@@ -1,5 +1,7 @@
 //! The choice, case by case.
 
+mod age;
+
 use keelgate_snapshot::Digest;
 use uuid::Uuid;
 
@@ -20,6 +22,8 @@ fn offer(source: Source, revision: u64) -> Offer<()> {
     Offer {
         source,
         identity: identity(1, revision),
+        stated_at: SystemTime::UNIX_EPOCH,
+        stale: false,
         empty: false,
         snapshot: (),
     }
@@ -246,6 +250,8 @@ fn while_the_control_plane_is_away_the_storage_is_followed() {
     let emergency = Offer {
         source: Source::Storage(0),
         identity: identity(2, 1),
+        stated_at: SystemTime::UNIX_EPOCH,
+        stale: false,
         empty: false,
         snapshot: (),
     };
@@ -350,10 +356,8 @@ fn a_fork_or_a_foreign_storage_is_told_and_not_used() {
             }
         };
         let offer = Offer {
-            source,
             identity: offered,
-            empty: false,
-            snapshot: (),
+            ..offer(source, 1)
         };
         let decisions = bed.happens(Event::StorageFetched(index, Some(offer)));
         assert_eq!(decisions, [Decision::Tell(notice)]);
@@ -372,6 +376,8 @@ fn a_control_plane_of_another_cluster_is_followed_and_told() {
     let offer = Offer {
         source: Source::ControlPlane,
         identity: offered,
+        stated_at: SystemTime::UNIX_EPOCH,
+        stale: false,
         empty: false,
         snapshot: (),
     };
@@ -393,8 +399,7 @@ fn the_last_word_of_a_kong_control_plane_counts() {
         let offer = Offer {
             source: Source::ControlPlane,
             identity: identity(0, revision),
-            empty: false,
-            snapshot: (),
+            ..offer(Source::ControlPlane, 1)
         };
         let decisions = bed.happens(Event::SnapshotArrived(offer.clone()));
         assert_eq!(decisions, [Decision::Activate(offer)]);
@@ -432,7 +437,7 @@ fn foreign(empty: bool) -> Offer<()> {
             ..identity(1, 1)
         },
         empty,
-        snapshot: (),
+        ..offer(Source::ControlPlane, 1)
     }
 }
 
