@@ -119,7 +119,13 @@ impl Checks<'_> {
                 "make a pair with `keelgate hybrid gen_cert` and set cluster_cert and cluster_cert_key on every node",
             );
         }
-        if cluster.cluster_mtls == ClusterMtls::Pki && cluster.cluster_ca_cert.is_none() {
+        // A data plane may trust the authorities of `lua_ssl_trusted_certificate` instead.
+        let trusts_others =
+            role == Role::DataPlane && !self.settings.tls.lua_ssl_trusted_certificate.is_empty();
+        if cluster.cluster_mtls == ClusterMtls::Pki
+            && cluster.cluster_ca_cert.is_none()
+            && !trusts_others
+        {
             self.error(
                 "cluster_ca_cert",
                 "cluster_ca_cert must be specified when cluster_mtls = \"pki\"",

@@ -263,6 +263,18 @@ fn a_fallback_without_a_storage_is_an_error() {
     );
 }
 
+#[test]
+fn a_data_plane_may_trust_other_authorities_than_that_of_the_cluster() {
+    let pki = "cluster_mtls = pki\ncluster_server_name = cp.example.com\n";
+    data_plane(pki).load();
+    let problems = data_plane(&format!("{pki}lua_ssl_trusted_certificate = ,\n")).problems();
+    assert!(
+        find(&problems, "cluster_ca_cert")
+            .message
+            .contains("must be specified")
+    );
+}
+
 /// The file of a data plane that is complete, with these lines added.
 fn data_plane(lines: &str) -> Node {
     let node = Node::new();

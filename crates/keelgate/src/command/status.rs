@@ -141,10 +141,12 @@ fn print_source(source: &Value) {
         );
     }
     if let Some(state) = source["state"].as_str() {
-        let stale = if source["potentially_stale"] == true {
-            ", potentially stale"
+        let stale = if source["stale"] == true {
+            format!(", {BAD}stale: older than cluster_fallback_config_max_age{BAD:#}")
+        } else if source["potentially_stale"] == true {
+            ", potentially stale".to_owned()
         } else {
-            ""
+            String::new()
         };
         line(
             "state",
@@ -173,31 +175,58 @@ fn print_source(source: &Value) {
 }
 
 fn print_backup(storage: &Value) {
-    let leading = if storage["leading"] == true {
-        ", this node writes"
-    } else {
-        ""
+    let state = text(&storage["state"]);
+    let style = match state {
+        "stored" | "following" => GOOD,
+        "retrying" | "blocked" => BAD,
+        _ => Style::new(),
     };
     line(
         "backup",
-        &format!(
-            "{}: {}{leading}",
-            text(&storage["storage"]),
-            text(&storage["state"])
-        ),
+        &format!("{}: {style}{state}{style:#}", text(&storage["storage"])),
     );
+    let leader = match storage["leader"].as_str() {
+        _ if storage["leading"] == true => {
+            format!("this node writes for {}", since(&storage["leading_since"]))
+        }
+        Some(leader) => format!("{leader} writes"),
+        None => "nobody is known to write".to_owned(),
+    };
+    let fencing = match storage["fencing"].as_str() {
+        Some("none") => format!("{BAD}fencing: none{BAD:#}, the storage cannot compare"),
+        Some(mode) => format!("fencing: {mode}"),
+        None => "fencing: not known yet".to_owned(),
+    };
+    line("", &format!("{leader}; {fencing}"));
     let success = &storage["last_success"];
     if success.is_object() {
         let identity = &success["identity"];
-        line(
-            "",
-            &format!(
-                "revision {}-{} stored {} ago",
-                identity["epoch"],
-                identity["revision"],
-                since(&success["at"])
-            ),
+        let mut told = format!(
+            "{}-{} seen stored {} ago",
+            identity["epoch"],
+            identity["revision"],
+            since(&success["at"])
         );
+        if let Some(bytes) = storage["bytes"].as_u64() {
+            told.push_str(&format!(", {}", size(bytes)));
+        }
+        if let Some(latency) = storage["latency_ms"].as_u64() {
+            told.push_str(&format!(", written in {latency} ms"));
+        }
+        line("", &told);
+    }
+    if storage["last_attempt"].is_number() {
+        let told = format!("last attempt {} ago", since(&storage["last_attempt"]));
+        line("", &told);
+    }
+    let failures: Vec<String> = storage["failures"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(kind, times)| format!("{kind} {times}"))
+        .collect();
+    if !failures.is_empty() {
+        line("", &format!("failures: {}", failures.join(", ")));
     }
     if let Some(error) = storage["last_error"]["message"].as_str() {
         line(
@@ -207,6 +236,15 @@ fn print_backup(storage: &Value) {
                 since(&storage["last_error"]["at"])
             ),
         );
+    }
+}
+
+/// Bytes in the unit that suits them.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
     }
 }
 

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use keelgate_settings::{AuthorityBundle, Certificate, PrivateKey, Settings, TlsVersion};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -101,6 +103,39 @@ pub(crate) fn trusted(settings: &Settings) -> anyhow::Result<Arc<RootCertStore>>
     }
     Ok(Arc::new(roots))
 }
+
+/// The authorities of `lua_ssl_trusted_certificate` but those of the system, in PEM.
+pub(crate) fn trusted_bundles(settings: &Settings) -> impl Iterator<Item = &str> {
+    let bundles = &settings.tls.lua_ssl_trusted_certificate;
+    bundles.iter().filter_map(|bundle| match bundle {
+        AuthorityBundle::System => None,
+        AuthorityBundle::Certificates(certificates) => Some(certificates.pem.as_str()),
+    })
+}
+
+/// All authorities of `lua_ssl_trusted_certificate`, in PEM. Those of the system that cannot be
+/// used are left out.
+pub(crate) fn trusted_pem(settings: &Settings) -> String {
+    let mut pem = String::new();
+    let bundles = &settings.tls.lua_ssl_trusted_certificate;
+    if bundles.contains(&AuthorityBundle::System) {
+        for certificate in rustls_native_certs::load_native_certs().certs {
+            if RootCertStore::empty().add(certificate.clone()).is_ok() {
+                pem.push_str(BEGIN);
+                pem.push_str(&STANDARD.encode(&certificate));
+                pem.push_str(END);
+            }
+        }
+    }
+    for bundle in trusted_bundles(settings) {
+        pem.push_str(bundle);
+        pem.push('\n');
+    }
+    pem
+}
+
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----\n";
+const END: &str = "\n-----END CERTIFICATE-----\n";
 
 /// TLS of an API listener with one certificate.
 pub(crate) fn server(

@@ -8,10 +8,11 @@ use anyhow::{Context, Result};
 use keelgate_admin::Mode;
 use keelgate_entities::KONG_API_VERSION;
 use keelgate_fallback::Fetcher;
-use keelgate_settings::Settings;
+use keelgate_settings::{MaxAgePolicy, Settings};
 use keelgate_snapshot::{MAX_DOCUMENT_BYTES, Snapshot};
 use keelgate_source::{
-    ActivationError, Activator, Arbiter, ControlPlaneLink, SourceSettings, Verifiers,
+    ActivationError, Activator, AgeBound, Arbiter, ControlPlaneLink, SourceSettings, StalePolicy,
+    Verifiers,
 };
 use keelgate_store::{MemoryStore, Store};
 use keelgate_sync::{Applied, Client, ClientConfig, ClientLimits};
@@ -45,6 +46,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         Client::new(client_config(&common, &cluster)).context("cannot reach control planes")?;
     tokio::spawn(client.run(events, applies));
     let own = cluster.verify_peer();
+    let age = age_bound(&settings);
     let arbiter = Arbiter::start(
         SourceSettings {
             directory: settings.node.prefix.clone(),
@@ -52,12 +54,14 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
             control_planes: settings.cluster.cluster_control_plane.len(),
             deadline: settings.cluster.cluster_connect_deadline.0,
             refresh: settings.fallback.cluster_fallback_config_refresh.0,
+            age,
+            sealing: cluster.sealing(),
         },
         Some(ControlPlaneLink {
             events: heard,
             applied,
         }),
-        fetchers(&settings, &cluster)?,
+        fetchers(&settings, &cluster, age)?,
         Verifiers {
             control_plane: Arc::clone(&own),
             cache: own,
@@ -119,16 +123,23 @@ fn client_config(common: &Common, cluster: &ClusterIdentity) -> ClientConfig {
     }
 }
 
+/// How old a configuration may be that no control plane stands behind.
+fn age_bound(settings: &Settings) -> AgeBound {
+    let policy = match settings.fallback.cluster_fallback_config_max_age_policy {
+        MaxAgePolicy::Serve => StalePolicy::Serve,
+        MaxAgePolicy::Refuse => StalePolicy::Refuse,
+    };
+    AgeBound::new(settings.fallback.cluster_fallback_config_max_age.0, policy)
+}
+
 /// Reads every storage, where import is on.
-fn fetchers(settings: &Settings, cluster: &ClusterIdentity) -> Result<Vec<Fetcher>> {
+fn fetchers(settings: &Settings, cluster: &ClusterIdentity, age: AgeBound) -> Result<Vec<Fetcher>> {
     if !settings.fallback.cluster_fallback_config_import {
         return Ok(Vec::new());
     }
-    let storages = storages(settings)?;
-    Ok(storages
-        .into_iter()
-        .map(|storage| Fetcher::new(storage, env!("CARGO_PKG_VERSION"), cluster.verify()))
-        .collect())
+    let verify = age.enforce(cluster.verify());
+    let fetcher = |storage| Fetcher::new(storage, env!("CARGO_PKG_VERSION"), Arc::clone(&verify));
+    Ok(storages(settings)?.into_iter().map(fetcher).collect())
 }
 
 /// The proxy's configuration, for the choice to set.

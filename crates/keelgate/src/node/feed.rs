@@ -15,14 +15,26 @@ use uuid::Uuid;
 /// How long to wait after a failure before the store is read again.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// How often an unchanged configuration is stated anew within the age that it may have.
+const STATEMENTS: u32 = 4;
+
+/// What signs the snapshots of a control plane, and how old one may become.
+pub(crate) struct Signing {
+    pub(crate) signer: Arc<Signer>,
+    /// `cluster_fallback_config_max_age`; zero for no bound.
+    pub(crate) max_age: Duration,
+}
+
 /// Follows the store's change feed for as long as anyone listens, and shows the newest snapshot
-/// (`None` until the first is built). Changes that come while a snapshot is built become one.
+/// (`None` until the first is built). Changes that come while a snapshot is built become one. With
+/// an age bound an unchanged configuration is stated anew well within it.
 pub(crate) async fn follow(
     store: Arc<dyn Store>,
-    signer: Option<Arc<Signer>>,
+    signing: Option<Signing>,
     newest: watch::Sender<Option<Snapshot>>,
 ) {
     let mut changes = store.subscribe();
+    let signer = signing.as_ref().map(|signing| Arc::clone(&signing.signer));
     loop {
         changes.mark_unchanged();
         match snapshot_of(store.as_ref(), signer.clone()).await {
@@ -39,6 +51,32 @@ pub(crate) async fn follow(
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
             () = newest.closed() => return,
+            () = state_anew(signing.as_ref(), &newest) => {}
+        }
+    }
+}
+
+/// States the newest snapshot anew, again and again, where its age is bounded.
+async fn state_anew(signing: Option<&Signing>, newest: &watch::Sender<Option<Snapshot>>) {
+    let Some(signing) = signing.filter(|signing| !signing.max_age.is_zero()) else {
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::time::sleep(signing.max_age / STATEMENTS).await;
+        let Some(snapshot) = newest.borrow().clone() else {
+            continue;
+        };
+        let signer = Arc::clone(&signing.signer);
+        let stated = tokio::task::spawn_blocking(move || {
+            let version = env!("CARGO_PKG_VERSION");
+            keelgate_snapshot::restate(&snapshot, version, SystemTime::now(), &signer)
+        });
+        match stated.await {
+            Ok(Ok(snapshot)) => {
+                newest.send_replace(Some(snapshot));
+            }
+            Ok(Err(error)) => tracing::error!("cannot state the configuration anew: {error}"),
+            Err(error) => tracing::error!("stating the configuration anew failed: {error}"),
         }
     }
 }
@@ -66,16 +104,21 @@ pub(crate) fn build(
     position: Position,
     signer: Option<&Signer>,
 ) -> anyhow::Result<Snapshot> {
-    let mut tables = table.to_config_table();
-    add_cluster(&mut tables, position.cluster_id);
     keelgate_snapshot::build(
-        &tables,
+        &config_table(table, position.cluster_id),
         position,
         env!("CARGO_PKG_VERSION"),
         SystemTime::now(),
         signer,
     )
     .context("cannot build the snapshot")
+}
+
+/// A table in the form that snapshots carry.
+pub(crate) fn config_table(table: &Table, cluster_id: Uuid) -> Object {
+    let mut tables = table.to_config_table();
+    add_cluster(&mut tables, cluster_id);
+    tables
 }
 
 /// The two collections that a data plane of Kong expects beside the entities, with the fields that

@@ -184,7 +184,7 @@ impl Reports {
                     state: Some(word(json!(report.state))),
                     state_since: Some(report.state_since),
                     potentially_stale: Some(report.potentially_stale),
-                    stale: None,
+                    stale: Some(report.stale),
                     last_error: report
                         .last_error
                         .as_ref()

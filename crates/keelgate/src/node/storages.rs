@@ -6,7 +6,9 @@ use anyhow::Context;
 use keelgate_fallback::{
     Environment, Location, S3PutOptions, SecretHeader, Storage, StorageSettings,
 };
-use keelgate_settings::{AuthorityBundle, Settings};
+use keelgate_settings::Settings;
+
+use super::certificates::trusted_bundles;
 
 const STORAGE: &str = "cluster_fallback_config_storage";
 
@@ -25,11 +27,15 @@ pub(crate) fn storages(settings: &Settings) -> anyhow::Result<Vec<Arc<dyn Storag
     if urls.is_empty() {
         return Ok(Vec::new());
     }
-    let list: Vec<&str> = urls.iter().map(|url| url.url().as_str()).collect();
-    let locations = Location::parse(&list.join(",")).context(STORAGE)?;
     let opened = opened_with(settings)?;
+    let mut locations: Vec<&Location> = Vec::new();
+    for url in urls {
+        if !locations.contains(&url.location()) {
+            locations.push(url.location());
+        }
+    }
     locations
-        .iter()
+        .into_iter()
         .map(|location| {
             let storage = keelgate_fallback::open(location, &opened);
             storage.with_context(|| format!("{STORAGE}: {location}"))
@@ -49,7 +55,7 @@ fn opened_with(settings: &Settings) -> anyhow::Result<StorageSettings> {
     Ok(StorageSettings {
         environment: Environment::new(environment()),
         put_options,
-        trusted_certificates: trusted(settings),
+        trusted_certificates: trusted_bundles(settings).map(str::to_owned).collect(),
         https_headers: header
             .map(|header| SecretHeader {
                 name: header.name().to_owned(),
@@ -59,18 +65,6 @@ fn opened_with(settings: &Settings) -> anyhow::Result<StorageSettings> {
             .collect(),
         ..StorageSettings::default()
     })
-}
-
-/// The authorities of `lua_ssl_trusted_certificate` beside those of the system.
-fn trusted(settings: &Settings) -> Vec<String> {
-    let bundles = &settings.tls.lua_ssl_trusted_certificate;
-    bundles
-        .iter()
-        .filter_map(|bundle| match bundle {
-            AuthorityBundle::System => None,
-            AuthorityBundle::Certificates(certificates) => Some(certificates.pem.clone()),
-        })
-        .collect()
 }
 
 #[cfg(test)]

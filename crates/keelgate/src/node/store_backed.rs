@@ -57,7 +57,11 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
             )
             .await?,
         );
-        tokio::spawn(feed::follow(Arc::clone(&store), Some(signer), newest));
+        let signing = feed::Signing {
+            signer,
+            max_age: settings.fallback.cluster_fallback_config_max_age.0,
+        };
+        tokio::spawn(feed::follow(Arc::clone(&store), Some(signing), newest));
         running.backup = common.start_backup(&cluster, snapshots.clone()).await?;
         common.reports.add_data_planes(Arc::clone(&data_planes));
         Some(data_planes)

@@ -8,6 +8,8 @@ use keelgate_settings::{ClusterMtls, Role, Settings};
 use keelgate_snapshot::{SealingKeys, Signatories, Signer, Verifier, VerifyError, accept_unsigned};
 use keelgate_sync::Trust;
 
+use super::certificates::{trusted_bundles, trusted_pem};
+
 /// Certificate and key of the cluster, in PEM.
 pub(crate) struct ClusterIdentity {
     pub(crate) cert: String,
@@ -40,16 +42,11 @@ impl ClusterIdentity {
                 Verifier::shared(&cert).context("cluster_cert")?,
             ),
             ClusterMtls::Pki => {
-                let ca = cluster
-                    .cluster_ca_cert
-                    .as_ref()
-                    .context("cluster_ca_cert is not set")?
-                    .pem
-                    .clone();
+                let (ca, peers) = authorities(settings);
                 let verifier = authority(settings, &ca, &cert)?;
                 (
                     Trust::Authority {
-                        ca_pem: ca,
+                        ca_pem: peers,
                         server_name: cluster.cluster_server_name.clone(),
                     },
                     verifier,
@@ -98,6 +95,29 @@ impl ClusterIdentity {
         match self.sealing() {
             Some(keys) => Arc::new(move |document| keys.verify(document, |inner| verify(inner))),
             None => verify,
+        }
+    }
+}
+
+/// Who issued the certificates of those who sign, and of the nodes at the other end of connections,
+/// in PEM. Both are `cluster_ca_cert`. A data plane also connects to a control plane whose
+/// certificate is of another authority that is named in `lua_ssl_trusted_certificate`; those of the
+/// system count only where there is no `cluster_ca_cert`.
+fn authorities(settings: &Settings) -> (String, String) {
+    let role = settings.node.role;
+    match &settings.cluster.cluster_ca_cert {
+        Some(ca) if role == Role::DataPlane => {
+            let mut peers = ca.pem.clone();
+            for bundle in trusted_bundles(settings) {
+                peers.push('\n');
+                peers.push_str(bundle);
+            }
+            (ca.pem.clone(), peers)
+        }
+        Some(ca) => (ca.pem.clone(), ca.pem.clone()),
+        None => {
+            let all = trusted_pem(settings);
+            (all.clone(), all)
         }
     }
 }

@@ -15,7 +15,9 @@ section! {
         cluster_cert: Option<Certificate> = "" for Hybrid;
         /// Its key. A control plane also signs snapshots with it.
         cluster_cert_key: Option<PrivateKey> = "" for Hybrid;
-        /// The authority that issued the nodes' certificates; for `pki`.
+        /// The authority that issued the nodes' certificates; for `pki`. A data plane
+        /// whose control plane has a certificate of a public authority may leave it
+        /// unset: `lua_ssl_trusted_certificate` counts then.
         cluster_ca_cert: Option<Certificate> = "" for Hybrid;
         /// The control planes of a data plane, tried in order, as host:port,
         /// separated by commas.

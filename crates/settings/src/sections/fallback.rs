@@ -48,9 +48,11 @@ section! {
         /// then put it first on all nodes, and remove the old one when no backup is
         /// sealed with it any more.
         cluster_fallback_config_encryption_keys: SealingKeys = "" for Hybrid;
-        /// Seconds after which a configuration that no control plane vouches for any
-        /// more counts as stale; 0 for never.
-        cluster_fallback_config_max_age: Seconds = "0" for DataPlane;
+        /// Seconds after which a configuration that no control plane stands behind counts
+        /// as stale; 0 for never. Set the same on all nodes: control planes state an
+        /// unchanged configuration anew well within this time, so that a storage that
+        /// stands still can be told from a cluster that does not change.
+        cluster_fallback_config_max_age: Seconds = "0" for Hybrid;
         /// What a data plane does with a stale configuration: `serve` it and raise the
         /// alarm in log, status and metrics, or `refuse` it.
         cluster_fallback_config_max_age_policy: MaxAgePolicy = "serve" for DataPlane;

@@ -44,7 +44,9 @@ section! {
         /// Its key.
         client_ssl_cert_key: Option<PrivateKey> = "" for Proxying;
         /// Authorities that are trusted when the gateway itself connects to a server:
-        /// `system` for those of the operating system, and PEM files or text.
+        /// `system` for those of the operating system, and PEM files or text. Files and
+        /// text also count for storages, where those of the system always do, and for
+        /// the connection to a control plane with `cluster_mtls = pki`.
         lua_ssl_trusted_certificate: Vec<AuthorityBundle> = "system" for Every;
         /// How many authorities may stand between a server's certificate and a
         /// trusted one.
