@@ -77,6 +77,11 @@ impl Cluster {
         &self.storage[0]
     }
 
+    /// One of several storages, in the order of the setting.
+    pub fn storage_at(&self, place: usize) -> &Storage {
+        &self.storage[place]
+    }
+
     /// The first storage, to be kept by tasks beside the test.
     pub fn shared_storage(&self) -> &Arc<Storage> {
         &self.storage[0]

@@ -9,6 +9,7 @@
 //! - [`backup`]: backups that no build under test has written
 //! - [`storage`]: the object store under test, reached directly
 //! - [`s3`]: S3 as it is met in the field: permissions, and stores that misbehave
+//! - [`mirror`]: a storage behind a web server
 //! - [`election`]: who writes, as the storage tells
 //! - [`reader`]: follows a storage and notes whenever a reader would have gone back
 //! - [`storm`]: backup nodes that are killed and paused at random
@@ -18,6 +19,7 @@ pub mod backup;
 pub mod cluster;
 pub mod election;
 pub mod kong;
+pub mod mirror;
 pub mod node;
 pub mod outage;
 pub mod ports;

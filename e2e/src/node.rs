@@ -145,9 +145,20 @@ impl Node {
             .append(true)
             .open(self.log_path())
             .expect("open the log");
+        let mut command = self.command(&["start", "--foreground"]);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file handle can be cloned"))
+            .stderr(log);
+        self.started = Instant::now();
+        self.child = Some(command.spawn().expect("start the binary under test"));
+    }
+
+    /// A command of the binary under test with the settings and variables of this node.
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command
-            .args(["start", "--foreground"])
+            .args(arguments)
             .env_clear()
             .envs(std::env::vars().filter(|(name, _)| {
                 const OURS: [&str; 7] = [
@@ -161,12 +172,23 @@ impl Node {
                 ];
                 !OURS.iter().any(|prefix| name.starts_with(prefix))
             }))
-            .envs(self.environment.iter().cloned())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a file handle can be cloned"))
-            .stderr(log);
-        self.started = Instant::now();
-        self.child = Some(command.spawn().expect("start the binary under test"));
+            .envs(self.environment.iter().cloned());
+        command
+    }
+
+    /// Runs another command with the settings and variables of this node, as its operator would;
+    /// returns whether it succeeded, and what it said.
+    pub async fn operate(&self, arguments: &[&str]) -> (bool, String) {
+        let mut command = self.command(arguments);
+        let output = tokio::task::spawn_blocking(move || command.stdin(Stdio::null()).output())
+            .await
+            .expect("the command is waited for")
+            .expect("run the binary under test");
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
     }
 
     /// Changes or adds a setting for the next [`Node::start_again`].

@@ -11,6 +11,8 @@ pub use proxy::{Behaviour, Proxy};
 
 use object_store::aws::AwsCredential;
 
+use crate::storage::variable;
+
 /// The region of the servers under test.
 pub(crate) const REGION: &str = "us-east-1";
 
@@ -30,16 +32,16 @@ pub struct Server {
 impl Server {
     /// Reads its variables; panics with what to do when there is none.
     pub fn under_test() -> Self {
-        Self::named("KEELGATE_TEST_S3", "cargo xtask test")
+        Self::named("KEELGATE_TEST_S3")
     }
 
-    /// Reads the variables of a server that `task` starts.
-    pub(crate) fn named(prefix: &str, task: &str) -> Self {
-        let setting = |name: &str| {
-            std::env::var(format!("{prefix}_{name}")).unwrap_or_else(|_| {
-                panic!("{prefix}_{name} is not set: this test needs a server that `{task}` starts")
-            })
-        };
+    /// Garage, of the long suite.
+    pub fn garage() -> Self {
+        Self::named("KEELGATE_TEST_GARAGE")
+    }
+
+    fn named(prefix: &str) -> Self {
+        let setting = |name| variable(&format!("{prefix}_{name}"));
         Self {
             endpoint: setting("ENDPOINT"),
             bucket: setting("BUCKET"),

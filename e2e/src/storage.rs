@@ -6,9 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, StaticCredentialProvider};
 
 use crate::{s3, wait};
 
@@ -22,10 +24,26 @@ pub struct Storage {
     prefix: String,
 }
 
+fn fresh_prefix() -> String {
+    format!("e2e/{}", uuid::Uuid::new_v4())
+}
+
+/// A variable by which a server under test is found.
+pub(crate) fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: this test needs a server that `cargo xtask test` starts, or, for Garage, `cargo xtask long`")
+    })
+}
+
 impl Storage {
     /// A fresh prefix in the bucket of the S3 server that `cargo xtask test` has started.
     pub fn s3() -> Self {
         Self::on(&s3::Server::under_test())
+    }
+
+    /// A fresh prefix in the bucket of Garage, which only the long suite starts.
+    pub fn garage() -> Self {
+        Self::on(&s3::Server::garage())
     }
 
     /// A fresh prefix on an S3 server.
@@ -39,7 +57,7 @@ impl Storage {
             .with_secret_access_key(&server.secret)
             .build()
             .expect("the settings of the test server are complete");
-        let prefix = format!("e2e/{}", uuid::Uuid::new_v4());
+        let prefix = fresh_prefix();
         Self {
             url: format!("s3://{}/{prefix}", server.bucket),
             environment: vec![
@@ -66,6 +84,58 @@ impl Storage {
     /// The prefix of every key, without slashes at its ends.
     pub fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// A fresh prefix in the bucket of the Google Cloud Storage server under test.
+    pub fn gcs() -> Self {
+        let setting = |name| variable(&format!("KEELGATE_TEST_GCS_{name}"));
+        let (endpoint, bucket) = (setting("ENDPOINT"), setting("BUCKET"));
+        // What asks for no credentials takes any token.
+        let token = GcpCredential {
+            bearer: "test".into(),
+        };
+        let store = GoogleCloudStorageBuilder::new()
+            .with_base_url(&endpoint)
+            .with_bucket_name(&bucket)
+            .with_credentials(Arc::new(StaticCredentialProvider::new(token)))
+            .with_client_options(ClientOptions::new().with_allow_http(true))
+            .build()
+            .expect("the settings of the test server are complete");
+        let prefix = fresh_prefix();
+        Self {
+            url: format!("gcs://{bucket}/{prefix}"),
+            environment: vec![
+                ("GCP_CONFIG_STORAGE_ENDPOINT".into(), endpoint),
+                ("GOOGLE_OAUTH_ACCESS_TOKEN".into(), "test".into()),
+            ],
+            store: Arc::new(store),
+            prefix,
+        }
+    }
+
+    /// A fresh prefix in the container of the Azure Blob Storage server under test.
+    pub fn azure() -> Self {
+        let setting = |name| variable(&format!("KEELGATE_TEST_AZURE_{name}"));
+        let (endpoint, key) = (setting("ENDPOINT"), setting("ACCOUNT_KEY"));
+        let (account, container) = (setting("ACCOUNT"), setting("CONTAINER"));
+        let store = MicrosoftAzureBuilder::new()
+            .with_endpoint(endpoint.clone())
+            .with_account(&account)
+            .with_access_key(&key)
+            .with_container_name(&container)
+            .with_allow_http(true)
+            .build()
+            .expect("the settings of the test server are complete");
+        let prefix = fresh_prefix();
+        Self {
+            url: format!("azure://{account}/{container}/{prefix}"),
+            environment: vec![
+                ("AZURE_CONFIG_STORAGE_ENDPOINT".into(), endpoint),
+                ("AZURE_STORAGE_KEY".into(), key),
+            ],
+            store: Arc::new(store),
+            prefix,
+        }
     }
 
     /// A directory.

@@ -54,6 +54,8 @@ pub struct Outcome {
     pub pauses: u32,
     /// Changes that the control plane has acknowledged.
     pub changes: u64,
+    /// What the leader says of the storage: `compare` or `none`.
+    pub fencing: String,
     /// How many times somebody took the lease.
     pub terms: u64,
     /// What the reader saw.
@@ -129,7 +131,7 @@ pub async fn storm(cluster: &Cluster, plan: Plan) -> Outcome {
         plane.node.serves("/last", 200).await;
     }
     comes_to_rest(&control_plane.node, &storage).await;
-    agrees_on_one_leader(&targets).await;
+    let fencing = agrees_on_one_leader(&targets).await;
     let term = election::lease(&storage)
         .await
         .map_or(0, |lease| lease.term);
@@ -138,6 +140,7 @@ pub async fn storm(cluster: &Cluster, plan: Plan) -> Outcome {
         kills,
         pauses,
         changes,
+        fencing,
         terms: term,
         sightings: reader.stop().await,
     }
@@ -217,35 +220,38 @@ async fn comes_to_rest(control_plane: &Node, storage: &Storage) {
     .await;
 }
 
-/// Waits until one node leads, has nothing to do, and all others know it.
-async fn agrees_on_one_leader(targets: &[Target]) {
+/// Waits until one node leads, has nothing to do, and all others know it; returns what it
+/// says of the storage's fencing.
+async fn agrees_on_one_leader(targets: &[Target]) -> String {
     wait::within(PATIENCE, "one leader", || async {
         let mut reports = Vec::new();
         for target in targets {
             let report = target.node.report().await;
             reports.push(report["fallback"][0].clone());
         }
-        let leading: Vec<&Target> = targets
+        let leading: Vec<_> = targets
             .iter()
             .zip(&reports)
             .filter(|(_, report)| report["leading"] == true && report["state"] == "stored")
-            .map(|(target, _)| target)
             .collect();
         let leaders = reports
             .iter()
             .filter(|report| report["leading"] == true)
             .count();
         match leading[..] {
-            [leader] if leaders == 1 => {
+            [(leader, report)] if leaders == 1 => {
                 let agree = reports
                     .iter()
                     .all(|report| report["leader"].as_str() == Some(leader.id.as_str()));
-                agree.then_some(()).ok_or_else(|| format!("{reports:?}"))
+                let fencing = report["fencing"].as_str().unwrap_or("unknown");
+                agree
+                    .then(|| fencing.to_owned())
+                    .ok_or_else(|| format!("{reports:?}"))
             }
             _ => Err(format!("{reports:?}")),
         }
     })
-    .await;
+    .await
 }
 
 /// Every object of the history is whole and is what its name says; none is newer than what is

@@ -1,5 +1,8 @@
 //! The main job, end to end: a data plane is born while the control plane is dead.
 
+use std::sync::Arc;
+
+use e2e::mirror::Mirror;
 use e2e::{Cluster, Storage, Traffic, wait};
 use serde_json::json;
 
@@ -59,6 +62,56 @@ async fn a_control_plane_exports_by_itself() {
     let newborn = cluster.data_plane_of(&control_plane, &[IMPORT]);
     newborn.serves("/first", 200).await;
     assert_eq!(newborn.source().await, "storage");
+}
+
+/// A control plane that exports is killed; a data plane that has never seen it serves from `storage`.
+async fn born_from(storage: Storage) {
+    let cluster = Cluster::new().await.and_storage(storage);
+    let mut control_plane = cluster.control_plane(&[EXPORT]);
+    control_plane.up().await;
+    cluster.add_route(&control_plane, "first", "/first").await;
+    cluster.storage().holds("\"/first\"").await;
+    control_plane.kill();
+    let newborn = cluster.data_plane_of(&control_plane, &[IMPORT]);
+    newborn.serves("/first", 200).await;
+    assert_eq!(newborn.source().await, "storage");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_plane_is_born_from_google_cloud_storage_while_the_control_plane_is_dead() {
+    born_from(Storage::gcs()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_plane_is_born_from_azure_blob_storage_while_the_control_plane_is_dead() {
+    born_from(Storage::azure()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_plane_is_born_from_a_web_server_while_the_control_plane_is_dead() {
+    const SECRET: &str = "Bearer of-the-mirror";
+    let cluster = Cluster::with_s3().await;
+    let mut control_plane = cluster.control_plane(&[EXPORT]);
+    control_plane.up().await;
+    cluster.add_route(&control_plane, "first", "/first").await;
+    cluster.storage().holds("\"/first\"").await;
+    control_plane.kill();
+    let mirror = Mirror::start(Arc::clone(cluster.shared_storage()), Some(SECRET)).await;
+    let authority = mirror.authority().display().to_string();
+    let header = format!("Authorization: {SECRET}");
+    let newborn = cluster.data_plane_of(
+        &control_plane,
+        &[
+            IMPORT,
+            ("cluster_fallback_config_storage", &mirror.url),
+            ("cluster_fallback_config_https_header", &header),
+            ("lua_ssl_trusted_certificate", &authority),
+        ],
+    );
+    newborn.serves("/first", 200).await;
+    assert_eq!(newborn.source().await, "storage");
+    let told = format!("{}{}", newborn.report().await, newborn.log());
+    assert!(!told.contains("of-the-mirror"), "a secret was told: {told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,8 @@
 //! fake-gcs-server, a play of Google Cloud Storage that compares generations as the real one does.
 //!
-//! What it does not do: it asks for no credentials; it takes no uploads by the XML interface (see
-//! `xml_uploads`); it answers conditional reads with the whole object; a missing bucket reads like
-//! a missing object.
+//! What it does not do: it asks for no credentials; it takes no uploads by the XML interface, nor
+//! does it tell a missing bucket there (see `xml_uploads`); it answers conditional reads with the
+//! whole object.
 
 mod xml_uploads;
 

@@ -1,5 +1,6 @@
 //! Uploads by the XML interface of Google Cloud Storage, which fake-gcs-server does not have,
-//! handed on as uploads by the JSON interface, which it has. Everything else is handed on as it is.
+//! handed on as uploads by the JSON interface, which it has. Everything else is handed on as it is;
+//! where that fails, a missing bucket is told in the words of the XML interface.
 //!
 //! Nothing is decided here: whether a generation matches is fake-gcs-server's answer.
 
@@ -43,7 +44,7 @@ fn serve(stream: &TcpStream, server: SocketAddr) -> Result<()> {
     while let Some(request) = Request::read(&mut reader)? {
         let response = match request.method.as_str() {
             "PUT" => upload(request, server)?,
-            _ => request.send(server)?,
+            _ => other(&request, server)?,
         };
         response.write(stream)?;
     }
@@ -74,18 +75,29 @@ fn upload(mut request: Request, server: SocketAddr) -> Result<Response> {
             ],
             body: Vec::new(),
         },
-        status => {
-            let code = match status {
-                404 => "NoSuchBucket",
-                412 => "PreconditionFailed",
-                _ => "InternalError",
-            };
-            Response {
-                status,
-                headers: vec![("content-type".into(), "application/xml".into())],
-                body: format!("<Error><Code>{code}</Code><Message>{code}</Message></Error>").into(),
-            }
-        }
+        404 => Response::error(404, "NoSuchBucket"),
+        412 => Response::error(412, "PreconditionFailed"),
+        status => Response::error(status, "InternalError"),
+    })
+}
+
+/// Hands on a request that is no upload.
+fn other(request: &Request, server: SocketAddr) -> Result<Response> {
+    let answer = request.send(server)?;
+    if answer.status < 400 {
+        return Ok(answer);
+    }
+    let path = request.target.trim_start_matches('/');
+    let bucket = path.split(['/', '?']).next().unwrap_or_default();
+    let look = Request {
+        method: "GET".to_owned(),
+        target: format!("/storage/v1/b/{bucket}"),
+        headers: Headers::new(),
+        body: Vec::new(),
+    };
+    Ok(match look.send(server)?.status {
+        404 => Response::error(404, "NoSuchBucket"),
+        _ => answer,
     })
 }
 
@@ -138,6 +150,14 @@ impl Request {
 }
 
 impl Response {
+    fn error(status: u16, code: &str) -> Self {
+        Self {
+            status,
+            headers: vec![("content-type".into(), "application/xml".into())],
+            body: format!("<Error><Code>{code}</Code><Message>{code}</Message></Error>").into(),
+        }
+    }
+
     fn write(&self, mut stream: &TcpStream) -> Result<()> {
         let mut head = format!("HTTP/1.1 {} -\r\n", self.status);
         for (name, value) in &self.headers {
