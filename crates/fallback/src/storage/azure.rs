@@ -3,26 +3,30 @@
 //! Writes compare the entity tag of a blob, which is new with every write.
 
 mod credentials;
+mod delete;
 mod entra;
 mod managed_identity;
 
 use std::sync::Arc;
 
 use object_store::azure::{AzureConfigKey, AzureCredential, MicrosoftAzureBuilder};
+use object_store::client::HttpConnector;
 use object_store::{Attribute, Attributes};
 use url::Url;
 
 use self::credentials::Credentials;
-use super::endpoint::endpoint;
+use self::delete::PlainDeletes;
 use super::object::{Compared, Connector, ObjectStorage, client_options, no_retries, prefix};
 use super::place::Place;
 use super::token::Tokens;
-use super::{ErrorKind, StorageError, StorageSettings, web};
+use super::{ErrorKind, StorageError, StorageSettings, endpoint, web};
 use crate::Location;
 
 /// Names another blob endpoint than the public cloud's; `{account}` in it stands for the account.
 /// Plain `http` is spoken only to an endpoint that is written so.
 const ENDPOINT: &str = "AZURE_CONFIG_STORAGE_ENDPOINT";
+
+const PUBLIC_CLOUD: &str = "https://{account}.blob.core.windows.net";
 
 /// Opens a container.
 pub(super) fn open(
@@ -36,16 +40,15 @@ pub(super) fn open(
         mend,
     };
     let endpoint = blob_endpoint(&place, account, settings)?;
-    let plain_http = endpoint.as_ref().is_some_and(|url| url.scheme() == "http");
+    let plain_http = endpoint.scheme() == "http";
+    let client = client_options(&place, settings, plain_http)?;
     let mut builder = MicrosoftAzureBuilder::new()
         .with_account(account)
         .with_container_name(container)
+        .with_endpoint(endpoint.as_str().trim_end_matches('/').to_owned())
         .with_http_connector(Connector)
         .with_retry(no_retries(settings))
-        .with_client_options(client_options(&place, settings, plain_http)?);
-    if let Some(url) = endpoint {
-        builder = builder.with_endpoint(url.as_str().trim_end_matches('/').to_owned());
-    }
+        .with_client_options(client.clone());
     let web = web::client(&place, settings)?;
     let found = credentials::find(&settings.environment, web);
     builder = match found.map_err(|wrong| place.invalid(wrong))? {
@@ -65,6 +68,14 @@ pub(super) fn open(
             "the account key or the shared access signature in AZURE_STORAGE_* is not whole: copy it again",
         )
     })?;
+    let http = Connector.connect(&client);
+    let deletes = PlainDeletes {
+        http: http.map_err(|error| place.invalid(error))?,
+        credentials: Arc::clone(store.credentials()),
+        endpoint,
+        account: account.to_owned(),
+        container: container.to_owned(),
+    };
     let store = Arc::new(store);
     Ok(ObjectStorage {
         prefix: prefix(&place, below)?,
@@ -73,33 +84,23 @@ pub(super) fn open(
             (Attribute::CacheControl, "no-cache"),
         ]),
         compared: Compared::ETag,
+        deleter: Some(Box::new(deletes)),
         reader: store.clone(),
         writer: store,
         place,
     })
 }
 
-/// Reads the endpoint, if one is set.
+/// The address of the account's blobs.
 fn blob_endpoint(
     place: &Place,
     account: &str,
     settings: &StorageSettings,
-) -> Result<Option<Url>, StorageError> {
-    let url = endpoint(
-        place,
-        settings,
-        ENDPOINT,
-        "AZURE_STORAGE_KEY or AZURE_CLIENT_*",
-    )?;
-    let Some(url) = url else {
-        return Ok(None);
-    };
-    // Braces are encoded in paths and kept in hosts.
-    let text = url.as_str().replace("%7Baccount%7D", "{account}");
+) -> Result<Url, StorageError> {
+    let text = settings.environment.get(ENDPOINT).unwrap_or(PUBLIC_CLOUD);
     let text = text.replace("{account}", account);
-    Url::parse(&text)
-        .map(Some)
-        .map_err(|_| place.invalid(format_args!("{ENDPOINT} is no URL")))
+    endpoint::read(&text, ENDPOINT, "AZURE_STORAGE_KEY or AZURE_CLIENT_*")
+        .map_err(|wrong| place.invalid(wrong))
 }
 
 fn mend(kind: ErrorKind) -> Option<&'static str> {

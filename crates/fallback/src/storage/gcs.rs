@@ -73,6 +73,7 @@ pub(super) fn open(
             (Attribute::CacheControl, "no-cache"),
         ]),
         compared: Compared::Generation,
+        deleter: None,
         reader: store.clone(),
         writer: store,
         place,

@@ -7,9 +7,11 @@ mod client;
 mod exchange;
 mod failure;
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
@@ -44,14 +46,20 @@ pub(super) enum Compared {
     Generation,
 }
 
+/// Deletes one object with a request of its own; that one is gone already is no error.
+pub(super) trait Delete: Send + Sync {
+    fn delete<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, object_store::Result<()>>;
+}
+
 /// A bucket or container behind `object_store`.
-#[derive(Debug)]
 pub(super) struct ObjectStorage {
     pub(super) place: Place,
     /// Reads, lists and deletes.
     pub(super) reader: Arc<dyn ObjectStore>,
     /// Writes; some vendors are told more with a write than with other requests.
     pub(super) writer: Arc<dyn ObjectStore>,
+    /// Deletes in place of the reader, where that one deletes in batches only.
+    pub(super) deleter: Option<Box<dyn Delete>>,
     /// Prefix of every key.
     pub(super) prefix: Path,
     /// What every object is given.
@@ -161,10 +169,26 @@ impl ObjectStorage {
 
     async fn remove(&self, key: &str) -> Result<(), Failure> {
         let path = self.path(key);
-        match watched(ANSWER_LIMIT, self.reader.delete(&path)).await {
+        let delete = async {
+            match &self.deleter {
+                Some(deleter) => deleter.delete(&path).await,
+                None => self.reader.delete(&path).await,
+            }
+        };
+        match watched(ANSWER_LIMIT, delete).await {
             Ok(()) | Err((Error::NotFound { .. }, _)) => Ok(()),
             Err(error) => Err(failure(error)),
         }
+    }
+}
+
+impl fmt::Debug for ObjectStorage {
+    /// The clients are left out: some show their credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectStorage")
+            .field("place", &self.place)
+            .field("compared", &self.compared)
+            .finish_non_exhaustive()
     }
 }
 

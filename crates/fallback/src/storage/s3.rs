@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::{Attribute, Attributes};
-use url::Url;
 
+use super::endpoint::endpoint;
 use super::object::{Compared, Connector, ObjectStorage, client_options, no_retries, prefix};
 use super::place::Place;
 use super::{ErrorKind, S3PutOptions, StorageError, StorageSettings};
@@ -51,7 +51,12 @@ pub(super) fn open(
             builder = builder.with_config(key, value);
         }
     }
-    let endpoint = endpoint(&place, settings)?;
+    let endpoint = endpoint(
+        &place,
+        settings,
+        ENDPOINT,
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    )?;
     let plain_http = endpoint.as_ref().is_some_and(|url| url.scheme() == "http");
     if let Some(url) = endpoint {
         builder = builder
@@ -89,31 +94,11 @@ pub(super) fn open(
         prefix: prefix(&place, below)?,
         attributes: attributes(options),
         compared: Compared::ETag,
+        deleter: None,
         reader,
         writer,
         place,
     })
-}
-
-/// Reads the endpoint, if one is set.
-fn endpoint(place: &Place, settings: &StorageSettings) -> Result<Option<Url>, StorageError> {
-    let Some(text) = settings.environment.get(ENDPOINT) else {
-        return Ok(None);
-    };
-    let url = Url::parse(text)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or_else(|| {
-            place.invalid(format_args!(
-                "{ENDPOINT} is not an http:// or https:// URL: write it as https://host:port/"
-            ))
-        })?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(place.invalid(format_args!(
-            "{ENDPOINT} must not hold credentials: give them in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )));
-    }
-    Ok(Some(url))
 }
 
 /// What every object is given unless the put options say otherwise.

@@ -76,6 +76,8 @@ fn absence(refused: Option<&Refused>) -> ErrorKind {
 fn answered(refused: &Refused) -> ErrorKind {
     let code = refused.code.as_deref().unwrap_or_default();
     match refused.status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
+        StatusCode::NOT_FOUND => absence(Some(refused)),
         StatusCode::TOO_MANY_REQUESTS => ErrorKind::Throttled,
         StatusCode::SERVICE_UNAVAILABLE if matches!(code, "SlowDown" | "ServerBusy") => {
             ErrorKind::Throttled
