@@ -18,10 +18,12 @@ mod legacy_paths;
 mod parse;
 mod references;
 mod table;
+mod unknown;
 mod yaml;
 
 pub use dump::dump;
 pub use error::DeclarativeError;
 pub use parse::{Draft, check, parse, parse_config_table};
 pub use table::Table;
+pub use unknown::Unknown;
 pub use yaml::{parse_text, to_yaml};

@@ -126,7 +126,7 @@ pub fn restate(
     let created_at = document::to_millis(created_at).ok_or(BuildError::Clock)?;
     let payload = Payload {
         claims: Claims {
-            schema: SCHEMA,
+            schema: snapshot.claims().schema,
             identity: *snapshot.identity(),
             version: version.to_owned(),
             created_at,

@@ -37,9 +37,6 @@ pub const MAX_DOCUMENT_BYTES: usize = 512 << 20;
 /// Version of the document's layout and of the meaning of its entities, as this build writes it.
 pub const SCHEMA: u32 = 1;
 
-/// Oldest schema that this build reads.
-const OLDEST_SCHEMA: u32 = 1;
-
 /// The only kind of document.
 pub(crate) const KIND: &str = "reconfigure";
 
@@ -80,20 +77,6 @@ pub(crate) struct Claims {
 impl Claims {
     pub(crate) fn created_at(&self) -> SystemTime {
         from_millis(self.created_at)
-    }
-
-    /// Refuses what this build cannot read.
-    pub(crate) fn check_schema(&self) -> Result<(), VerifyError> {
-        let found = self.schema;
-        if found < OLDEST_SCHEMA {
-            let oldest = OLDEST_SCHEMA;
-            return Err(VerifyError::SchemaTooOld { found, oldest });
-        }
-        if found > SCHEMA {
-            let newest = SCHEMA;
-            return Err(VerifyError::SchemaTooNew { found, newest });
-        }
-        Ok(())
     }
 }
 

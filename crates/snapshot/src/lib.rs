@@ -18,6 +18,7 @@ mod error;
 pub mod gzip;
 pub mod identity;
 mod key;
+mod migration;
 mod publication;
 mod sealing;
 mod signature;

@@ -7,9 +7,10 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use bytestring::ByteString;
 use keelgate_entities::Config;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::document::Claims;
+use crate::migration::MIGRATION;
 use crate::{DecodeError, Identity, Publication};
 
 /// The whole configuration of a cluster at one moment: immutable, verified, cheap to clone.
@@ -91,13 +92,27 @@ impl Snapshot {
         })
     }
 
+    /// The configuration as tables of this build: those of an older schema are migrated.
+    ///
+    /// # Errors
+    ///
+    /// When it is no object of collections.
+    pub fn tables(&self) -> Result<Map<String, Value>, DecodeError> {
+        let mut tables = serde_json::from_str(self.config_json())?;
+        MIGRATION.apply(self.0.claims.schema, &mut tables);
+        Ok(tables)
+    }
+
     /// The configuration in typed form.
     ///
     /// # Errors
     ///
     /// When an entity has a type that this build does not know; says where.
     pub fn decode(&self) -> Result<Config, DecodeError> {
-        Ok(serde_json::from_str(self.config_json())?)
+        if MIGRATION.is_newest(self.0.claims.schema) {
+            return Ok(serde_json::from_str(self.config_json())?);
+        }
+        Ok(serde_json::from_value(Value::Object(self.tables()?))?)
     }
 }
 

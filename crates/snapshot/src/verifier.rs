@@ -10,6 +10,7 @@ use crate::authority::{Authority, Signatories};
 use crate::config_hash::Hashes;
 use crate::document::{self, Claims, Document, Provenance};
 use crate::key::{self, PublicKey};
+use crate::migration::MIGRATION;
 use crate::snapshot::Parts;
 use crate::statement::{self, Payload, Statement};
 use crate::{Digest, Identity, KeyError, Snapshot, StatementError, VerifyError};
@@ -78,7 +79,7 @@ impl Verifier {
         else {
             return Err(VerifyError::Unsigned);
         };
-        claims.check_schema()?;
+        MIGRATION.check(claims.schema)?;
         let signed = self.believe(Statement::parse(&statement)?)?;
         let payload = Payload {
             claims,
@@ -161,7 +162,7 @@ pub fn accept_unsigned(document: Bytes) -> Result<Snapshot, VerifyError> {
     let config = text.slice_ref(parsed.config_table.get());
     let claims = match parsed.keelgate {
         Some(Provenance { claims, statement }) => {
-            claims.check_schema()?;
+            MIGRATION.check(claims.schema)?;
             check_digest(&claims, &config)?;
             // In an envelope around a document of Kong, everything can be told twice.
             if claims.identity.epoch == 0 && statement.is_none() {

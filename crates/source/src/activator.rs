@@ -17,8 +17,8 @@ pub trait Activator: Send + Sync + 'static {
     /// Says what in the snapshot cannot be used, and where.
     fn activate(&self, snapshot: &Snapshot) -> Result<(), ActivationError>;
 
-    /// What serves was stated anew, later: the same snapshot with a fresher time. Nothing is to be
-    /// compiled or swapped.
+    /// What serves has another document by now: the same configuration, stated later or under a newer
+    /// identity. Nothing is to be compiled or swapped.
     fn restate(&self, snapshot: &Snapshot) {
         let _ = snapshot;
     }

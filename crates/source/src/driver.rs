@@ -314,7 +314,10 @@ impl Driver {
                 });
             }
             Decision::Activate(offer) => self.activate(offer),
-            Decision::Adopt(offer) => self.teller.serve(&offer),
+            Decision::Adopt(offer) => {
+                self.activator.restate(&offer.snapshot);
+                self.teller.serve(&offer);
+            }
             Decision::Restate(offer) => {
                 self.activator.restate(&offer.snapshot);
                 self.teller.restate(&offer.snapshot);

@@ -11,7 +11,7 @@ use crate::schema::validate::Validator;
 use crate::{Object, Schemas};
 
 /// Collections that control planes send and that mean nothing here.
-const PASSED_OVER: [&str; 4] = [
+pub(super) const PASSED_OVER: [&str; 4] = [
     "workspaces",
     "parameters",
     "clustering_data_planes",

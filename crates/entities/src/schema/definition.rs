@@ -82,6 +82,11 @@ pub(crate) enum Variants {
 }
 
 impl Variants {
+    /// Whether each variant is a thing of its own, which must be known to be of use.
+    pub(crate) fn is_named(&self) -> bool {
+        matches!(self, Self::Plugins | Self::Vaults(_))
+    }
+
     /// The field that chooses the variant.
     pub(crate) fn key(&self) -> Option<&'static str> {
         match self {
