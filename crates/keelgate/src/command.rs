@@ -2,6 +2,8 @@
 
 mod check;
 mod config;
+mod confirm;
+mod fallback;
 mod health;
 pub(crate) mod hybrid;
 mod pid_file;
@@ -60,6 +62,9 @@ enum Command {
     /// Work with declarative configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// See, test and use the fallback storage.
+    #[command(subcommand)]
+    Fallback(fallback::FallbackCommand),
     /// Set up a cluster.
     #[command(subcommand)]
     Hybrid(hybrid::HybridCommand),
@@ -85,6 +90,7 @@ pub(crate) fn run() -> ExitCode {
             Ok(())
         }
         Command::Config(command) => config::run(command),
+        Command::Fallback(command) => fallback::run(command),
         Command::Hybrid(command) => hybrid::run(&command),
         Command::Demo(arguments) => demo::run(arguments),
     };

@@ -11,6 +11,7 @@
 //! | `backup` | the publisher of a backup node |
 //! | `storages` | the storages of the settings, opened |
 //! | `served` | what the proxy is told |
+//! | `offline` | what commands need of a node without running one |
 //! | `apis`, `certificates`, `verification` | listeners of the APIs; TLS; whose snapshots are believed |
 //! | `reports` | what status, metrics and logs tell |
 //! | `running` | signals, reload and the end |
@@ -23,6 +24,7 @@ mod common;
 mod data_plane;
 mod declarative;
 mod feed;
+mod offline;
 mod reports;
 mod running;
 mod served;
@@ -34,10 +36,16 @@ use anyhow::{Context, Result, bail};
 use keelgate_settings::{DatabaseKind, Role, Settings};
 use keelgate_telemetry::LogHandle;
 
-use common::Common;
-use running::{Running, Signals};
+pub(crate) use activation::Activation;
+pub(crate) use backup::{prepare, publisher_settings};
+pub(crate) use common::hostname;
+pub(crate) use feed::config_table;
+pub(crate) use offline::{activation, schemas};
 pub(crate) use storages::storages;
 pub(crate) use verification::ClusterIdentity;
+
+use common::Common;
+use running::{Running, Signals};
 
 /// Threads for everything but the proxy, which has its own.
 const THREADS: usize = 2;

@@ -38,11 +38,11 @@ impl std::fmt::Display for Blocked {
         match self {
             Self::Ahead(found) => write!(
                 f,
-                "the storage holds the newer snapshot {found}: this node is behind; if its database was restored from a backup, start the next epoch"
+                "the storage holds the newer snapshot {found}: this node is behind; if its database was restored from a backup, or an emergency publish happened while it was away, run `keelgate config next_epoch` on the control plane"
             ),
             Self::Fork(found) => write!(
                 f,
-                "the storage holds {found}, another configuration of the same epoch and revision: two control planes write as one cluster; stop one and start the next epoch"
+                "the storage holds {found}, another configuration of the same epoch and revision: two control planes write as one cluster; stop one and run `keelgate config next_epoch` on the other"
             ),
             Self::Foreign(found) => write!(
                 f,
@@ -51,7 +51,7 @@ impl std::fmt::Display for Blocked {
             ),
             Self::Unverified(found) => write!(
                 f,
-                "the storage holds a document that claims to be {found}, not older than this node's snapshot, and that cannot be opened or is not signed with the cluster's key: find out who wrote it and delete it, or start the next epoch"
+                "the storage holds a document that claims to be {found}, not older than this node's snapshot, and that cannot be opened or is not signed with the cluster's key: find out who wrote it and delete it, or run `keelgate config next_epoch --above EPOCH` on the control plane"
             ),
             Self::Sealed => f.write_str(
                 "the storage holds a sealed document and this node has no keys, so that it would be replaced in clear text: set cluster_fallback_config_encryption_keys; to end sealing, delete config.json first",

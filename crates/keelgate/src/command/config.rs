@@ -1,19 +1,20 @@
-//! `keelgate config`: declarative configuration in and out of files.
+//! `keelgate config`: declarative configuration in and out of files, and what the database counts as.
 
-use std::fs::OpenOptions;
+mod next_epoch;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
-use keelgate_entities::declarative::{self, DeclarativeError, Table};
-use keelgate_entities::{ApiError, Schemas};
+use keelgate_entities::Schemas;
+use keelgate_entities::declarative::{self, Table};
 use keelgate_plugins::Registry;
 use keelgate_settings::{DatabaseKind, Settings};
 use keelgate_store::{Import, SqliteStore, Store as _, StoreExt as _};
 
+use super::fallback::configuration;
 use super::sources::Sources;
 
 /// Commands for declarative configuration.
@@ -45,6 +46,10 @@ pub(crate) enum ConfigCommand {
         #[command(flatten)]
         sources: Sources,
     },
+    /// Begin the database's next epoch: what it holds counts as newer than all that was published,
+    /// so that its control plane is the authority again.
+    #[command(alias = "next-epoch")]
+    NextEpoch(next_epoch::NextEpochArgs),
 }
 
 /// Runs one of them.
@@ -65,13 +70,14 @@ pub(crate) fn run(command: ConfigCommand) -> Result<()> {
             Ok(())
         }
         ConfigCommand::DbExport { file, sources } => {
-            if file.exists() {
-                bail!("{} already exists. Will not overwrite it.", file.display());
-            }
+            check_target(&file, Existing::Keep)?;
             let store = open(&sources, "db_export")?;
             let (_, table) = wait_for(async { store.export().await })??;
-            write(&file, &table)
+            write(&file, &table, Existing::Keep)?;
+            anstream::println!("wrote {}", file.display());
+            Ok(())
         }
+        ConfigCommand::NextEpoch(arguments) => next_epoch::run(&arguments),
     }
 }
 
@@ -80,15 +86,7 @@ fn schemas() -> Schemas {
 }
 
 fn parse(file: &Path, schemas: &Schemas) -> Result<Table> {
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let refused = |error: &ApiError| {
-        let fields = serde_json::to_string_pretty(&error.fields).unwrap_or_default();
-        anyhow::anyhow!("Failed parsing:\n{error}\n{fields}")
-    };
-    let document = declarative::parse_text(&text).map_err(|error| refused(&error))?;
-    declarative::parse(document, schemas, SystemTime::now())
-        .map_err(|DeclarativeError { error, .. }| refused(&error))
+    configuration::read(file, schemas).context("Failed parsing")
 }
 
 fn open(sources: &Sources, command: &str) -> Result<SqliteStore> {
@@ -107,7 +105,25 @@ fn open(sources: &Sources, command: &str) -> Result<SqliteStore> {
     Ok(SqliteStore::open(&path, Arc::new(schemas()))?)
 }
 
-fn write(file: &Path, table: &Table) -> Result<()> {
+/// What becomes of a file that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    Keep,
+    Replace,
+}
+
+/// Refuses early what [`write()`] would refuse.
+pub(crate) fn check_target(file: &Path, existing: Existing) -> Result<()> {
+    if existing == Existing::Keep && file.exists() {
+        bail!("{} already exists. Will not overwrite it.", file.display());
+    }
+    Ok(())
+}
+
+/// Writes a configuration: JSON when the name ends so, else YAML; readable by its owner only, since
+/// it holds secrets of consumers and private keys.
+pub(crate) fn write(file: &Path, table: &Table, existing: Existing) -> Result<()> {
+    check_target(file, existing)?;
     let document = declarative::dump(table);
     let text = if file
         .extension()
@@ -117,18 +133,21 @@ fn write(file: &Path, table: &Table) -> Result<()> {
     } else {
         declarative::to_yaml(&document)
     };
-    // The configuration holds secrets of consumers and private keys.
-    let mut out = private(OpenOptions::new().create_new(true).write(true))
-        .open(file)
-        .with_context(|| format!("cannot write {}", file.display()))?;
-    out.write_all(text.as_bytes())
-        .with_context(|| format!("cannot write {}", file.display()))?;
-    anstream::println!("wrote {}", file.display());
-    Ok(())
-}
-
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600)
+    let failed = || format!("cannot write {}", file.display());
+    // Beside the target first: whoever may read an old file must not read the new one, and a full
+    // disk leaves the old one whole.
+    let directory = match file.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    };
+    let mut beside = tempfile::NamedTempFile::new_in(directory).with_context(failed)?;
+    beside.write_all(text.as_bytes()).with_context(failed)?;
+    match existing {
+        Existing::Keep => beside.persist_noclobber(file),
+        Existing::Replace => beside.persist(file),
+    }
+    .map(drop)
+    .with_context(failed)
 }
 
 fn wait_for<T>(work: impl Future<Output = T>) -> Result<T> {
