@@ -157,7 +157,11 @@ async fn version_entry(
         .iter()
         .filter_map(|listed| {
             let name = HistoryName::parse(&listed.name)?;
-            Some(Entry::listed(layout.history_named(&name), Some(name), listed))
+            Some(Entry::listed(
+                layout.history_named(&name),
+                Some(name),
+                listed,
+            ))
         })
         .collect();
     history.sort_by(|a, b| b.name.cmp(&a.name));

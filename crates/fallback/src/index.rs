@@ -77,6 +77,15 @@ impl Index {
     }
 }
 
+/// Whether a newer build wrote it, whose index this one must leave alone.
+fn is_newer(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Head {
+        schema: u32,
+    }
+    serde_json::from_slice::<Head>(bytes).is_ok_and(|head| head.schema > SCHEMA)
+}
+
 /// A plain name with a major number: it becomes a segment of keys.
 fn is_version(version: &str) -> bool {
     version.len() <= 64
@@ -105,40 +114,26 @@ pub(crate) async fn record(
     version: &str,
     fencing: Fencing,
 ) -> Result<(), StorageError> {
-    change(storage, fencing, |index| index.set(version, fencing)).await
-}
-
-/// Takes `version` out of the index.
-pub(crate) async fn forget(
-    storage: &dyn Storage,
-    version: &str,
-    fencing: Fencing,
-) -> Result<(), StorageError> {
-    change(storage, fencing, |index| index.versions.remove(version).is_some()).await
-}
-
-async fn change(
-    storage: &dyn Storage,
-    fencing: Fencing,
-    edit: impl FnOnce(&mut Index) -> bool,
-) -> Result<(), StorageError> {
-    let (version, found) = match read(storage, None).await {
+    let (expected, found) = match storage.get(INDEX, None, INDEX_LIMIT).await {
+        Ok(object) if is_newer(&object.bytes) => return Ok(()),
+        Ok(object) => (Some(object.version), Index::parse(&object.bytes)),
+        Err(error) if error.kind == ErrorKind::NotFound => (None, None),
         // Whoever wrote that, it is no index: the write that follows replaces it.
         Err(error) if error.kind == ErrorKind::TooLarge => {
             storage.delete(INDEX).await?;
             (None, None)
         }
-        read => read?,
+        Err(error) => return Err(error),
     };
     let mut index = found.unwrap_or_default();
-    if !edit(&mut index) {
+    if !index.set(version, fencing) {
         return Ok(());
     }
     let bytes = index.bytes();
-    match (fencing, version) {
+    match (fencing, expected) {
         (Fencing::None, _) => storage.put(INDEX, bytes).await,
         (Fencing::Compare, None) => storage.put_if_absent(INDEX, bytes).await,
-        (Fencing::Compare, Some(version)) => storage.put_if_match(INDEX, bytes, &version).await,
+        (Fencing::Compare, Some(expected)) => storage.put_if_match(INDEX, bytes, &expected).await,
     }
     .map(drop)
 }
@@ -164,6 +159,7 @@ mod tests {
     fn what_is_no_index_says_nothing_and_bad_names_are_left_out() {
         for text in ["", "[]", r#"{"schema":2,"versions":{}}"#] {
             assert_eq!(Index::parse(text.as_bytes()), None, "{text}");
+            assert_eq!(is_newer(text.as_bytes()), text.contains('2'), "{text}");
         }
         let text = r#"{"schema":1,"versions":{"0.1.0":{"fencing":"none"},
             "../0.1.0":{"fencing":"none"},"notes":{"fencing":"compare"}},"more":1}"#;

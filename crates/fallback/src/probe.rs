@@ -247,6 +247,3 @@ impl Prober {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -198,7 +198,8 @@ impl Candidacy {
         let gone = roster.observe(now, patience, &listed);
         for name in gone.iter().filter(|name| **name != own).take(CLEAR_AT_ONCE) {
             let key = format!("{folder}/{name}");
-            self.bounded(Operation::Delete, &key, self.storage.delete(&key)).await?;
+            self.bounded(Operation::Delete, &key, self.storage.delete(&key))
+                .await?;
         }
         Ok(())
     }

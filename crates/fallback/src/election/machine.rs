@@ -431,7 +431,11 @@ mod tests {
         assert!(now >= claimed + PERIOD / 4);
         machine.read(now, Some((lease.clone(), 1)));
         assert!(machine.leads(now));
-        assert_eq!(next(&mut machine, &mut now), Action::Read, "before a renewal");
+        assert_eq!(
+            next(&mut machine, &mut now),
+            Action::Read,
+            "before a renewal"
+        );
         machine.read(now, Some((lease, 1)));
         assert!(matches!(next(&mut machine, &mut now), Action::Put(_)));
         machine.written(now, 2);

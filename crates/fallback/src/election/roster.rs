@@ -63,7 +63,11 @@ mod tests {
     fn only_what_has_not_changed_for_long_is_gone() {
         let mut roster = Roster::default();
         let observe = |roster: &mut Roster, now, modified| {
-            let listed = [object(NODE, modified), object("lease.json", 0), object("notes", 0)];
+            let listed = [
+                object(NODE, modified),
+                object("lease.json", 0),
+                object("notes", 0),
+            ];
             roster.observe(Duration::from_secs(now), PATIENCE, &listed)
         };
         // What it says of the time is old by our clock, but it was not seen before.
@@ -82,7 +86,11 @@ mod tests {
             ..object(NODE, 0)
         }];
         for now in [0, 1000, 2000] {
-            assert!(roster.observe(Duration::from_secs(now), PATIENCE, &listed).is_empty());
+            assert!(
+                roster
+                    .observe(Duration::from_secs(now), PATIENCE, &listed)
+                    .is_empty()
+            );
         }
     }
 }

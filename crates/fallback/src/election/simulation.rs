@@ -33,6 +33,7 @@ impl Store {
             Action::Read => return Outcome::Read(self.lease.clone()),
             Action::Create(lease) => (lease, current.is_none()),
             Action::Replace(lease, expected) => (lease, current == Some(*expected)),
+            Action::Put(lease) => (lease, true),
             Action::Wait(_) => unreachable!("waiting is no request"),
         };
         if !holds {
@@ -122,7 +123,7 @@ impl World {
             match node.flight.take_if(|flight| self.now >= flight.answer_at) {
                 Some(flight) => match flight.outcome {
                     Some(Outcome::Read(lease)) => node.machine.read(clock, lease),
-                    Some(Outcome::Written(version)) => node.machine.written(version),
+                    Some(Outcome::Written(version)) => node.machine.written(clock, version),
                     Some(Outcome::Failed) | None => node.machine.failed(clock),
                 },
                 None if node.flight.is_none() => {

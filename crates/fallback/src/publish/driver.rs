@@ -91,7 +91,10 @@ impl Publisher {
             } else {
                 let (_, status) = watch::channel(PublisherStatus::read_only(location));
                 publisher.statuses.push(status);
-                tracing::info!(storage = location, "the storage is read only: nothing is published");
+                tracing::info!(
+                    storage = location,
+                    "the storage is read only: nothing is published"
+                );
             }
         }
         publisher

@@ -17,9 +17,7 @@ use super::status::PublisherStatus;
 use super::{Blocked, PublisherSettings};
 use crate::election::Leadership;
 use crate::probe::Probed;
-use crate::{
-    Backoff, ErrorKind, Fencing, Layout, Storage, StorageError, Verify, Version, probe,
-};
+use crate::{Backoff, ErrorKind, Fencing, Layout, Storage, StorageError, Verify, Version, probe};
 
 /// A round deletes a few dozen objects at most.
 const PRUNE_ROUNDS: usize = 400;
@@ -152,7 +150,10 @@ pub async fn publish_once(
             blocked,
         }),
         Ok(Ok(_)) => Err(PublishError::Unfit(
-            status.last_error.map(|trouble| trouble.message).unwrap_or_default(),
+            status
+                .last_error
+                .map(|trouble| trouble.message)
+                .unwrap_or_default(),
         )),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(last.map_or_else(

@@ -74,7 +74,12 @@ impl Releases {
 
     /// The edition whose document is at hand, to go back to from one that is unfit.
     pub(super) async fn last_good(&self) -> Option<Edition> {
-        self.last.lock().await.good.as_ref().map(|(edition, _)| *edition)
+        self.last
+            .lock()
+            .await
+            .good
+            .as_ref()
+            .map(|(edition, _)| *edition)
     }
 
     /// The id of the key that this node seals with; nothing if it does not seal.

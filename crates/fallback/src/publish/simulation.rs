@@ -9,7 +9,9 @@ use keelgate_snapshot::{Digest, Identity};
 use uuid::Uuid;
 
 use super::PublishSettings;
-use super::machine::{Action, Content, Expected, Machine, Read, Standing};
+use super::edition::Edition;
+use super::machine::{Action, Machine, Standing};
+use super::picture::{Content, Expected, Read};
 
 const SEEDS: u64 = 400;
 const PUBLISHERS: usize = 3;
@@ -21,6 +23,20 @@ fn identity(revision: u64) -> Identity {
         epoch: 1,
         revision,
         sha256: Digest::of(&revision.to_be_bytes()),
+    }
+}
+
+fn edition(revision: u64) -> Edition {
+    Edition {
+        identity: identity(revision),
+        created_at: revision,
+    }
+}
+
+fn good(revision: u64) -> Content {
+    Content::Good {
+        edition: edition(revision),
+        fit: true,
     }
 }
 
@@ -40,8 +56,9 @@ struct Store {
 #[derive(Clone, Debug)]
 enum Outcome {
     Read(Read<u64>),
-    History(Option<Identity>),
-    HistoryWritten(Identity),
+    History(Option<Edition>),
+    HistoryWritten(Edition),
+    Indexed,
     ConfigWritten,
     Pruned,
     Failed,
@@ -62,17 +79,23 @@ impl Store {
                 self.history
                     .last()
                     .filter(|newest| **newest >= wanted.revision)
-                    .map(|newest| identity(*newest)),
+                    .map(|newest| edition(*newest)),
             ),
             Action::WriteHistory(wanted) => {
-                self.history.insert(wanted.revision);
+                self.history.insert(wanted.identity.revision);
                 Outcome::HistoryWritten(*wanted)
             }
-            Action::WriteConfig(wanted, expected) => {
+            Action::WriteConfig(wanted, expected) | Action::Restore(wanted, expected) => {
+                let wanted = &wanted.identity;
+                if matches!(action, Action::Restore(..)) && !self.history.contains(&wanted.revision)
+                {
+                    return Outcome::Failed;
+                }
                 let current = self.config.as_ref().map(|(version, _)| *version);
                 let holds = match expected {
                     Expected::Absent => current.is_none(),
                     Expected::Version(version) => current == Some(*version),
+                    Expected::Anything => unreachable!("the storage compares"),
                 };
                 if !holds {
                     return Outcome::Failed;
@@ -81,7 +104,8 @@ impl Store {
                     self.history.contains(&wanted.revision) || self.damaged,
                     "config.json written before its history object"
                 );
-                if let Some((_, Content::Good(before))) = &self.config {
+                if let Some((_, Content::Good { edition, .. })) = &self.config {
+                    let before = edition.identity;
                     assert!(
                         before.revision < wanted.revision,
                         "{before} was replaced by {wanted}"
@@ -93,10 +117,11 @@ impl Store {
                 );
                 self.highest = self.highest.max(wanted.revision);
                 self.writes += 1;
-                self.config = Some((self.writes, Content::Good(*wanted)));
+                self.config = Some((self.writes, good(wanted.revision)));
                 Outcome::ConfigWritten
             }
             Action::Prune => Outcome::Pruned,
+            Action::Index => Outcome::Indexed,
             Action::Wait(_) => unreachable!("waiting is no request"),
         }
     }
@@ -125,6 +150,7 @@ impl Node {
             Outcome::HistoryWritten(identity) => machine.history_written(identity),
             Outcome::ConfigWritten => machine.config_written(),
             Outcome::Pruned => machine.pruned(),
+            Outcome::Indexed => machine.indexed(true),
             Outcome::Failed => machine.failed(now),
         }
     }
@@ -201,7 +227,7 @@ impl World {
         let node = &mut self.nodes[index];
         if node.heard < self.newest && !node.paused {
             node.heard = self.random.u64(node.heard + 1..=self.newest);
-            node.machine.newest(self.now, identity(node.heard));
+            node.machine.newest(self.now, edition(node.heard));
         }
     }
 
@@ -248,7 +274,7 @@ impl World {
         }
         self.newest += 1;
         for node in &mut self.nodes {
-            node.machine.newest(self.now, identity(self.newest));
+            node.machine.newest(self.now, edition(self.newest));
         }
         let end = self.now + Duration::from_secs(180);
         while self.now < end {
@@ -273,7 +299,7 @@ fn simulate(damage: bool) {
             let newest = identity(world.newest);
             assert_eq!(
                 world.store.config.map(|(_, content)| content),
-                Some(Content::Good(newest)),
+                Some(good(world.newest)),
                 "the newest is lost"
             );
             assert_eq!(world.nodes[0].machine.standing(), Standing::Stored(newest));

@@ -1,0 +1,230 @@
+//! What operators use: the catalogue, publishing once, pruning.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keelgate_fallback::{
+    Blocked, ErrorKind, Fencing, Layout, Prepare, PruneError, PublishError, Storage, catalogue,
+    prune, publish_once,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::cluster::{Cluster, VERSION, directory, s3, settings, stored, until};
+use crate::memory::{Conditions, Memory};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[tokio::test(start_paused = true)]
+async fn the_catalogue_tells_what_lies_there_and_reads_documents_on_demand() {
+    let (memory, cluster) = (Memory::new("memory"), Cluster::new());
+    let (sender, snapshots) = watch::channel(None);
+    let node = settings();
+    let publisher = cluster.publisher_with(&node, &memory.storage(), &snapshots);
+    for revision in 1..=3 {
+        sender.send_replace(Some(cluster.snapshot(revision)));
+        until(&publisher.statuses()[0], stored(revision)).await;
+        sleep(Duration::from_secs(10)).await;
+    }
+    let damaged = format!("0.1.0/history/1-9-{}.json", "ab".repeat(6));
+    memory.set(&damaged, "{}");
+    memory.set(
+        "0.0.9/config.json",
+        Cluster::new().snapshot(1).document().clone(),
+    );
+    let read = memory.requests().len();
+    let all = catalogue(&memory, None).await.unwrap();
+    let versions: Vec<_> = all.versions.iter().map(|entry| &entry.version).collect();
+    assert_eq!(versions, [VERSION, "0.0.9"]);
+    assert!(
+        memory.requests()[read..]
+            .iter()
+            .all(|request| !request.key.ends_with("config.json")),
+        "no document is read"
+    );
+    let mut own = all.versions.into_iter().next().unwrap();
+    assert_eq!(own.fencing, Some(Fencing::Compare));
+    assert_eq!(own.lease.unwrap().holder, Some(node.node_id));
+    assert_eq!(own.registrations.len(), 1);
+    assert_eq!(
+        own.registrations[0].registration.as_ref().unwrap().hostname,
+        "host"
+    );
+    let revisions: Vec<_> = own
+        .history
+        .iter()
+        .map(|entry| entry.name.as_ref().unwrap().position.1)
+        .collect();
+    assert_eq!(revisions, [9, 3, 2, 1]);
+    let config = own.config.as_mut().unwrap();
+    assert!(config.bytes.is_some() && config.modified.is_some() && config.found.is_none());
+    let snapshot = config.examine(&memory, &cluster.verify).await.unwrap();
+    assert_eq!(snapshot.identity().revision, 3);
+    let found = config.found.as_ref().unwrap();
+    assert!(found.verified.is_ok() && !found.sealed);
+    assert_eq!(found.identity.as_ref(), Some(snapshot.identity()));
+    assert_eq!(found.writer.as_deref(), Some(VERSION));
+    assert!(
+        own.history[0]
+            .examine(&memory, &cluster.verify)
+            .await
+            .is_none()
+    );
+    let refusal = own.history[0]
+        .found
+        .as_ref()
+        .unwrap()
+        .verified
+        .clone()
+        .unwrap_err();
+    assert!(refusal.to_string().contains(&damaged), "{refusal}");
+    publisher.stop().await;
+    // What another cluster wrote is shown with what it claims to be.
+    let mut foreign = catalogue(&memory, Some("0.0.9")).await.unwrap();
+    let entry = foreign.versions[0].config.as_mut().unwrap();
+    assert!(entry.examine(&memory, &cluster.verify).await.is_none());
+    let found = entry.found.as_ref().unwrap();
+    assert!(found.verified.is_err());
+    assert_eq!(found.identity.unwrap().revision, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_catalogue_of_one_who_may_not_list_goes_by_the_index() {
+    let (memory, cluster) = (Memory::new("memory"), Cluster::new());
+    let (_sender, snapshots) = watch::channel(Some(cluster.snapshot(1)));
+    let publisher = cluster.publisher_with(&settings(), &memory.storage(), &snapshots);
+    until(&publisher.statuses()[0], stored(1)).await;
+    publisher.stop().await;
+    memory.change(|faults| faults.may_not_list = true);
+    let mut all = catalogue(&memory, None).await.unwrap();
+    let config = all.versions[0].config.as_mut().unwrap();
+    assert_eq!(config.key, "0.1.0/config.json");
+    assert!(config.examine(&memory, &cluster.verify).await.is_some());
+    memory.change(|faults| faults.away = Some((ErrorKind::Unreachable, None)));
+    let error = catalogue(&memory, None).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unreachable);
+}
+
+async fn is_published_by_hand(storage: Arc<dyn Storage>) {
+    let cluster = Cluster::new();
+    for (revision, written) in [(1, true), (1, false), (2, true)] {
+        let snapshot = cluster.snapshot(revision);
+        let published = publish_once(
+            &storage,
+            &settings(),
+            &cluster.verify,
+            None,
+            snapshot,
+            PATIENCE,
+        )
+        .await
+        .unwrap();
+        assert_eq!(published.identity.revision, revision);
+        assert_eq!(published.fencing, Fencing::Compare);
+        // The second time it is another statement, which may be of the same millisecond.
+        assert!(published.written || !written);
+        assert!(published.bytes > 100);
+    }
+    let behind = publish_once(
+        &storage,
+        &settings(),
+        &cluster.verify,
+        None,
+        cluster.snapshot(1),
+        PATIENCE,
+    )
+    .await;
+    let error = behind.unwrap_err();
+    assert!(
+        matches!(error, PublishError::Blocked { blocked: Blocked::Ahead(found), .. } if found.revision == 2),
+        "{error}"
+    );
+    let fetched = cluster.fetcher(&storage).fetch(&Default::default()).await;
+    assert_eq!(fetched.candidate.unwrap().snapshot.identity().revision, 2);
+}
+
+#[tokio::test]
+async fn a_snapshot_is_published_by_hand_into_a_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    is_published_by_hand(directory(folder.path())).await;
+}
+
+#[tokio::test]
+async fn a_snapshot_is_published_by_hand_into_s3() {
+    is_published_by_hand(s3()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn publishing_by_hand_says_why_it_came_to_nothing() {
+    let cluster = Cluster::new();
+    let publish = async |memory: &Memory, prepare: Option<&Prepare>| {
+        let (storage, snapshot) = (memory.storage(), cluster.snapshot(1));
+        publish_once(
+            &storage,
+            &settings(),
+            &cluster.verify,
+            prepare,
+            snapshot,
+            PATIENCE,
+        )
+        .await
+    };
+    let memory = Memory::new("memory");
+    memory.change(|faults| faults.read_only = true);
+    let error = publish(&memory, None).await.unwrap_err();
+    assert!(matches!(error, PublishError::ReadOnly { .. }), "{error}");
+
+    let memory = Memory::new("memory");
+    memory.change(|faults| faults.away = Some((ErrorKind::Denied, None)));
+    let began = Instant::now();
+    let error = publish(&memory, None).await.unwrap_err();
+    assert!(matches!(&error, PublishError::Storage(error) if error.kind == ErrorKind::Denied));
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "it is not tried again"
+    );
+
+    memory.change(|faults| faults.away = Some((ErrorKind::Unreachable, None)));
+    let error = publish(&memory, None).await.unwrap_err();
+    assert!(matches!(&error, PublishError::Storage(error) if error.kind == ErrorKind::Unreachable));
+    assert!(began.elapsed() <= PATIENCE + Duration::from_secs(1));
+
+    memory.change(|faults| faults.away = None);
+    let prepare: Prepare = Arc::new(|_| Err("route r has an invalid pattern".to_owned()));
+    let error = publish(&memory, Some(&prepare)).await.unwrap_err();
+    assert!(error.to_string().contains("invalid pattern"), "{error}");
+    assert_eq!(memory.keys(), Vec::<String>::new());
+
+    memory.change(|faults| faults.unanswered = 1);
+    assert!(publish(&memory, None).await.unwrap().written);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pruning_by_hand_keeps_what_is_served() {
+    let (memory, cluster) = (Memory::with(Conditions::Kept), Cluster::new());
+    let storage = memory.storage();
+    let error = prune(&storage, VERSION, &cluster.verify, 2)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, PruneError::NothingServed { .. }), "{error}");
+    let layout = Layout::new(VERSION);
+    for revision in 1..=60 {
+        let snapshot = cluster.snapshot(revision);
+        memory.set(
+            &layout.history(snapshot.identity()),
+            snapshot.document().clone(),
+        );
+        if revision == 57 {
+            memory.set("0.1.0/config.json", snapshot.document().clone());
+        }
+    }
+    let deleted = prune(&storage, VERSION, &cluster.verify, 2).await.unwrap();
+    let left: Vec<_> = memory
+        .keys()
+        .into_iter()
+        .filter(|key| key.contains("/history/"))
+        .map(|key| key["0.1.0/history/1-".len()..][..2].to_owned())
+        .collect();
+    assert_eq!(left, ["57", "58", "59", "60"]);
+    assert_eq!(deleted, 56);
+}
