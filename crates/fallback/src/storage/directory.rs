@@ -339,7 +339,8 @@ impl From<io::Error> for Failure {
                 ErrorKind::Denied
             }
             io::ErrorKind::TimedOut => ErrorKind::TimedOut,
-            io::ErrorKind::NotADirectory => ErrorKind::NoContainer,
+            // A file is where a directory would be.
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => ErrorKind::NoContainer,
             _ => ErrorKind::Unavailable,
         };
         Self::new(kind, error)
@@ -388,5 +389,47 @@ mod tests {
             let put = storage.put_if_absent(key, Bytes::new()).await;
             assert_eq!(put.unwrap_err().kind, ErrorKind::Invalid, "{key}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_half_written_file_of_a_crashed_writer_is_neither_read_nor_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("storage");
+        fs::create_dir_all(root.join("v")).unwrap();
+        fs::write(root.join("v/.config.json.partial"), "hal").unwrap();
+        let storage = Directory::new(root, Duration::from_secs(10));
+        assert!(storage.list("v").await.unwrap().is_empty());
+        let whole = Bytes::from_static(b"whole");
+        storage
+            .put_if_absent("v/config.json", whole.clone())
+            .await
+            .unwrap();
+        let object = storage.get("v/config.json", None, 100).await.unwrap();
+        assert_eq!(object.bytes, whole);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_holds_the_lock_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = File::create(folder.path().join(LOCK)).unwrap();
+        lock.lock().unwrap();
+        let storage = Directory::new(folder.path().to_owned(), Duration::from_secs(10));
+        let write = storage.put("v/config.json", Bytes::from_static(b"{}"));
+        let (written, ()) = tokio::join!(write, async {
+            tokio::time::sleep(LOCK_POLL * 3).await;
+            drop(lock);
+        });
+        written.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_is_never_given_back_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = File::create(folder.path().join(LOCK)).unwrap();
+        lock.lock().unwrap();
+        let storage = Directory::new(folder.path().to_owned(), LOCK_POLL * 3);
+        let error = storage.put("v/x", Bytes::new()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::TimedOut);
+        assert!(error.to_string().contains(".lock"), "{error}");
     }
 }

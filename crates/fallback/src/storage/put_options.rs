@@ -276,3 +276,130 @@ fn nearest(name: &str) -> Option<&'static str> {
         .max_by(|(_, a), (_, b)| a.total_cmp(b))
         .map(|(known, _)| known)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(options: Value) -> Result<S3PutOptions, S3PutOptionsError> {
+        let Value::Object(options) = options else {
+            unreachable!()
+        };
+        S3PutOptions::new(&options)
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_named_with_the_nearest_known_one() {
+        for (written, nearest) in [
+            ("ServerSideEncription", Some("ServerSideEncryption")),
+            ("serversideencryption", Some("ServerSideEncryption")),
+            ("SSEKMSKeyID", Some("SSEKMSKeyId")),
+            ("Storage-Class", Some("StorageClass")),
+            ("acl", Some("ACL")),
+            ("Zebra", None),
+        ] {
+            let error = read(json!({written: "x"})).unwrap_err();
+            assert_eq!(
+                error,
+                S3PutOptionsError::Unknown {
+                    name: written.into(),
+                    nearest
+                }
+            );
+            assert!(error.to_string().contains(written));
+        }
+    }
+
+    #[test]
+    fn what_the_gateway_sets_itself_cannot_be_set() {
+        for name in [
+            "Body",
+            "Key",
+            "Bucket",
+            "IfMatch",
+            "ContentEncoding",
+            "ChecksumSHA1",
+        ] {
+            let error = read(json!({name: "x"})).unwrap_err();
+            assert!(
+                matches!(&error, S3PutOptionsError::Unsupported { name: named, .. } if *named == name),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_of_another_form_are_refused_and_never_shown() {
+        for (name, value) in [
+            ("ACL", json!("everybody-secret")),
+            ("BucketKeyEnabled", json!("secret")),
+            ("StorageClass", json!(7)),
+            ("StorageClass", json!("")),
+            ("CacheControl", json!("no-cache\r\nx-secret: 1")),
+            ("Tagging", json!({"a": 1, "b": "secret"})),
+            ("Metadata", json!("secret")),
+            ("Metadata", json!({"a b": "secret"})),
+            ("Metadata", json!({"a": "s\u{e9}cret secret"})),
+            ("Metadata", json!({"a": "secret".repeat(500)})),
+            ("ObjectLockRetainUntilDate", json!("secret")),
+            ("SSEKMSEncryptionContext", json!("secret")),
+            ("SSECustomerKey", json!("secret")),
+            ("SSECustomerAlgorithm", json!("secret")),
+            ("ChecksumAlgorithm", json!("secret")),
+            ("RequestPayer", json!("secret")),
+        ] {
+            let error = read(json!({name: value.clone()})).unwrap_err();
+            assert!(
+                matches!(&error, S3PutOptionsError::Invalid { name: named, .. } if *named == name),
+                "{name} {value}: {error:?}"
+            );
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn parameters_that_belong_together_are_asked_for_together() {
+        let key = "0123456789abcdef0123456789abcdef";
+        for (options, missing) in [
+            (json!({"SSECustomerKey": key}), "SSECustomerAlgorithm"),
+            (json!({"SSECustomerAlgorithm": "AES256"}), "SSECustomerKey"),
+            (json!({"SSEKMSKeyId": "alias/x"}), "ServerSideEncryption"),
+            (
+                json!({"ObjectLockMode": "COMPLIANCE"}),
+                "ObjectLockRetainUntilDate",
+            ),
+        ] {
+            let error = read(options).unwrap_err();
+            assert!(
+                matches!(error, S3PutOptionsError::Incomplete { missing: named, .. } if named == missing),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_customer_key_is_read_in_both_forms() {
+        let key = "0123456789abcdef0123456789abcdef";
+        let encoded = BASE64_STANDARD.encode(key);
+        for written in [key, encoded.as_str()] {
+            let options =
+                read(json!({"SSECustomerAlgorithm": "AES256", "SSECustomerKey": written})).unwrap();
+            assert_eq!(options.customer_key.as_ref(), Some(&encoded));
+            assert!(!format!("{options:?}").contains(written));
+        }
+    }
+
+    #[test]
+    fn the_names_of_the_parameters_are_told_apart() {
+        for (index, (name, _)) in PARAMETERS.iter().enumerate() {
+            assert!(
+                PARAMETERS[index + 1..]
+                    .iter()
+                    .all(|(other, _)| other != name),
+                "{name}"
+            );
+        }
+    }
+}

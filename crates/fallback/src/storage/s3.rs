@@ -1,10 +1,16 @@
 //! `s3://bucket/prefix`: Amazon S3 and stores that speak its protocol.
 
+mod credentials;
+mod origin;
+mod profile;
+mod temporary;
+
 use std::sync::Arc;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::{Attribute, Attributes};
 
+use self::credentials::Access;
 use super::endpoint::endpoint;
 use super::object::{Compared, Connector, ObjectStorage, client_options, no_retries, prefix};
 use super::place::Place;
@@ -13,19 +19,6 @@ use super::{ErrorKind, S3PutOptions, StorageError, StorageSettings};
 /// Names another endpoint than Amazon's, addressed by path (`http://host:9000/`); plain `http` is
 /// spoken only to an endpoint that is written so.
 const ENDPOINT: &str = "AWS_CONFIG_STORAGE_ENDPOINT";
-
-/// Variables that would weaken or redirect what the settings of the gateway say.
-const IGNORED: [&str; 9] = [
-    "aws_bucket",
-    "aws_bucket_name",
-    "aws_allow_http",
-    "aws_allow_invalid_certificates",
-    "aws_conditional_put",
-    "aws_skip_signature",
-    "aws_timeout",
-    "aws_connect_timeout",
-    "aws_virtual_hosted_style_request",
-];
 
 /// Opens a bucket.
 pub(super) fn open(
@@ -41,16 +34,6 @@ pub(super) fn open(
         time_out: settings.time_outs.operation,
         mend,
     };
-    let mut builder = AmazonS3Builder::new();
-    for (name, value) in settings.environment.iter() {
-        let name = name.to_ascii_lowercase();
-        if IGNORED.contains(&name.as_str()) {
-            continue;
-        }
-        if let Ok(key) = name.parse::<AmazonS3ConfigKey>() {
-            builder = builder.with_config(key, value);
-        }
-    }
     let endpoint = endpoint(
         &place,
         settings,
@@ -58,9 +41,13 @@ pub(super) fn open(
         "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     )?;
     let plain_http = endpoint.as_ref().is_some_and(|url| url.scheme() == "http");
+    let Access { region, provider } = credentials::access(&place, settings)?;
+    let mut builder = AmazonS3Builder::new()
+        .with_region(region)
+        .with_credentials(provider);
     if let Some(url) = endpoint {
         builder = builder
-            .with_config(AmazonS3ConfigKey::S3Endpoint, url.as_str())
+            .with_endpoint(url.as_str().trim_end_matches('/'))
             .with_virtual_hosted_style_request(false);
     }
     let options = &settings.put_options;
@@ -116,7 +103,7 @@ fn attributes(options: &S3PutOptions) -> Attributes {
 fn mend(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::Denied => Some(
-            "check the credentials (AWS_* environment, profile or role) and that they allow this operation on this key",
+            "check the credentials (AWS_* environment, profile or role) and that they allow this on this key: s3:GetObject to read, s3:PutObject to write, s3:DeleteObject to prune, s3:ListBucket on the bucket to list (without it S3 also denies what is absent)",
         ),
         ErrorKind::Unreachable => Some(
             "check the network, the region (AWS_REGION), and AWS_CONFIG_STORAGE_ENDPOINT if it is set",

@@ -25,26 +25,26 @@ const RENEWAL: Duration = Duration::from_secs(300);
 /// After a renewal failed, a token that is still good is used this long before the next one.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A token as it was given; never shown.
-pub(super) struct Token {
-    pub(super) bearer: String,
+/// A token as it was given; never shown. Most are texts that a request bears.
+pub(super) struct Token<T = String> {
+    pub(super) bearer: T,
     /// How long it is good from now on.
     pub(super) lasts: Duration,
 }
 
 /// Where tokens come from.
-pub(super) trait TokenSource: fmt::Debug + Send + Sync + 'static {
+pub(super) trait TokenSource<T = String>: fmt::Debug + Send + Sync + 'static {
     /// For messages: "the metadata server at …".
     fn name(&self) -> String;
 
     /// Asks for a fresh token.
-    fn fetch(&self) -> BoxFuture<'_, Result<Token, NoCredentials>>;
+    fn fetch(&self) -> BoxFuture<'_, Result<Token<T>, NoCredentials>>;
 }
 
 /// The credentials of a storage whose requests carry a bearer token.
-pub(super) struct Tokens<C> {
-    source: Box<dyn TokenSource>,
-    credential: fn(String) -> C,
+pub(super) struct Tokens<C, T = String> {
+    source: Box<dyn TokenSource<T>>,
+    credential: fn(T) -> C,
     time_out: Duration,
     /// Held while a token is fetched, so that it is fetched once however many ask.
     held: Mutex<Option<Held<C>>>,
@@ -56,11 +56,11 @@ struct Held<C> {
     expires: Instant,
 }
 
-impl<C> Tokens<C> {
+impl<C, T: 'static> Tokens<C, T> {
     /// `time_out` bounds one fetch; it should leave time for the request that needs the token.
     pub(super) fn new(
-        source: Box<dyn TokenSource>,
-        credential: fn(String) -> C,
+        source: Box<dyn TokenSource<T>>,
+        credential: fn(T) -> C,
         time_out: Duration,
     ) -> Self {
         Self {
@@ -109,13 +109,13 @@ impl<C> Tokens<C> {
     }
 }
 
-impl<C> fmt::Debug for Tokens<C> {
+impl<C, T: 'static> fmt::Debug for Tokens<C, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.source.fmt(f)
     }
 }
 
-impl<C: Send + Sync + 'static> CredentialProvider for Tokens<C> {
+impl<C: Send + Sync + 'static, T: 'static> CredentialProvider for Tokens<C, T> {
     type Credential = C;
 
     fn get_credential<'s, 'a>(&'s self) -> BoxFuture<'a, object_store::Result<Arc<C>>>

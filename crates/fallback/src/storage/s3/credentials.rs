@@ -1,0 +1,83 @@
+//! The credentials of an S3 storage, renewed before they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AwsCredential, AwsCredentialProvider};
+
+use super::origin;
+use super::profile::{self, Profiles};
+use super::temporary::Source;
+use crate::storage::endpoint::endpoint;
+use crate::storage::place::Place;
+use crate::storage::token::Tokens;
+use crate::storage::{StorageError, StorageSettings, web};
+
+/// The endpoints of containers and instances are on the same machine: where they are not quick,
+/// they are not there.
+const CONNECT: Duration = Duration::from_secs(1);
+const ANSWER: Duration = Duration::from_secs(2);
+
+const TOKEN_SERVICE: &str = "AWS_ENDPOINT_URL_STS";
+
+/// Where requests go and what they are signed with.
+pub(super) struct Access {
+    pub(super) region: String,
+    pub(super) provider: AwsCredentialProvider,
+}
+
+/// Finds credentials; nobody is asked yet.
+pub(super) fn access(place: &Place, settings: &StorageSettings) -> Result<Access, StorageError> {
+    let environment = &settings.environment;
+    let profiles = Profiles::read(environment).map_err(|wrong| place.invalid(wrong))?;
+    let (profile, _) = profile::chosen(environment);
+    let region = ["AWS_REGION", "AWS_DEFAULT_REGION"]
+        .into_iter()
+        .find_map(|variable| environment.get(variable))
+        .or_else(|| Some(profiles.get(profile)?.get("region")?.as_str()))
+        .unwrap_or("us-east-1")
+        .to_owned();
+    let origin = origin::choose(environment, &profiles).map_err(|wrong| place.invalid(wrong))?;
+    let token_service = match endpoint(
+        place,
+        settings,
+        TOKEN_SERVICE,
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    )? {
+        Some(url) => url,
+        None => format!("https://sts.{region}.{}/", domain(&region))
+            .parse()
+            .map_err(|_| place.invalid("the region (AWS_REGION) is no name of a region"))?,
+    };
+    let web = web::client(place, settings)?;
+    let local = web::client(place, settings)?
+        .no_proxy()
+        .connect_timeout(CONNECT)
+        .timeout(ANSWER);
+    let built = |client: Result<_, reqwest::Error>| client.map_err(|error| place.invalid(error));
+    let source = Source {
+        nothing: origin::nothing(environment),
+        origin,
+        web: built(web.build())?,
+        local: built(local.build())?,
+        token_service,
+        region: region.clone(),
+    };
+    let provider: Tokens<AwsCredential, AwsCredential> = Tokens::new(
+        Box::new(source),
+        |credential| credential,
+        settings.time_outs.operation / 2,
+    );
+    Ok(Access {
+        region,
+        provider: Arc::new(provider),
+    })
+}
+
+/// The name below which the services of a region are.
+fn domain(region: &str) -> &'static str {
+    match region.starts_with("cn-") {
+        true => "amazonaws.com.cn",
+        false => "amazonaws.com",
+    }
+}

@@ -1,0 +1,67 @@
+//! A fresh place in each storage.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use keelgate_fallback::{Location, Storage, StorageSettings, open};
+
+use crate::s3_server;
+
+/// A fresh, empty place in a storage.
+pub(crate) struct Bed {
+    pub(crate) location: Location,
+    pub(crate) settings: StorageSettings,
+    /// A bucket, container or directory of the same storage that does not exist and cannot be made.
+    pub(crate) nowhere: Location,
+    /// Credentials that the storage refuses, where it has any.
+    pub(crate) wrong_credentials: Option<Wrong>,
+    /// What must outlive the test.
+    pub(crate) _keep: Option<Box<dyn Any + Send + Sync>>,
+}
+
+/// Settings whose credentials are refused.
+pub(crate) struct Wrong {
+    pub(crate) settings: StorageSettings,
+    /// What must never be shown.
+    pub(crate) secret: &'static str,
+    /// What the message names as the place to mend it.
+    pub(crate) named: &'static str,
+}
+
+impl Bed {
+    pub(crate) fn directory() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        // Nothing can be made below a file.
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        Self {
+            location: Location::Directory {
+                path: directory.path().join("backup"),
+            },
+            settings: StorageSettings::default(),
+            nowhere: Location::Directory { path: file },
+            wrong_credentials: None,
+            _keep: Some(Box::new(directory)),
+        }
+    }
+
+    pub(crate) fn s3() -> Self {
+        let (location, settings) = s3_server::fresh();
+        let secret = "hunter2-secret";
+        Self {
+            location,
+            settings,
+            nowhere: "s3://keelgate-no-such-bucket/prefix".parse().unwrap(),
+            wrong_credentials: Some(Wrong {
+                settings: s3_server::settings(&s3_server::endpoint(), "nobody-key", secret),
+                secret,
+                named: "AWS_",
+            }),
+            _keep: None,
+        }
+    }
+
+    pub(crate) fn open(&self) -> Arc<dyn Storage> {
+        open(&self.location, &self.settings).unwrap()
+    }
+}

@@ -1,0 +1,462 @@
+//! What is particular to S3: what its servers and their proxies answer, endpoints, authorities, and
+//! the parameters of PutObject.
+
+#![allow(clippy::unwrap_used)]
+
+mod s3_proxy;
+mod s3_server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keelgate_fallback::{
+    ErrorKind, Location, S3PutOptions, Storage, StorageError, StorageSettings, TimeOuts, Version,
+    open,
+};
+use object_store::aws::AmazonS3Builder;
+use object_store::path::Path;
+use object_store::signer::{SignedUrlOptions, Signer};
+use object_store::{Attribute, GetOptions, ObjectStore};
+use serde_json::json;
+
+use s3_proxy::{Fault, Proxy, When};
+
+const LIMIT: u64 = 1 << 20;
+
+/// Answers every request with `answer`, or never when it is empty.
+async fn server(answer: &'static str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                    if !answer.is_empty() {
+                        let _ = stream.write_all(answer.as_bytes()).await;
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    format!("http://{address}/")
+}
+
+/// Settings with which nothing takes longer than half a second.
+fn impatient(mut settings: StorageSettings) -> StorageSettings {
+    settings.time_outs = TimeOuts {
+        connect: Duration::from_millis(500),
+        operation: Duration::from_millis(500),
+    };
+    settings
+}
+
+async fn failure_of(endpoint: &str) -> StorageError {
+    let settings = impatient(s3_server::settings(endpoint, "key", "secret"));
+    let storage = open(&"s3://bucket/prefix".parse().unwrap(), &settings).unwrap();
+    storage
+        .put_if_match("v/config.json", "x".into(), &Version("\"e\"".into()))
+        .await
+        .unwrap_err()
+}
+
+#[tokio::test]
+async fn failures_of_the_server_have_a_meaning() {
+    for (answer, kind) in [
+        (
+            "HTTP/1.1 503 Slow\r\ncontent-length: 36\r\nconnection: close\r\n\r\n<Error><Code>SlowDown</Code></Error>",
+            ErrorKind::Throttled,
+        ),
+        (
+            "HTTP/1.1 500 Oops\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            ErrorKind::Unavailable,
+        ),
+        (
+            "HTTP/1.1 409 Conflict\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            ErrorKind::Unavailable,
+        ),
+        (
+            "HTTP/1.1 412 Lost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            ErrorKind::Precondition,
+        ),
+        (
+            "HTTP/1.1 403 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            ErrorKind::Denied,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            ErrorKind::Unavailable,
+        ),
+        ("garbage", ErrorKind::Unreachable),
+        ("", ErrorKind::TimedOut),
+    ] {
+        let error = failure_of(&server(answer).await).await;
+        assert_eq!(error.kind, kind, "{answer:?}: {error}");
+    }
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let error = failure_of(&format!("http://{closed}/")).await;
+    assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
+}
+
+#[test]
+fn an_endpoint_that_is_no_url_or_holds_credentials_is_refused() {
+    for endpoint in [
+        "minio:9000",
+        "ftp://minio/",
+        "http://me:hunter2@minio:9000/",
+    ] {
+        let settings = s3_server::settings(endpoint, "key", "secret");
+        let error = open(&"s3://bucket/prefix".parse().unwrap(), &settings).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Invalid);
+        let text = error.to_string();
+        assert!(text.contains("AWS_CONFIG_STORAGE_ENDPOINT"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+/// A storage behind a proxy, and the same storage without it.
+async fn behind_a_proxy() -> (Proxy, Arc<dyn Storage>, Arc<dyn Storage>) {
+    let proxy = Proxy::start(&s3_server::endpoint()).await;
+    let (location, direct) = s3_server::fresh();
+    let storage = open(&location, &impatient(proxy.settings())).unwrap();
+    (proxy, storage, open(&location, &direct).unwrap())
+}
+
+#[tokio::test]
+async fn what_passes_through_the_proxy_is_what_the_server_does() {
+    let (_proxy, storage, direct) = behind_a_proxy().await;
+    let version = storage.put_if_absent("v/x", "one".into()).await.unwrap();
+    let error = storage
+        .put_if_absent("v/x", "two".into())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::AlreadyExists);
+    storage
+        .put_if_match("v/x", "two".into(), &version)
+        .await
+        .unwrap();
+    assert_eq!(direct.get("v/x", None, LIMIT).await.unwrap().bytes, "two");
+}
+
+#[tokio::test]
+async fn a_store_that_ignores_conditions_writes_whatever_is_there() {
+    let (proxy, storage, direct) = behind_a_proxy().await;
+    proxy.add(When::conditional(), Fault::IgnoreConditions);
+    let version = storage.put_if_absent("v/x", "one".into()).await.unwrap();
+    storage.put_if_absent("v/x", "two".into()).await.unwrap();
+    storage
+        .put_if_match("v/x", "three".into(), &version)
+        .await
+        .unwrap();
+    assert_eq!(direct.get("v/x", None, LIMIT).await.unwrap().bytes, "three");
+    // A conditional read that lost its condition still tells that nothing is new.
+    let object = storage.get("v/x", None, LIMIT).await.unwrap();
+    let error = storage
+        .get("v/x", Some(&object.version), LIMIT)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotModified);
+}
+
+#[tokio::test]
+async fn what_a_proxy_answers_to_a_condition_has_a_meaning() {
+    for (status, code, create, replace) in [
+        (
+            409,
+            "ConditionalRequestConflict",
+            ErrorKind::AlreadyExists,
+            ErrorKind::Unavailable,
+        ),
+        (
+            412,
+            "PreconditionFailed",
+            ErrorKind::AlreadyExists,
+            ErrorKind::Precondition,
+        ),
+        (
+            501,
+            "NotImplemented",
+            ErrorKind::Unsupported,
+            ErrorKind::Unsupported,
+        ),
+        (
+            400,
+            "InvalidArgument",
+            ErrorKind::Invalid,
+            ErrorKind::Invalid,
+        ),
+        (403, "AccessDenied", ErrorKind::Denied, ErrorKind::Denied),
+        (
+            500,
+            "InternalError",
+            ErrorKind::Unavailable,
+            ErrorKind::Unavailable,
+        ),
+        (504, "", ErrorKind::TimedOut, ErrorKind::TimedOut),
+    ] {
+        let (proxy, storage, _) = behind_a_proxy().await;
+        proxy.add(When::conditional(), Fault::Refuse(status, code));
+        let error = storage.put_if_absent("v/x", "x".into()).await.unwrap_err();
+        assert_eq!(error.kind, create, "{status} to a create: {error}");
+        let version = Version("\"e\"".into());
+        let error = storage
+            .put_if_match("v/x", "x".into(), &version)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind, replace, "{status} to a replace: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_asks_to_wait_is_understood() {
+    for (status, code) in [(429, ""), (503, "SlowDown"), (503, "")] {
+        let (proxy, storage, _) = behind_a_proxy().await;
+        proxy.add(When::put("x"), Fault::RefuseFor(status, code, 7));
+        let error = storage.put("v/x", "x".into()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Throttled, "{error}");
+        assert_eq!(error.retry_after, Some(Duration::from_secs(7)));
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_done_and_in_doubt() {
+    for fault in [Fault::FailAfterwards(500), Fault::StallAfterwards] {
+        let (proxy, storage, direct) = behind_a_proxy().await;
+        proxy.add(When::put("x").once(), fault.clone());
+        let error = storage
+            .put_if_absent("v/x", "one".into())
+            .await
+            .unwrap_err();
+        assert!(error.leaves_write_in_doubt(), "{fault:?}: {error}");
+        assert_eq!(direct.get("v/x", None, LIMIT).await.unwrap().bytes, "one");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_the_network_repeats_answers_lost_to_the_winner() {
+    let (proxy, storage, direct) = behind_a_proxy().await;
+    proxy.add(When::put("x").once(), Fault::Repeat);
+    let error = storage
+        .put_if_absent("v/x", "one".into())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::AlreadyExists);
+    assert!(error.leaves_write_in_doubt());
+    assert_eq!(direct.get("v/x", None, LIMIT).await.unwrap().bytes, "one");
+}
+
+#[tokio::test]
+async fn a_stalled_or_broken_answer_is_a_failure_in_time() {
+    for (fault, kind) in [
+        (Fault::Stall, ErrorKind::TimedOut),
+        (Fault::Cut, ErrorKind::Unreachable),
+        (Fault::Truncate, ErrorKind::Unavailable),
+    ] {
+        let (proxy, storage, direct) = behind_a_proxy().await;
+        direct.put("v/x", "content".into()).await.unwrap();
+        proxy.add(When::get("x"), fault.clone());
+        let error = storage.get("v/x", None, LIMIT).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{fault:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_retried_below_the_protocol() {
+    for fault in [
+        Fault::Refuse(500, ""),
+        Fault::Refuse(503, "SlowDown"),
+        Fault::Refuse(409, ""),
+    ] {
+        let (proxy, storage, _) = behind_a_proxy().await;
+        proxy.add(When::any(), fault);
+        let version = Version("\"e\"".into());
+        storage
+            .put_if_match("v/x", "x".into(), &version)
+            .await
+            .unwrap_err();
+        storage.get("v/x", None, LIMIT).await.unwrap_err();
+        assert_eq!(proxy.seen().len(), 2);
+    }
+}
+
+/// Settings with these parameters of PutObject.
+fn with_options(settings: StorageSettings, options: serde_json::Value) -> StorageSettings {
+    let serde_json::Value::Object(options) = options else {
+        unreachable!()
+    };
+    StorageSettings {
+        put_options: S3PutOptions::new(&options).unwrap(),
+        ..settings
+    }
+}
+
+#[tokio::test]
+async fn put_options_are_kept_by_the_server() {
+    let (location, settings) = s3_server::fresh();
+    let storage = open(
+        &location,
+        &with_options(
+            settings,
+            json!({
+                "Metadata": {"team": "edge", "purpose": "backup"},
+                "CacheControl": "max-age=5",
+                "ContentDisposition": "attachment",
+                "ContentLanguage": "en",
+                "StorageClass": "REDUCED_REDUNDANCY",
+                "Tagging": {"cost centre": "a=b"},
+                "ChecksumAlgorithm": "SHA256",
+            }),
+        ),
+    )
+    .unwrap();
+    let first = storage
+        .put_if_absent("v/config.json", "one".into())
+        .await
+        .unwrap();
+    storage
+        .put_if_match("v/config.json", "two".into(), &first)
+        .await
+        .unwrap();
+    // Other requests go on without them.
+    assert_eq!(
+        storage
+            .get("v/config.json", None, LIMIT)
+            .await
+            .unwrap()
+            .bytes,
+        "two"
+    );
+    assert_eq!(storage.list("v").await.unwrap().len(), 1);
+
+    let Location::S3 { bucket, prefix } = &location else {
+        unreachable!()
+    };
+    let (key, secret) = s3_server::credentials();
+    let direct = AmazonS3Builder::new()
+        .with_endpoint(s3_server::endpoint())
+        .with_allow_http(true)
+        .with_bucket_name(bucket)
+        .with_access_key_id(key)
+        .with_secret_access_key(secret)
+        .build()
+        .unwrap();
+    let path = Path::from(format!("{prefix}/v/config.json"));
+    let kept = direct
+        .get_opts(&path, GetOptions::default())
+        .await
+        .unwrap()
+        .attributes;
+    for (attribute, value) in [
+        (Attribute::Metadata("team".into()), "edge"),
+        (Attribute::Metadata("purpose".into()), "backup"),
+        (Attribute::CacheControl, "max-age=5"),
+        (Attribute::ContentDisposition, "attachment"),
+        (Attribute::ContentLanguage, "en"),
+        (Attribute::ContentType, "application/json"),
+        (Attribute::StorageClass, "REDUCED_REDUNDANCY"),
+    ] {
+        assert_eq!(
+            kept.get(&attribute).map(|kept| &**kept),
+            Some(value),
+            "{attribute:?}"
+        );
+    }
+    let tagging = SignedUrlOptions::default().with_query([("tagging", "")]);
+    let url = direct
+        .signed_url_opts(http::Method::GET, &path, Duration::from_secs(60), &tagging)
+        .await
+        .unwrap();
+    let tagging = reqwest::get(url).await.unwrap().text().await.unwrap();
+    assert!(
+        tagging.contains("<Key>cost centre</Key><Value>a=b</Value>"),
+        "{tagging}"
+    );
+
+    storage.delete("v/config.json").await.unwrap();
+}
+
+#[tokio::test]
+async fn put_options_become_signed_headers_of_writes_alone() {
+    let recorder = Proxy::recording().await;
+    let key = "0123456789abcdef0123456789abcdef";
+    let settings = with_options(
+        recorder.settings(),
+        json!({
+            "ACL": "bucket-owner-full-control",
+            "GrantRead": "id=\"abc\"",
+            "ServerSideEncryption": "aws:kms",
+            "SSEKMSKeyId": "alias/backup",
+            "SSEKMSEncryptionContext": {"cluster": "one"},
+            "BucketKeyEnabled": true,
+            "ExpectedBucketOwner": "111122223333",
+            "ObjectLockMode": "GOVERNANCE",
+            "ObjectLockRetainUntilDate": "2035-01-01T00:00:00Z",
+            "ObjectLockLegalHoldStatus": "ON",
+            "Expires": "2035-01-01T00:00:00Z",
+            "WebsiteRedirectLocation": "/elsewhere",
+            "RequestPayer": "requester",
+            "ChecksumAlgorithm": "CRC64NVME",
+        }),
+    );
+    let storage = open(&"s3://bucket/p".parse().unwrap(), &settings).unwrap();
+    storage.put("v/x", "x".into()).await.unwrap();
+    storage.get("v/x", None, LIMIT).await.unwrap_err();
+    storage.delete("v/x").await.unwrap();
+    let seen = recorder.seen();
+    let (put, others) = seen.split_first().unwrap();
+    for (header, value) in [
+        ("x-amz-acl", "bucket-owner-full-control"),
+        ("x-amz-grant-read", "id=\"abc\""),
+        ("x-amz-server-side-encryption", "aws:kms"),
+        (
+            "x-amz-server-side-encryption-aws-kms-key-id",
+            "alias/backup",
+        ),
+        (
+            "x-amz-server-side-encryption-context",
+            "eyJjbHVzdGVyIjoib25lIn0=",
+        ),
+        ("x-amz-server-side-encryption-bucket-key-enabled", "true"),
+        ("x-amz-expected-bucket-owner", "111122223333"),
+        ("x-amz-object-lock-mode", "GOVERNANCE"),
+        (
+            "x-amz-object-lock-retain-until-date",
+            "2035-01-01T00:00:00Z",
+        ),
+        ("x-amz-object-lock-legal-hold", "ON"),
+        ("expires", "Mon, 01 Jan 2035 00:00:00 GMT"),
+        ("x-amz-website-redirect-location", "/elsewhere"),
+        ("cache-control", "no-cache"),
+        ("content-type", "application/json"),
+    ] {
+        assert_eq!(put.header(header), value, "{header}");
+        let signed = put.header("authorization").split(['=', ';', ',']);
+        assert!(signed.clone().any(|name| name == header), "{header}");
+        for other in others {
+            assert_eq!(other.header(header), "", "{header} of {}", other.method);
+        }
+    }
+    assert!(!put.header("x-amz-checksum-crc64nvme").is_empty());
+    for request in &seen {
+        assert_eq!(request.header("x-amz-request-payer"), "requester");
+    }
+
+    let recorder = Proxy::recording().await;
+    let settings = with_options(
+        recorder.settings(),
+        json!({"SSECustomerAlgorithm": "AES256", "SSECustomerKey": key}),
+    );
+    let storage = open(&"s3://bucket/p".parse().unwrap(), &settings).unwrap();
+    storage.put("v/x", "x".into()).await.unwrap();
+    storage.get("v/x", None, LIMIT).await.unwrap_err();
+    for request in recorder.seen() {
+        let algorithm = "x-amz-server-side-encryption-customer-algorithm";
+        assert_eq!(request.header(algorithm), "AES256", "{}", request.method);
+    }
+    assert!(!format!("{storage:?} {settings:?}").contains(key));
+}
