@@ -65,7 +65,11 @@ pub(super) fn open(
             settings.time_outs.operation / 2,
         ))),
     };
-    let store = Arc::new(builder.build().map_err(|error| place.invalid(error))?);
+    // All else is given: only a key can be wrong.
+    let store = builder.build().map_err(|_| {
+        place.invalid("the `private_key` of the service account is no RSA key in PEM: copy the credential again")
+    })?;
+    let store = Arc::new(store);
     Ok(ObjectStorage {
         prefix: prefix(&place, below)?,
         attributes: Attributes::from_iter([

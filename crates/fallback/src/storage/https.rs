@@ -191,6 +191,8 @@ fn refused(response: &Response) -> Failure {
         StatusCode::TOO_MANY_REQUESTS => ErrorKind::Throttled,
         StatusCode::SERVICE_UNAVAILABLE if asked.is_some() => ErrorKind::Throttled,
         StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => ErrorKind::TimedOut,
+        // Not asked for: there was no condition.
+        StatusCode::NOT_MODIFIED => ErrorKind::Unavailable,
         status if status.is_redirection() => ErrorKind::Invalid,
         _ => ErrorKind::Unavailable,
     };
