@@ -154,7 +154,7 @@ async fn registering_files_are_refreshed_and_removed_and_those_of_dead_nodes_cle
     }
     let publisher = cluster.publisher_with(&node, &memory.storage(), &snapshots);
     until(&publisher.statuses()[0], stored(1)).await;
-    sleep(Duration::from_secs(3600)).await;
+    sleep(Duration::from_secs(2400)).await;
     assert!(memory.keys().contains(&dead), "not at once");
     sleep(Duration::from_secs(3600)).await;
     let keys = memory.keys();

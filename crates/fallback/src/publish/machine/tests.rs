@@ -97,8 +97,8 @@ fn the_first_change_goes_at_once_and_later_ones_are_gathered() {
     machine.newest(seconds(106), edition(5));
     assert_eq!(machine.poll(seconds(106)), Action::Wait(Some(seconds(110))));
     publish(&mut machine, seconds(110), 5, 3);
-    machine.newest(seconds(200), edition(6));
-    publish(&mut machine, seconds(200), 6, 4);
+    machine.newest(seconds(150), edition(6));
+    publish(&mut machine, seconds(150), 6, 4);
 }
 
 #[test]
