@@ -143,16 +143,27 @@ impl Cache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(|error| self.disk(name, error))?,
         };
-        let mut bytes = Vec::new();
-        // One byte over the limit is enough for the verifier to see that it is too large.
-        file.take(MAX_DOCUMENT_BYTES as u64 + 1)
+        let refused = |error| CacheError::Refused {
+            path: self.path(name),
+            error,
+        };
+        let limit = MAX_DOCUMENT_BYTES;
+        let length = file
+            .metadata()
+            .map_err(|error| self.disk(name, error))?
+            .len();
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > limit {
+            let bytes = length;
+            return Err(refused(VerifyError::TooLarge { bytes, limit }));
+        }
+        let mut bytes = Vec::with_capacity(length);
+        // Whatever happens to the file meanwhile.
+        file.take(limit as u64)
             .read_to_end(&mut bytes)
             .map_err(|error| self.disk(name, error))?;
         let sealed = (self.keys.as_ref()).is_none_or(|keys| keys.is_current(&bytes));
-        let snapshot = verify(bytes.into()).map_err(|error| CacheError::Refused {
-            path: self.path(name),
-            error,
-        })?;
+        let snapshot = verify(bytes.into()).map_err(refused)?;
         Ok(Some((snapshot, sealed)))
     }
 

@@ -1,0 +1,7 @@
+//! The choice of configuration through the public interface.
+
+#![allow(clippy::unwrap_used)]
+
+mod attacks;
+mod outage;
+mod support;
