@@ -20,7 +20,7 @@ pub(crate) struct Past {
     /// Storages that could not be read, and why: they may hold something newer.
     pub(crate) unread: Vec<String>,
     /// The versions of the software that have written.
-    pub(super) versions: BTreeSet<String>,
+    pub(crate) versions: BTreeSet<String>,
 }
 
 impl Past {
