@@ -23,6 +23,7 @@ mod certificates;
 mod common;
 mod data_plane;
 mod declarative;
+mod decoding;
 mod feed;
 mod offline;
 mod reports;

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use anyhow::{Context, anyhow};
-use keelgate_entities::declarative;
+use anyhow::Context;
 use keelgate_entities::{Config, Schemas};
 use keelgate_runtime::{Env, Runtime, Shared};
 use keelgate_snapshot::{Identity, Snapshot};
-use serde_json::Value;
 use tokio::sync::watch;
+
+use super::decoding::decode;
 
 /// What serves, as other parts of the node need to know it.
 #[derive(Clone, Debug)]
@@ -75,6 +75,19 @@ impl Activation {
         Ok(())
     }
 
+    /// What serves has another document by now: the same configuration under a newer identity, or
+    /// stated later.
+    pub(crate) fn restate(&self, snapshot: &Snapshot) {
+        self.active.send_if_modified(|active| {
+            let Some(active) = active else {
+                return false;
+            };
+            active.identity = *snapshot.identity();
+            active.created_at = snapshot.created_at();
+            true
+        });
+    }
+
     /// Compiles a snapshot whole; nothing serves it until [`Prepared::serve`].
     pub(crate) fn prepare<'a>(&'a self, snapshot: &'a Snapshot) -> anyhow::Result<Prepared<'a>> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,7 +114,7 @@ impl Activation {
     }
 
     fn compile(&self, snapshot: &Snapshot) -> anyhow::Result<Runtime> {
-        let config = self.decode(snapshot)?;
+        let config = decode(snapshot, &self.schemas)?;
         let label = snapshot.identity().to_string();
         let previous = self.shared.load();
         let runtime = Runtime::compile(config, label, &self.env, Some(&previous))?;
@@ -111,20 +124,6 @@ impl Activation {
         }
         compiled.push_back(*snapshot.identity());
         Ok(runtime)
-    }
-
-    /// The typed form. What a control plane of Keelgate has signed was validated there; tables of
-    /// Kong are validated and completed here, as those of a file are.
-    fn decode(&self, snapshot: &Snapshot) -> anyhow::Result<Config> {
-        if snapshot.identity().epoch > 0 {
-            return Ok(snapshot.decode()?);
-        }
-        let tables = serde_json::from_str(snapshot.config_json())?;
-        let table = declarative::parse_config_table(tables, &self.schemas, SystemTime::now())
-            .map_err(|refused| anyhow!("{}", refused.error))?;
-        Ok(serde_json::from_value(Value::Object(
-            table.to_config_table(),
-        ))?)
     }
 }
 

@@ -151,4 +151,8 @@ impl Activator for Served {
             .activate(snapshot)
             .map_err(|error| ActivationError(format!("{error:#}")))
     }
+
+    fn restate(&self, snapshot: &Snapshot) {
+        self.0.restate(snapshot);
+    }
 }
