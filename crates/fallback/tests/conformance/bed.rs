@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use keelgate_fallback::{Location, Storage, StorageSettings, open};
 
+use crate::mirror::Mirror;
 use crate::s3_server;
 
 /// A fresh, empty place in a storage.
 pub(crate) struct Bed {
     pub(crate) location: Location,
     pub(crate) settings: StorageSettings,
+    /// Where what is read here is written, when it cannot be written here.
+    pub(crate) behind: Option<Location>,
     /// A bucket, container or directory of the same storage that does not exist and cannot be made.
     pub(crate) nowhere: Location,
     /// Credentials that the storage refuses, where it has any.
@@ -39,6 +42,7 @@ impl Bed {
                 path: directory.path().join("backup"),
             },
             settings: StorageSettings::default(),
+            behind: None,
             nowhere: Location::Directory { path: file },
             wrong_credentials: None,
             _keep: Some(Box::new(directory)),
@@ -51,6 +55,7 @@ impl Bed {
         Self {
             location,
             settings,
+            behind: None,
             nowhere: "s3://keelgate-no-such-bucket/prefix".parse().unwrap(),
             wrong_credentials: Some(Wrong {
                 settings: s3_server::settings(&s3_server::endpoint(), "nobody-key", secret),
@@ -62,6 +67,9 @@ impl Bed {
     }
 
     pub(crate) fn open(&self) -> Arc<dyn Storage> {
-        open(&self.location, &self.settings).unwrap()
+        match &self.behind {
+            Some(behind) => Mirror::open(self, behind),
+            None => open(&self.location, &self.settings).unwrap(),
+        }
     }
 }

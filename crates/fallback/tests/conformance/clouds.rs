@@ -11,6 +11,7 @@ impl Bed {
         Self {
             location,
             settings,
+            behind: None,
             nowhere: "gcs://keelgate-no-such-bucket/prefix".parse().unwrap(),
             // Its server asks for none; `tests/gcs.rs` plays one that does.
             wrong_credentials: None,
@@ -24,6 +25,7 @@ impl Bed {
         Self {
             location: azure::place(),
             settings: azure::with_key(&azure::key()),
+            behind: None,
             nowhere: Location::Azure {
                 account: azure::account(),
                 container: "no-such-container".into(),

@@ -8,6 +8,9 @@ mod bed;
 #[path = "../cloud_servers/mod.rs"]
 mod cloud_servers;
 mod clouds;
+mod mirror;
+#[path = "../played_server/mod.rs"]
+mod played_server;
 #[path = "../s3_server/mod.rs"]
 mod s3_server;
 mod suite;
@@ -53,4 +56,19 @@ conformance! {
     gcs: crate::bed::Bed::gcs(),
     azure: crate::bed::Bed::azure(),
     azure_shared_access: crate::bed::Bed::azure_shared_access(),
+}
+
+/// What a storage does that is only read.
+mod https {
+    conformance! { @properties crate::bed::Bed::https().await;
+        a_missing_object_is_not_found,
+        what_was_created_is_read,
+        an_unconditional_write_replaces_whatever_is_there,
+        an_empty_object_is_an_object,
+        an_unchanged_object_is_not_sent_again,
+        a_large_object_survives_and_the_limit_holds,
+        a_deleted_object_is_gone_and_may_be_deleted_again,
+        keys_that_are_not_plain_are_refused,
+        an_operation_that_takes_too_long_is_given_up,
+    }
 }

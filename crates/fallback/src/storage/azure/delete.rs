@@ -46,7 +46,7 @@ impl Delete for PlainDeletes {
             let credential = self.credentials.get_credential().await?;
             let mut request = HttpRequest::new(HttpRequestBody::empty());
             *request.method_mut() = Method::DELETE;
-            *request.uri_mut() = self.url(path).parse().map_err(|error| generic(error))?;
+            *request.uri_mut() = self.url(path).parse().map_err(generic)?;
             AzureAuthorizer::new(&credential, &self.account).try_authorize(&mut request)?;
             let response = self.http.execute(request).await;
             let status = response.map_err(generic::<HttpError>)?.status();
