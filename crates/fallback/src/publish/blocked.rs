@@ -46,7 +46,7 @@ impl std::fmt::Display for Blocked {
             ),
             Self::Foreign(found) => write!(
                 f,
-                "the storage holds snapshot {found} of cluster {}: give every cluster a prefix of its own in cluster_fallback_config_storage",
+                "the storage holds snapshot {found} of cluster {}: give every cluster a prefix of its own in cluster_fallback_config_storage; if this one takes the place of that one, run `keelgate config next_epoch --adopt` on its control plane",
                 found.cluster_id
             ),
             Self::Unverified(found) => write!(
