@@ -13,8 +13,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::reader::{self, Choice, Reader, Sightings};
 use crate::{Cluster, Node, Storage, election, wait};
 
-/// The lease of the nodes under the storm; short, so that many leaders come and go.
-const LEASE: Duration = Duration::from_secs(1);
+/// The lease of the nodes under the storm; as short as can be, so that many leaders come and go.
+const LEASE: Duration = Duration::from_secs(3);
 
 /// How often the configuration changes.
 const CHANGE: Duration = Duration::from_millis(100);
@@ -187,8 +187,8 @@ async fn strike(targets: &mut [Target], storage: &Storage, plan: Plan) -> (u32, 
             continue;
         };
         let target = &mut targets[*at];
-        // Some of the pauses outlast the lease by far.
-        let away = LEASE.mul_f64(random.f64() * 2.5);
+        // Some of the pauses outlast the lease.
+        let away = LEASE.mul_f64(random.f64() * 1.5);
         let strike = if random.bool() {
             target.node.kill();
             kills += 1;
@@ -299,7 +299,7 @@ impl Changes {
         let (stopped, counter, url) = (stop.clone(), acknowledged.clone(), url.to_owned());
         let task = tokio::spawn(async move {
             let client = reqwest::Client::builder()
-                .timeout(LEASE)
+                .timeout(Duration::from_secs(1))
                 .build()
                 .expect("make a client");
             let mut ticks = interval(CHANGE);

@@ -240,19 +240,19 @@ fn change(file: &Path, from: &str, to: &str) {
     std::fs::write(file, text.replace(from, to)).expect("write the file");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_outage_with_a_directory() {
     let directory = tempfile::tempdir().expect("make a directory");
     let storage = Storage::directory(directory.path().join("backup"));
     an_outage(Cluster::new().await.and_storage(storage)).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_outage_with_s3() {
     an_outage(Cluster::with_s3().await).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_altered_document_fails_the_verification_and_stops_the_pruning() {
     let directory = tempfile::tempdir().expect("make a directory");
     let storage = Storage::directory(directory.path().join("backup"));
@@ -281,7 +281,7 @@ async fn an_altered_document_fails_the_verification_and_stops_the_pruning() {
     assert_eq!(listed["refusals"][0]["kind"], "tampered", "{listed:#}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_data_planes_could_not_use_is_published() {
     let directory = tempfile::tempdir().expect("make a directory");
     let storage = Storage::directory(directory.path().join("backup"));
@@ -328,7 +328,7 @@ async fn nothing_that_data_planes_could_not_use_is_published() {
     assert_eq!(shown["identity"]["cluster_id"], id, "{shown:#}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_drill_fails_when_the_answer_is_another_or_nothing_can_serve() {
     let directory = tempfile::tempdir().expect("make a directory");
     let storage = Storage::directory(directory.path().join("backup"));
@@ -357,7 +357,7 @@ async fn a_drill_fails_when_the_answer_is_another_or_nothing_can_serve() {
     assert!(right.contains("ready after"), "{right}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_doctor_tells_what_the_storage_allows() {
     let cluster = Cluster::with_s3().await;
     let operator = Operator::of(&cluster);

@@ -7,7 +7,7 @@ use e2e::reader::{Choice, Reader};
 use e2e::{Cluster, Node, Storage, election, wait};
 use rustix::process::Signal;
 
-const LEASE: Duration = Duration::from_secs(1);
+const LEASE: Duration = Duration::from_secs(3);
 
 /// Three backup nodes below a control plane that does not export, and the place of the one that
 /// leads.

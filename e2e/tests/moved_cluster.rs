@@ -29,14 +29,16 @@ fn table(cluster: &Cluster, path: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_control_plane_does_not_overwrite_the_backups_of_another_cluster_until_it_adopts_them() {
     let cluster = Cluster::with_s3().await;
-    let old = kong::ControlPlane::start(&cluster.certificate(), &cluster.key()).await;
-    let backup = cluster.data_plane(&old.address, &[EXPORT, DELAY]);
-    old.publish(&table(&cluster, "/old"));
-    backup.serves("/old", 200).await;
+    let kong = kong::ControlPlane::start(&cluster.certificate(), &cluster.key()).await;
+    let address = kong.address.clone();
+    let veteran = cluster.data_plane(&address, &[EXPORT, IMPORT, DELAY]);
+    kong.publish(&table(&cluster, "/old"));
+    veteran.serves("/old", 200).await;
     cluster.storage().holds("\"/old\"").await;
-    drop((old, backup));
+    drop(kong);
 
-    let control_plane = cluster.control_plane(&[EXPORT, DELAY]);
+    // Keelgate's control plane takes its address, with a database of its own.
+    let control_plane = cluster.control_plane(&[EXPORT, DELAY, ("cluster_listen", &address)]);
     control_plane.up().await;
     cluster.add_route(&control_plane, "new", "/new").await;
     wait::until("a report of the foreign backup", || async {
@@ -58,6 +60,8 @@ async fn a_control_plane_does_not_overwrite_the_backups_of_another_cluster_until
     let stored = cluster.storage().holds("\"/new\"").await;
     let stored = e2e::reader::identity(&stored).expect("it has an identity");
     assert_eq!(stored["cluster_id"], KONG);
+    veteran.serves("/new", 200).await;
+    assert_eq!(veteran.source().await, "control_plane");
 
     let nobody = format!("127.0.0.1:{}", ports::free());
     let newborn = cluster.data_plane(&nobody, &[IMPORT]);
