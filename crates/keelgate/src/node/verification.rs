@@ -171,3 +171,101 @@ fn trusting_the_peer(verify: Verify) -> Verify {
         verified => verified,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use keelgate_settings::Loader;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A certificate and its key as files, and the certificate as text.
+    fn certificate(place: &TempDir, name: &str) -> (String, String, String) {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let path = |end: &str| place.path().join(format!("{name}.{end}"));
+        std::fs::write(path("crt"), made.cert.pem()).unwrap();
+        std::fs::write(path("key"), made.signing_key.serialize_pem()).unwrap();
+        let shown = |end| path(end).display().to_string();
+        (shown("crt"), shown("key"), made.cert.pem())
+    }
+
+    fn settings(place: &TempDir, lines: &[(&str, &str)]) -> Settings {
+        let (cert, key, _) = certificate(place, "own");
+        let mut loader = Loader::new()
+            .option("prefix", place.path().display().to_string(), "--test")
+            .option("role", "data_plane", "--test")
+            .option("cluster_mtls", "pki", "--test")
+            .option("cluster_server_name", "cp.example.com", "--test")
+            .option("cluster_cert", cert, "--test")
+            .option("cluster_cert_key", key, "--test");
+        for (key, value) in lines {
+            loader = loader.option(key, *value, "--test");
+        }
+        loader.load().unwrap().settings
+    }
+
+    #[test]
+    fn a_data_plane_connects_to_further_authorities_and_believes_signatures_of_its_own_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let (ca_path, _, ca) = certificate(&place, "ca");
+        let (other_path, _, other) = certificate(&place, "other");
+        let settings = settings(
+            &place,
+            &[
+                ("cluster_ca_cert", &ca_path),
+                (
+                    "lua_ssl_trusted_certificate",
+                    &format!("system,{other_path}"),
+                ),
+            ],
+        );
+        let (signers, peers) = authorities(&settings);
+        assert_eq!(signers, ca);
+        assert!(peers.contains(ca.trim()) && peers.contains(other.trim()));
+        let certificates = peers.matches("BEGIN CERTIFICATE").count();
+        assert_eq!(certificates, 2, "those of the system do not count");
+    }
+
+    #[test]
+    fn without_an_authority_of_its_own_a_data_plane_trusts_what_it_trusts_elsewhere() {
+        let place = tempfile::tempdir().unwrap();
+        let (other_path, _, other) = certificate(&place, "other");
+        let settings = settings(&place, &[("lua_ssl_trusted_certificate", &other_path)]);
+        let (signers, peers) = authorities(&settings);
+        assert_eq!(signers.trim(), other.trim());
+        assert_eq!(signers, peers);
+    }
+
+    #[test]
+    fn what_is_sealed_is_opened_before_it_is_checked() {
+        let place = tempfile::tempdir().unwrap();
+        let key = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        let settings = settings(
+            &place,
+            &[
+                ("cluster_mtls", "shared"),
+                ("cluster_fallback_config_encryption_keys", key),
+            ],
+        );
+        let cluster = ClusterIdentity::read(&settings).unwrap();
+        let position = keelgate_snapshot::Position {
+            cluster_id: uuid::Uuid::nil(),
+            epoch: 1,
+            revision: 7,
+        };
+        let tables = serde_json::json!({ "_format_version": "3.0" });
+        let snapshot = keelgate_snapshot::build(
+            &tables,
+            position,
+            "0.1.0",
+            std::time::SystemTime::now(),
+            Some(&cluster.signer().unwrap()),
+        )
+        .unwrap();
+        let sealed = cluster.sealing().unwrap().seal(&snapshot).unwrap();
+        assert!(keelgate_snapshot::is_sealed(&sealed));
+        let verify = cluster.verify();
+        let opened = verify(sealed).unwrap();
+        assert_eq!(opened.identity(), snapshot.identity());
+    }
+}
