@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &NextEpochArgs) -> Result<()> {
         let newest = past.as_ref().and_then(|past| past.newest.as_ref());
         let above = above(arguments, past.as_ref())?;
         let adopted = adopted(arguments, newest, before)?;
-        show(&store, newest, before).await?;
+        show(&store, past.as_ref(), before).await?;
         arguments.confirm.ask(&format!(
             "Begin epoch {} with what the database holds?",
             before.epoch.max(above) + 1
@@ -115,10 +115,16 @@ fn adopted(
 }
 
 /// Shows what changes for data planes once the database is the newest.
-async fn show(store: &SqliteStore, newest: Option<&Snapshot>, own: Position) -> Result<()> {
+async fn show(store: &SqliteStore, past: Option<&Past>, own: Position) -> Result<()> {
     anstream::println!("database   epoch {}, revision {}", own.epoch, own.revision);
+    let newest = past.and_then(|past| past.newest.as_ref());
     let Some(newest) = newest else {
-        anstream::println!("published  nothing that could be read");
+        let why = match past {
+            None => "not known: cluster_fallback_config_storage is not set",
+            Some(past) if past.unread.is_empty() => "nothing",
+            Some(_) => "not known: no storage could be read",
+        };
+        anstream::println!("published  {why}");
         return Ok(());
     };
     anstream::println!("published  {}", newest.identity());
@@ -131,7 +137,7 @@ async fn show(store: &SqliteStore, newest: Option<&Snapshot>, own: Position) -> 
         &Value::Object(table.to_config_table()).to_string(),
         store.schemas(),
     )?;
-    anstream::println!("what data planes serve now -> what the database holds:");
+    anstream::println!("what was published -> what the database holds:");
     diff::print(&difference);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 mod node;
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
@@ -77,6 +77,8 @@ struct Sent {
     path: String,
     /// Nothing when there was no answer.
     status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
     milliseconds: f64,
 }
 
@@ -139,10 +141,8 @@ async fn look(node: &Node, arguments: &DrillArgs, ready: Duration) -> Result<Rep
     for path in &arguments.request {
         let sent = send(node, path, arguments.host.as_deref()).await;
         if sent.status != Some(arguments.expect) {
-            let got = sent
-                .status
-                .map_or("no answer".to_owned(), |status| status.to_string());
-            failures.push(format!("{path}: {got}, expected {}", arguments.expect));
+            let (got, expected) = (sent.answer(), arguments.expect);
+            failures.push(format!("{path}: {got}, expected {expected}"));
         }
         requests.push(sent);
     }
@@ -163,15 +163,24 @@ async fn look(node: &Node, arguments: &DrillArgs, ready: Duration) -> Result<Rep
 }
 
 async fn send(node: &Node, path: &str, host: Option<&str>) -> Sent {
+    let start = Instant::now();
     let answer = node.request(path, host).await;
-    let (status, took) = match answer {
-        Ok((status, took)) => (Some(status), took),
-        Err(_) => (None, Duration::ZERO),
-    };
     Sent {
         path: path.to_owned(),
-        status,
-        milliseconds: (took.as_secs_f64() * 1e5).round() / 100.0,
+        milliseconds: (start.elapsed().as_secs_f64() * 1e5).round() / 100.0,
+        error: answer.as_ref().err().map(|error| format!("{error:#}")),
+        status: answer.ok(),
+    }
+}
+
+impl Sent {
+    /// The status, or why there is none.
+    fn answer(&self) -> String {
+        match (self.status, &self.error) {
+            (Some(status), _) => status.to_string(),
+            (None, Some(error)) => format!("no answer ({error})"),
+            (None, None) => "no answer".to_owned(),
+        }
     }
 }
 
@@ -188,10 +197,10 @@ fn age(at: f64) -> f64 {
 
 fn print(report: &Report) {
     let outage = match report.outage {
-        Outage::Silent => "takes connections and never answers",
-        Outage::Refused => "refuses connections",
+        Outage::Silent => "the control plane takes connections and never answers",
+        Outage::Refused => "the control plane refuses connections",
     };
-    output::line("control", format!("plane {outage}"));
+    output::line("outage", outage);
     output::line("ready after", format!("{:.2} s", report.time_to_ready));
     let origin = report.origin.as_deref().unwrap_or("unknown");
     output::line("source", format!("{} ({origin})", report.source));
@@ -203,12 +212,10 @@ fn print(report: &Report) {
         );
     }
     for sent in &report.requests {
-        let status = sent
-            .status
-            .map_or("no answer".to_owned(), |status| status.to_string());
+        let (answer, took) = (sent.answer(), sent.milliseconds);
         output::line(
             "request",
-            format!("GET {}: {status} in {} ms", sent.path, sent.milliseconds),
+            format!("GET {}: {answer} in {took} ms", sent.path),
         );
     }
     let verdict = match report.failures.is_empty() {

@@ -32,7 +32,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<()> {
 
 /// Prints a line with a name in front.
 pub(super) fn line(name: &str, text: impl std::fmt::Display) {
-    anstream::println!("{NAME}{name:<12}{NAME:#} {text}");
+    anstream::println!("{NAME}{name:<14}{NAME:#} {text}");
 }
 
 /// Rows below a head, in aligned columns.

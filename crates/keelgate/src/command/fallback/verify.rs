@@ -14,13 +14,14 @@ use super::locate::{self, Name};
 use super::output::{self, BAD, FAINT, GOOD, Output};
 
 /// The checks, in the order in which a data plane makes them.
-const CHECKS: [&str; 7] = [
+const CHECKS: [&str; 8] = [
     "read",
     "size",
     "seal",
     "format and schema",
     "signature",
-    "digest",
+    "signed content",
+    "age",
     "compiles here",
 ];
 
@@ -176,10 +177,11 @@ fn judge(compiler: &Compiler, storage: &str, entry: &Entry, snapshot: Option<&Sn
 fn check_of(kind: &str) -> &'static str {
     match kind {
         "too_large" => "size",
-        "sealed" | "seal" | "unsealable" => "seal",
+        "sealed" | "bad_seal" => "seal",
         "truncated" | "malformed" | "schema" => "format and schema",
         "unsigned" | "bad_signature" => "signature",
-        "tampered" => "digest",
+        "tampered" => "signed content",
+        "stale" => "age",
         _ => "read",
     }
 }
@@ -246,7 +248,7 @@ mod tests {
         let verdicts: Vec<_> = checks.iter().map(|check| check.verdict).collect();
         assert_eq!(verdicts[..4], [Verdict::Passed; 4]);
         assert_eq!(verdicts[4], Verdict::Failed);
-        assert_eq!(verdicts[5..], [Verdict::NotReached; 2]);
+        assert_eq!(verdicts[5..], [Verdict::NotReached; 3]);
         assert_eq!(checks[4].reason.as_deref(), Some("why"));
     }
 
@@ -254,9 +256,11 @@ mod tests {
     fn every_kind_of_refusal_belongs_to_a_check() {
         for kind in [
             "too_large",
+            "bad_seal",
             "truncated",
             "unsigned",
             "tampered",
+            "stale",
             "timed_out",
         ] {
             assert!(CHECKS.contains(&check_of(kind)), "{kind}");

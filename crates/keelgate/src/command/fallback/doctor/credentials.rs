@@ -64,7 +64,11 @@ impl Kind {
     }
 }
 
-const S3: [Kind; 6] = [
+const S3: [Kind; 7] = [
+    Kind {
+        name: "assumed role",
+        variables: &["AWS_ASSUME_ROLE_ARN"],
+    },
     Kind {
         name: "temporary keys",
         variables: &[
@@ -95,10 +99,14 @@ const S3: [Kind; 6] = [
     },
 ];
 
-const GOOGLE: [Kind; 2] = [
+const GOOGLE: [Kind; 3] = [
     Kind {
         name: "service account",
         variables: &["GCP_SERVICE_ACCOUNT"],
+    },
+    Kind {
+        name: "access token",
+        variables: &["GOOGLE_OAUTH_ACCESS_TOKEN"],
     },
     Kind {
         name: "application default credentials",
@@ -106,10 +114,26 @@ const GOOGLE: [Kind; 2] = [
     },
 ];
 
-const AZURE: [Kind; 4] = [
+const AZURE: [Kind; 8] = [
     Kind {
         name: "account key",
         variables: &["AZURE_STORAGE_ACCOUNT_KEY"],
+    },
+    Kind {
+        name: "account key",
+        variables: &["AZURE_STORAGE_KEY"],
+    },
+    Kind {
+        name: "account key",
+        variables: &["AZURE_STORAGE_ACCESS_KEY"],
+    },
+    Kind {
+        name: "shared access signature",
+        variables: &["AZURE_STORAGE_SAS_TOKEN"],
+    },
+    Kind {
+        name: "shared access signature",
+        variables: &["AZURE_STORAGE_SAS_KEY"],
     },
     Kind {
         name: "client secret",

@@ -1,6 +1,7 @@
 //! What one storage allows, found out on objects of the examination's own.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -130,11 +131,9 @@ pub(super) async fn examine(storage: &dyn Storage, layout: &Layout) -> Examinati
         }
         None => config.as_str(),
     };
-    if !found.permissions.contains_key(&Permission::List) {
+    if let Entry::Vacant(list) = found.permissions.entry(Permission::List) {
         let listed = storage.list(&layout.history_folder()).await;
-        found
-            .permissions
-            .insert(Permission::List, Finding::of(&listed));
+        list.insert(Finding::of(&listed));
     }
     found.latency_ms = latency(storage, timed).await;
     if matches!(created, Some(Ok(_))) {
