@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::layout::{major, numbers};
 use crate::{
-    ErrorKind, Fencing, HistoryName, Layout, Lease, Listed, Refusal, RefusalReason, Registration,
-    Storage, StorageError, Verify, index,
+    ErrorKind, Fencing, HistoryName, Index, Layout, Lease, Listed, Refusal, RefusalReason,
+    Registration, Storage, StorageError, Verify, index,
 };
 
 /// Largest lease or registering file that is read.
@@ -98,11 +98,13 @@ pub async fn catalogue(
     storage: &dyn Storage,
     version: Option<&str>,
 ) -> Result<Catalogue, StorageError> {
-    let (_, index) = index::read(storage, None).await.or_else(|error| {
-        let unread = matches!(error.kind, ErrorKind::Denied | ErrorKind::TooLarge);
-        unread.then_some((None, None)).ok_or(error)
-    })?;
-    let index = index.unwrap_or_default();
+    let index = match index::read(storage, None).await {
+        Ok(found) => found.index.unwrap_or_default(),
+        Err(error) if matches!(error.kind, ErrorKind::Denied | ErrorKind::TooLarge) => {
+            Index::default()
+        }
+        Err(error) => return Err(error),
+    };
     let mut names: BTreeSet<String> = index.versions.keys().cloned().collect();
     match version {
         Some(version) => names = BTreeSet::from([version.to_owned()]),

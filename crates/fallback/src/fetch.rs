@@ -197,7 +197,8 @@ impl Fetcher {
             .take_if(|(_, newer)| skip.contains(newer.snapshot.identity()));
         let known = self.last.as_ref().map(|(version, _)| version.clone());
         let key = self.layout.config();
-        let with_index = self.passes.is_multiple_of(PASSES_PER_INDEX);
+        // Until it says how the own version is protected, it may come with every pass.
+        let with_index = self.passes.is_multiple_of(PASSES_PER_INDEX) || self.fencing().is_none();
         self.passes = self.passes.wrapping_add(1);
         // A newborn node has no time to read them one after the other.
         let (own, index) = tokio::join!(self.get(&key, known.as_ref(), skip), async {
@@ -244,12 +245,12 @@ impl Fetcher {
     }
 
     /// Takes what the index says. It is a hint: one that cannot be read changes nothing.
-    fn learn(&mut self, read: Option<Result<(Option<Version>, Option<Index>), StorageError>>) {
+    fn learn(&mut self, read: Option<Result<index::Found, StorageError>>) {
         match read {
             None => {}
-            Some(Ok((version, index))) => {
-                self.index_version = version;
-                self.index = index.unwrap_or_default();
+            Some(Ok(found)) => {
+                self.index_version = found.version;
+                self.index = found.index.unwrap_or_default();
             }
             Some(Err(error)) if error.kind == ErrorKind::NotModified => {}
             Some(Err(error)) => tracing::debug!(%error, "the index is not read"),

@@ -95,15 +95,29 @@ fn is_version(version: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte))
 }
 
-/// Reads the index; nothing if it is missing or no index. With a `known` version that is still the
+/// The index as it was read.
+pub(crate) struct Found {
+    /// Nothing if there is no such object.
+    pub(crate) version: Option<Version>,
+    /// Nothing if it says nothing.
+    pub(crate) index: Option<Index>,
+}
+
+/// Reads the index, which may be missing or say nothing. With a `known` version that is still the
 /// current one the answer is [`ErrorKind::NotModified`].
 pub(crate) async fn read(
     storage: &dyn Storage,
     known: Option<&Version>,
-) -> Result<(Option<Version>, Option<Index>), StorageError> {
+) -> Result<Found, StorageError> {
     match storage.get(INDEX, known, INDEX_LIMIT).await {
-        Ok(object) => Ok((Some(object.version), Index::parse(&object.bytes))),
-        Err(error) if error.kind == ErrorKind::NotFound => Ok((None, None)),
+        Ok(object) => Ok(Found {
+            index: Index::parse(&object.bytes),
+            version: Some(object.version),
+        }),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(Found {
+            version: None,
+            index: None,
+        }),
         Err(error) => Err(error),
     }
 }

@@ -250,7 +250,13 @@ impl Lane {
     async fn index(&self) -> bool {
         let storage = &*self.archive.storage;
         let version = self.archive.layout.version();
-        match index::record(storage, version, self.machine.fencing()).await {
+        let fencing = self.machine.fencing();
+        let mut recorded = index::record(storage, version, fencing).await;
+        if recorded.as_ref().is_err_and(lost) {
+            // The leader of another version was faster; both have their place.
+            recorded = index::record(storage, version, fencing).await;
+        }
+        match recorded {
             Ok(()) => true,
             Err(error) => {
                 // It saves readers a list; the publication itself is done.

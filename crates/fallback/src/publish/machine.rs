@@ -100,6 +100,8 @@ pub(crate) struct Mind<V> {
     picture: Picture<V>,
     /// The edition whose history object is known to be there.
     kept: Option<Edition>,
+    /// Whether a first `config.json` was written, whose history object comes after it.
+    owed: bool,
     prune: bool,
     /// Whether the index is to be looked at.
     index: bool,
@@ -142,6 +144,7 @@ impl<V: Clone + PartialEq> Machine<V> {
                 leading: false,
                 picture: Picture::new(),
                 kept: None,
+                owed: false,
                 prune: false,
                 index: true,
             },
@@ -217,6 +220,9 @@ impl<V: Clone + PartialEq> Machine<V> {
             Verdict::Unknown => Action::Read(None),
             Verdict::SameSoFar => Action::ReadHistory(wanted.identity),
             Verdict::Same => {
+                if self.mind.owed && self.mind.kept != Some(wanted) {
+                    return self.keep(now, wanted);
+                }
                 if self.mind.prune {
                     return Action::Prune;
                 }
@@ -252,9 +258,21 @@ impl<V: Clone + PartialEq> Machine<V> {
     }
 
     fn publish(&mut self, now: Duration, wanted: Edition, expected: Expected<V>) -> Action<V> {
-        if self.mind.kept == Some(wanted) {
+        // Readers must know that nothing compares before they can meet something put back.
+        if self.mind.index && self.fencing() == Fencing::None {
+            return Action::Index;
+        }
+        // Where there is no `config.json`, readers take the newest of the history. Nothing new may
+        // appear there before there is one, or they could find less once a slower publisher has
+        // created it: so it is created first, which only one can.
+        self.mind.owed |= expected == Expected::Absent;
+        if self.mind.kept == Some(wanted) || expected == Expected::Absent {
             return self.write_config(now, Action::WriteConfig(wanted, expected));
         }
+        self.keep(now, wanted)
+    }
+
+    fn keep(&mut self, now: Duration, wanted: Edition) -> Action<V> {
         match self.pace.history_at {
             Some((identity, at)) if identity == wanted.identity && now < at => self.wait(at),
             _ => {
@@ -315,6 +333,7 @@ impl<V: Clone + PartialEq> Machine<V> {
 
     pub(crate) fn history_written(&mut self, edition: Edition) {
         self.mind.kept = Some(edition);
+        self.mind.owed = false;
         self.mind.prune = true;
         self.mind.picture.age();
     }

@@ -44,6 +44,7 @@ impl<V: Copy + Into<u8> + Hash> Machine<V> {
                             fresh,
                         },
                     kept,
+                    owed,
                     prune,
                     index: _,
                 },
@@ -86,7 +87,8 @@ impl<V: Copy + Into<u8> + Hash> Machine<V> {
             | u8::from(*prune) << 1
             | u8::from(*check_at != Duration::MAX) << 2
             | u8::from(*fresh && is_unfenced) << 3
-            | u8::from(is_unfenced) << 4;
+            | u8::from(is_unfenced) << 4
+            | u8::from(*owed) << 5;
         [
             flags, wanted[0], wanted[1], state, version, content[0], content[1], history[0],
             history[1], kept[0], kept[1],

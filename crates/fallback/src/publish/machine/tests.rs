@@ -56,7 +56,8 @@ fn unfenced() -> Machine<u32> {
 /// Leads the machine over a publication of `revision` upon `before`.
 fn publish(machine: &mut Machine<u32>, now: Duration, revision: u64, version: u32) {
     let wanted = edition(revision);
-    if machine.mind.kept != Some(wanted) {
+    let is_first = machine.mind.picture.is_absent() && machine.fencing() == Fencing::Compare;
+    if machine.mind.kept != Some(wanted) && !is_first {
         assert_eq!(machine.poll(now), Action::WriteHistory(wanted));
         machine.history_written(wanted);
     }
@@ -72,6 +73,7 @@ fn publish(machine: &mut Machine<u32>, now: Duration, revision: u64, version: u3
 fn tidy(machine: &mut Machine<u32>, now: Duration) {
     loop {
         match machine.poll(now) {
+            Action::WriteHistory(edition) => machine.history_written(edition),
             Action::Prune => machine.pruned(),
             Action::Index => machine.indexed(true),
             Action::Wait(Some(_)) => return,
@@ -119,6 +121,22 @@ fn the_delay_counts_from_the_change_and_not_from_the_end_of_its_publication() {
     machine.read(good(1, 2));
     assert_eq!(machine.poll(seconds(104)), Action::Wait(Some(seconds(105))));
     publish(&mut machine, seconds(105), 2, 3);
+}
+
+#[test]
+fn the_first_config_comes_before_anything_that_readers_would_find_instead() {
+    let mut machine = leader();
+    let (wanted, now) = (edition(1), seconds(1));
+    machine.newest(now, wanted);
+    machine.read(Read::Absent);
+    machine.history_read(None);
+    let create = Action::WriteConfig(wanted, Expected::Absent);
+    assert_eq!(machine.poll(now), create);
+    machine.config_written();
+    machine.read(good(1, 1));
+    assert_eq!(machine.poll(now), Action::WriteHistory(wanted));
+    machine.history_written(wanted);
+    tidy(&mut machine, now);
 }
 
 #[test]
@@ -440,6 +458,8 @@ fn without_fencing_a_write_follows_a_read_of_config_and_history() {
     machine.read(good(2, 1));
     assert_eq!(machine.poll(now), Action::ReadHistory(identity(3)));
     machine.history_read(None);
+    assert_eq!(machine.poll(now), Action::Index, "readers must know first");
+    machine.indexed(true);
     assert_eq!(machine.poll(now), Action::WriteHistory(wanted));
     machine.history_written(wanted);
     assert_eq!(machine.poll(now), Action::Read(Some(1)));
