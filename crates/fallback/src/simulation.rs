@@ -8,6 +8,7 @@
 //!   schedules that replay.
 
 mod model;
+mod world;
 
 use std::io::Write as _;
 

@@ -173,7 +173,7 @@ pub(super) enum Event {
 }
 
 /// Whether the newest is reached, for every situation of a leader and a storage.
-type Settled = Mutex<HashMap<(Knowledge, Document, History, Document), bool>>;
+type Settled = Mutex<HashMap<(Knowledge, [Document; 3], History), bool>>;
 
 /// The model.
 #[derive(Debug)]
@@ -252,12 +252,15 @@ impl Lanes {
         let target = newest.edition();
         machine.newest(Duration::ZERO, target);
         let reached = (0..ENOUGH).find_map(|_| {
-            let key = (machine.knowledge(), store.config, store.history, newest);
+            let config = [store.config, store.first, newest];
+            let key = (machine.knowledge(), config, store.history);
             if let Some(known) = self.settled.lock().unwrap().get(&key) {
                 return Some(*known);
             }
             way.push(key);
-            let is_kept = store.history[usize::from(newest.revision)] != NOTHING;
+            // Who created the first may have died before it was copied.
+            let is_kept = store.history[usize::from(newest.revision)] != NOTHING
+                || store.config == store.first;
             let is_known = machine.standing() == Standing::Stored(target.identity);
             if store.config == newest && is_kept && is_known {
                 return Some(true);
@@ -396,11 +399,12 @@ impl Model for Lanes {
                 },
             ),
             Property::always(
-                "what config.json holds is in the history",
+                "what config.json holds is in the history, but for the first",
                 |_, world: &World| {
                     world.stores.iter().all(|store| {
                         let kept = store.history[usize::from(store.config.revision)];
                         store.config.revision < store.highest
+                            || store.config == store.first
                             || kept != NOTHING
                             || store.config == NOTHING
                     })

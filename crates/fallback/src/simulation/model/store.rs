@@ -106,6 +106,8 @@ pub(super) struct Store {
     pub(super) highest: u8,
     /// The newest that `config.json` ever held.
     pub(super) config_highest: Document,
+    /// What `config.json` was created with.
+    pub(super) first: Document,
     /// In order, since the network has none.
     pub(super) late: Vec<Late>,
 }
@@ -118,6 +120,7 @@ impl Store {
             history: [NOTHING; REVISIONS + 1],
             highest: 0,
             config_highest: NOTHING,
+            first: NOTHING,
             late: Vec::new(),
         }
     }
@@ -273,11 +276,10 @@ impl Store {
             _ => true,
         });
         self.late.sort_unstable();
-        // Before the first `config.json` there is nothing that its creation could be compared with:
-        // readers may find a history object that is newer than what is created next.
-        if self.fencing == Fencing::None || self.config != NOTHING {
-            self.highest = self.highest.max(self.choice(mutation));
-        }
+        self.highest = self.highest.max(self.choice(mutation));
         self.config_highest = self.config_highest.max(config);
+        if self.first == NOTHING && fencing == Fencing::Compare {
+            self.first = config;
+        }
     }
 }

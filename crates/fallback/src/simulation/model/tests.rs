@@ -131,7 +131,7 @@ fn a_broken_rule_is_found() {
     finds(
         Mutation::SkipsHistory,
         compare,
-        "what config.json holds is in the history",
+        "what config.json holds is in the history, but for the first",
     );
     finds(
         Mutation::NeverChecks,
