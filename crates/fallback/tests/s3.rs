@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod played_server;
 mod s3_proxy;
 mod s3_server;
 
@@ -19,6 +20,7 @@ use object_store::signer::{SignedUrlOptions, Signer};
 use object_store::{Attribute, GetOptions, ObjectStore};
 use serde_json::json;
 
+use played_server::{Authority, Played, answer};
 use s3_proxy::{Fault, Proxy, When};
 
 const LIMIT: u64 = 1 << 20;
@@ -358,7 +360,6 @@ async fn put_options_are_kept_by_the_server() {
         (Attribute::ContentDisposition, "attachment"),
         (Attribute::ContentLanguage, "en"),
         (Attribute::ContentType, "application/json"),
-        (Attribute::StorageClass, "REDUCED_REDUNDANCY"),
     ] {
         assert_eq!(
             kept.get(&attribute).map(|kept| &**kept),
@@ -366,12 +367,18 @@ async fn put_options_are_kept_by_the_server() {
             "{attribute:?}"
         );
     }
-    let tagging = SignedUrlOptions::default().with_query([("tagging", "")]);
-    let url = direct
-        .signed_url_opts(http::Method::GET, &path, Duration::from_secs(60), &tagging)
-        .await
-        .unwrap();
-    let tagging = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let get = async |query: &[(&str, &str)]| {
+        let options = SignedUrlOptions::default().with_query(query.iter().copied());
+        let url =
+            direct.signed_url_opts(http::Method::GET, &path, Duration::from_secs(60), &options);
+        reqwest::get(url.await.unwrap()).await.unwrap()
+    };
+    let object = get(&[]).await;
+    assert_eq!(
+        object.headers()["x-amz-storage-class"],
+        "REDUCED_REDUNDANCY"
+    );
+    let tagging = get(&[("tagging", "")]).await.text().await.unwrap();
     assert!(
         tagging.contains("<Key>cost centre</Key><Value>a=b</Value>"),
         "{tagging}"
@@ -459,4 +466,57 @@ async fn put_options_become_signed_headers_of_writes_alone() {
         assert_eq!(request.header(algorithm), "AES256", "{}", request.method);
     }
     assert!(!format!("{storage:?} {settings:?}").contains(key));
+}
+
+/// A storage on a server whose certificate is of a private authority.
+async fn behind_a_private_authority(trusted: bool) -> Result<bytes::Bytes, StorageError> {
+    let authority = Authority::new("localhost");
+    let server = Played::tls(&authority, |_| answer(200, &[("etag", "\"e\"")], "content")).await;
+    let endpoint = format!("https://localhost:{}/", server.address.port());
+    let mut settings = s3_server::settings(&endpoint, "key", "secret");
+    if trusted {
+        settings.trusted_certificates = vec![authority.certificate];
+    }
+    let storage = open(&"s3://bucket/p".parse().unwrap(), &settings).unwrap();
+    let object = storage.get("v/x", None, LIMIT).await?;
+    Ok(object.bytes)
+}
+
+#[tokio::test]
+async fn a_private_authority_is_trusted_if_it_is_named() {
+    assert_eq!(behind_a_private_authority(true).await.unwrap(), "content");
+    let error = behind_a_private_authority(false).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
+    let text = error.to_string();
+    assert!(text.contains("certificate"), "{text}");
+    assert!(text.contains("lua_ssl_trusted_certificate"), "{text}");
+}
+
+#[test]
+fn an_authority_that_is_no_certificate_is_told_at_the_start() {
+    let mut settings = s3_server::settings("https://localhost/", "key", "secret");
+    settings.trusted_certificates =
+        vec!["-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n".into()];
+    let error = open(&"s3://bucket/p".parse().unwrap(), &settings).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Invalid);
+    assert!(
+        error.to_string().contains("lua_ssl_trusted_certificate"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let endless = "<Contents/>".repeat(1 << 20);
+    let server = Played::plain(move |asked| match asked.target.contains("list-type") {
+        true => answer(200, &[], &endless),
+        false => answer(500, &[], &endless),
+    })
+    .await;
+    let settings = s3_server::settings(&server.url(), "key", "secret");
+    let storage = open(&"s3://bucket/p".parse().unwrap(), &settings).unwrap();
+    let error = storage.list("v").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    let error = storage.get("v/x", None, LIMIT).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
 }

@@ -89,10 +89,7 @@ impl ErrorKind {
 
     /// Whether the storage as a whole could not be reached; when it is back, it may be another.
     pub(crate) fn is_away(self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable | Self::TimedOut | Self::NoContainer
-        )
+        matches!(self, Self::Unreachable | Self::TimedOut | Self::NoContainer)
     }
 
     fn meaning(self) -> &'static str {

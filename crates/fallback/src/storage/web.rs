@@ -16,13 +16,7 @@ pub(super) fn client(
     place: &Place,
     settings: &StorageSettings,
 ) -> Result<ClientBuilder, StorageError> {
-    let mut trusted = Vec::new();
-    for pem in &settings.trusted_certificates {
-        let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| {
-            place.invalid("a trusted certificate is not PEM: check lua_ssl_trusted_certificate")
-        })?;
-        trusted.extend(certificates);
-    }
+    let trusted = trusted(settings).map_err(|wrong| place.invalid(wrong))?;
     Ok(ClientBuilder::new()
         .user_agent(concat!("keelgate/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
@@ -30,6 +24,21 @@ pub(super) fn client(
         .tls_certs_merge(trusted)
         .connect_timeout(settings.time_outs.connect)
         .timeout(settings.time_outs.operation))
+}
+
+/// Reads the authorities that are trusted besides those of the system.
+pub(super) fn trusted(settings: &StorageSettings) -> Result<Vec<Certificate>, &'static str> {
+    let wrong = "a trusted certificate cannot be read: check that the files of lua_ssl_trusted_certificate are PEM";
+    let mut trusted = Vec::new();
+    for pem in &settings.trusted_certificates {
+        trusted.extend(Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| wrong)?);
+    }
+    // What stands between the lines is looked at by a client alone.
+    let client = ClientBuilder::new().tls_certs_only(trusted.iter().cloned());
+    match client.build() {
+        Ok(_) => Ok(trusted),
+        Err(_) => Err(wrong),
+    }
 }
 
 /// Reads a body of at most `limit` bytes; nothing when it is longer.

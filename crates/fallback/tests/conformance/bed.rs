@@ -1,9 +1,12 @@
 //! A fresh place in each storage.
 
 use std::any::Any;
+use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
-use keelgate_fallback::{Location, Storage, StorageSettings, open};
+use keelgate_fallback::{Environment, Location, Storage, StorageSettings, TimeOuts, open};
+use url::Url;
 
 use crate::mirror::Mirror;
 use crate::s3_server;
@@ -71,5 +74,44 @@ impl Bed {
             Some(behind) => Mirror::open(self, behind),
             None => open(&self.location, &self.settings).unwrap(),
         }
+    }
+
+    /// The storage while it is reachable and answers nothing, and what keeps it so.
+    pub(crate) fn stalled(&self) -> (Arc<dyn Storage>, Box<dyn Any + Send>) {
+        let settings = StorageSettings {
+            time_outs: TimeOuts {
+                operation: Duration::from_millis(200),
+                ..TimeOuts::default()
+            },
+            ..self.settings.clone()
+        };
+        if let Location::Directory { path } = &self.location {
+            // Another writer never gives its lock back.
+            std::fs::create_dir_all(path).unwrap();
+            let lock = std::fs::File::create(path.join(".lock")).unwrap();
+            lock.lock().unwrap();
+            return (open(&self.location, &settings).unwrap(), Box::new(lock));
+        }
+        // Connections are made and nobody serves them.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let variables = settings.environment.iter().map(|(name, value)| {
+            let mut value = value.to_owned();
+            if name.ends_with("_CONFIG_STORAGE_ENDPOINT") {
+                let mut url = Url::parse(&value).unwrap();
+                url.set_port(Some(port)).unwrap();
+                value = url.into();
+            }
+            (name.to_owned(), value)
+        });
+        let settings = StorageSettings {
+            environment: Environment::new(variables),
+            ..settings.clone()
+        };
+        let mut location = self.location.clone();
+        if let Location::Https { url } = &mut location {
+            url.set_port(Some(port)).unwrap();
+        }
+        (open(&location, &settings).unwrap(), Box::new(listener))
     }
 }

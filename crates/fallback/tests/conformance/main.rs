@@ -8,6 +8,7 @@ mod bed;
 #[path = "../cloud_servers/mod.rs"]
 mod cloud_servers;
 mod clouds;
+mod fencing;
 mod mirror;
 #[path = "../played_server/mod.rs"]
 mod played_server;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use keelgate_fallback::{ErrorKind, Operation, StorageSettings, TimeOuts, open};
+use keelgate_fallback::{ErrorKind, Operation, open};
 
 use crate::bed::Bed;
 
@@ -296,15 +296,11 @@ pub(crate) async fn keys_that_are_not_plain_are_refused(bed: &Bed) {
 }
 
 pub(crate) async fn an_operation_that_takes_too_long_is_given_up(bed: &Bed) {
-    let settings = StorageSettings {
-        time_outs: TimeOuts {
-            operation: Duration::from_nanos(1),
-            ..TimeOuts::default()
-        },
-        ..bed.settings.clone()
+    let (storage, _stall) = bed.stalled();
+    let error = match storage.writable() {
+        true => storage.put("v/config.json", "x".into()).await.unwrap_err(),
+        false => storage.get("v/config.json", None, LIMIT).await.unwrap_err(),
     };
-    let storage = open(&bed.location, &settings).unwrap();
-    let error = storage.get("v/config.json", None, LIMIT).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::TimedOut, "{error}");
     assert!(error.to_string().contains("in time"), "{error}");
 }

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -250,8 +251,13 @@ type Body = BoxBody<Bytes, Closed>;
 /// The first half of a body, then the end of the connection.
 fn halved(body: Bytes) -> Body {
     let half = body.slice(..body.len() / 2);
-    let frames = [Ok(Frame::data(half)), Err(Closed)];
-    StreamBody::new(futures_util::stream::iter(frames)).boxed()
+    let sent = stream::once(async move { Ok(Frame::data(half)) });
+    let end = stream::once(async {
+        // What was sent is on its way only when there is something to wait for.
+        tokio::task::yield_now().await;
+        Err(Closed)
+    });
+    BodyExt::boxed(StreamBody::new(sent.chain(end)))
 }
 
 /// Why nothing is answered; hyper closes the connection.

@@ -4,7 +4,7 @@ use object_store::RetryConfig;
 use object_store::client::{Certificate, ClientOptions};
 
 use crate::storage::place::Place;
-use crate::storage::{StorageError, StorageSettings};
+use crate::storage::{StorageError, StorageSettings, web};
 
 /// The options of a client; plain `http` only to an endpoint that is written so.
 pub(in crate::storage) fn client_options(
@@ -16,11 +16,10 @@ pub(in crate::storage) fn client_options(
         .with_allow_http(plain_http)
         .with_connect_timeout(settings.time_outs.connect)
         .with_timeout(settings.time_outs.operation);
+    web::trusted(settings).map_err(|wrong| place.invalid(wrong))?;
     for pem in &settings.trusted_certificates {
-        let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| {
-            place.invalid("a trusted certificate is not PEM: check lua_ssl_trusted_certificate")
-        })?;
-        for certificate in certificates {
+        let certificates = Certificate::from_pem_bundle(pem.as_bytes());
+        for certificate in certificates.map_err(|error| place.invalid(error))? {
             options = options.with_root_certificate(certificate);
         }
     }

@@ -56,7 +56,7 @@ pub(super) fn failure((error, refused): (Error, Option<Refused>)) -> Failure {
             _,
         ) => String::new(),
         (_, Some(refused)) => said(refused),
-        (_, None) => innermost(&error),
+        (_, None) => untrusted(innermost(&error)),
     };
     Failure {
         retry_after: refused.and_then(|refused| refused.retry_after),
@@ -116,6 +116,14 @@ fn said(refused: &Refused) -> String {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.clone(),
         _ => format!("status {}", status.as_u16()),
+    }
+}
+
+/// The library says of a certificate what is wrong, not how to mend it.
+fn untrusted(cause: String) -> String {
+    match cause.contains("UnknownIssuer") {
+        true => format!("{cause}: add its authority to lua_ssl_trusted_certificate"),
+        false => cause,
     }
 }
 
