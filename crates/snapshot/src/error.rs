@@ -1,7 +1,7 @@
 //! Why a snapshot could not be made, or was refused.
 
 use std::fmt::Display;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::{Digest, Identity};
 
@@ -164,15 +164,15 @@ pub enum VerifyError {
     },
     /// Older than the reader's bound.
     #[error(
-        "snapshot {identity} was last stated {} s ago, more than cluster_fallback_config_max_age ({} s) allows",
-        age.as_secs(),
+        "no control plane has stood behind snapshot {identity} since {}, which is longer than cluster_fallback_config_max_age ({} s) allows: it is away, or somebody withholds what it writes",
+        httpdate::fmt_http_date(*stated_at),
         max_age.as_secs()
     )]
     Stale {
         /// What it is.
         identity: Identity,
-        /// Since it was made or restated.
-        age: Duration,
+        /// When it was made, restated, or confirmed over a connection.
+        stated_at: SystemTime,
         /// What the reader accepts.
         max_age: Duration,
     },

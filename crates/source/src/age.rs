@@ -42,14 +42,16 @@ impl AgeBound {
     ///
     /// # Errors
     ///
-    /// [`VerifyError::Stale`] says how old it is.
+    /// [`VerifyError::Stale`] says since when nobody has stood behind it.
     pub fn check(&self, snapshot: &Snapshot, now: SystemTime) -> Result<(), VerifyError> {
-        let age = since(snapshot.created_at(), now);
+        let stated_at = snapshot.created_at();
         match self.max_age {
-            Some(max_age) if self.policy == StalePolicy::Refuse && age > max_age => {
+            Some(max_age)
+                if self.policy == StalePolicy::Refuse && since(stated_at, now) > max_age =>
+            {
                 Err(VerifyError::Stale {
                     identity: *snapshot.identity(),
-                    age,
+                    stated_at,
                     max_age,
                 })
             }
@@ -90,8 +92,8 @@ pub(crate) struct AgeWatch {
 pub(crate) enum AgeChange {
     /// What is served is older than the bound.
     Stale {
-        /// Since it was stated or confirmed.
-        age: Duration,
+        /// When it was last stated or confirmed.
+        stated_at: SystemTime,
         max_age: Duration,
     },
     /// It is not any more.
@@ -125,15 +127,12 @@ impl AgeWatch {
         if is_current {
             self.confirmed_at = Some(now);
         }
-        let age = stated_at
-            .max(self.confirmed_at)
-            .map_or(Duration::ZERO, |at| since(at, now));
-        let beyond = self
-            .bound
-            .max_age
-            .filter(|max_age| stated_at.is_some() && !is_current && age > *max_age);
+        let stated_at = stated_at.map(|at| at.max(self.confirmed_at.unwrap_or(at)));
+        let beyond = stated_at
+            .zip(self.bound.max_age)
+            .filter(|(at, max_age)| !is_current && since(*at, now) > *max_age);
         match (beyond, std::mem::replace(&mut self.stale, beyond.is_some())) {
-            (Some(max_age), false) => Some(AgeChange::Stale { age, max_age }),
+            (Some((stated_at, max_age)), false) => Some(AgeChange::Stale { stated_at, max_age }),
             (None, true) => Some(AgeChange::Fresh),
             _ => None,
         }
@@ -173,7 +172,7 @@ mod tests {
         let mut watch = watch();
         assert_eq!(watch.look(at(100), Some(at(0)), false), None);
         let stale = AgeChange::Stale {
-            age: Duration::from_secs(101),
+            stated_at: at(0),
             max_age: BOUND,
         };
         assert_eq!(watch.look(at(101), Some(at(0)), false), Some(stale));

@@ -241,7 +241,12 @@ impl Driver {
             Source::ControlPlane => Ok(()),
             _ => self.age.check(&snapshot, SystemTime::now()),
         };
-        if let Err(error) = &aged {
+        let served = self.machine.served();
+        let is_served = served.is_some_and(|(_, served)| served == *snapshot.identity());
+        // The age of what is served is told by itself.
+        if let Err(error) = &aged
+            && !is_served
+        {
             let origin = self.teller.origin(source);
             let message = format!("{origin}: not served: {error}");
             self.teller.trouble(&origin, error.kind(), message);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use keelgate_snapshot::{Identity, Snapshot};
+use keelgate_snapshot::{Identity, Snapshot, VerifyError};
 use keelgate_sync::{Applied, Rejection};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -135,16 +135,19 @@ impl Teller {
         let serving = self.view.serving.as_ref();
         let stated_at = serving.map(|serving| serving.created_at);
         match self.age.look(SystemTime::now(), stated_at, is_current) {
-            Some(AgeChange::Stale { age, max_age }) => {
-                let (identity, origin) = serving
-                    .map(|serving| (serving.identity.to_string(), serving.origin.clone()))
-                    .unwrap_or_default();
-                let (age, max_age) = (age.as_secs(), max_age.as_secs());
-                let message = format!(
-                    "{identity} is served and was last stated {age} s ago, more than cluster_fallback_config_max_age ({max_age} s): the control plane is away or somebody withholds what it writes"
-                );
-                tracing::error!(origin, kind = "stale", "{message}");
-                self.view.trouble(&origin, "stale", message);
+            Some(AgeChange::Stale { stated_at, max_age }) => {
+                let Some(serving) = serving else {
+                    return;
+                };
+                let origin = serving.origin.clone();
+                let aged = VerifyError::Stale {
+                    identity: serving.identity,
+                    stated_at,
+                    max_age,
+                };
+                let message = format!("what is served is too old: {aged}");
+                tracing::error!(origin, kind = aged.kind(), "{message}");
+                self.view.trouble(&origin, aged.kind(), message);
             }
             Some(AgeChange::Fresh) => tracing::info!("what is served is not too old any more"),
             None => {}
