@@ -31,6 +31,11 @@ fn directory() -> PathBuf {
     workspace::tools().join(format!("azurite-{VERSION}"))
 }
 
+/// What was interrupted has another name, so that it is never taken for the whole.
+fn partial() -> PathBuf {
+    workspace::tools().join("azurite-partial")
+}
+
 pub(super) fn get() -> Result<Program> {
     let directory = directory();
     if directory.exists() {
@@ -41,8 +46,7 @@ pub(super) fn get() -> Result<Program> {
         "the tests need Azurite: install Node.js with npm"
     );
     progress::step("installing Azurite with npm (once)");
-    // What was interrupted has another name, so that it is never taken for the whole.
-    let partial = directory.with_extension("partial");
+    let partial = partial();
     std::fs::create_dir_all(&partial)
         .with_context(|| format!("cannot make {}", partial.display()))?;
     let mut command = Command::new("npm");
@@ -52,7 +56,7 @@ pub(super) fn get() -> Result<Program> {
         .arg(&partial)
         .arg(format!("azurite@{VERSION}"))
         .current_dir(&partial);
-    let log = directory.with_extension("log");
+    let log = partial.with_extension("log");
     Background::start("installing Azurite", &mut command, log).map(Program::Installing)
 }
 
@@ -70,7 +74,7 @@ impl Program {
             progress::tail(&log, 15)
         );
         let directory = directory();
-        std::fs::rename(directory.with_extension("partial"), &directory)?;
+        std::fs::rename(partial(), &directory)?;
         Ok(directory)
     }
 
