@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::Blocked;
 use super::archive::{Archive, Envelope};
 use super::edition::Edition;
 use super::machine::{Action, Machine, Standing};
@@ -124,9 +125,14 @@ impl Lane {
             self.archive.envelope = Envelope::Sealed(self.releases.sealing_key(&snapshot).await);
         }
         let edition = Edition::of(&snapshot);
+        let was_blocked = matches!(self.machine.standing(), Standing::Blocked(_));
         self.machine.newest(self.start.elapsed(), edition);
         if self.machine.wanted() == Some(edition) {
             self.current = Some(snapshot);
+        }
+        // What is known of the storage may be enough to refuse it: then no read tells.
+        if !was_blocked && let Standing::Blocked(blocked) = self.machine.standing() {
+            self.refuse(&blocked);
         }
     }
 
@@ -278,13 +284,16 @@ impl Lane {
                     self.status.send_modify(|status| status.bytes = Some(bytes));
                 }
             }
-            Standing::Blocked(blocked) => {
-                let message = format!("{}: {blocked}", self.archive.storage.location());
-                tracing::error!("{message}");
-                self.trouble("blocked", message);
-            }
+            Standing::Blocked(blocked) => self.refuse(&blocked),
             _ => {}
         }
+    }
+
+    /// Tells why writing would be wrong.
+    fn refuse(&self, blocked: &Blocked) {
+        let message = format!("{}: {blocked}", self.archive.storage.location());
+        tracing::error!("{message}");
+        self.trouble("blocked", message);
     }
 
     fn succeed(&mut self, identity: Identity, bytes: Option<u64>) {
