@@ -47,3 +47,41 @@ pub(super) fn keeps_secrets(url: &Url) -> bool {
     };
     url.scheme() == "https" || (url.scheme() == "http" && is_local)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_go_over_tls_or_stay_on_this_machine() {
+        for (url, keeps) in [
+            ("https://token.example/", true),
+            ("http://127.0.0.1:8080/token", true),
+            ("http://[::1]/token", true),
+            ("http://localhost/token", true),
+            ("http://token.example/", false),
+            ("http://localhost.example/", false),
+            ("http://10.0.0.1/", false),
+            ("ftp://127.0.0.1/", false),
+        ] {
+            assert_eq!(keeps_secrets(&Url::parse(url).unwrap()), keeps, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_a_web_address_without_credentials() {
+        assert!(read("https://host:9000/path", "V", "C").is_ok());
+        for (text, said) in [
+            ("host:9000", "V is not an http:// or https:// URL"),
+            ("ftp://host/", "V is not an http:// or https:// URL"),
+            ("https://user:hunter2@host/", "give them in C"),
+            ("https://host/?sig=hunter2", "give them in C"),
+        ] {
+            let wrong = read(text, "V", "C").unwrap_err();
+            assert!(
+                wrong.contains(said) && !wrong.contains("hunter2"),
+                "{wrong}"
+            );
+        }
+    }
+}

@@ -22,8 +22,14 @@ const ANSWER_LIMIT: u64 = 64 << 10;
 /// A token is renewed when it is good for less than this, or for half of its time.
 const RENEWAL: Duration = Duration::from_secs(300);
 
+/// No token is believed to be good for longer.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// After a renewal failed, a token that is still good is used this long before the next one.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// After a fetch failed and there is no token, the next one waits so long.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// A token as it was given; never shown. Most are texts that a request bears.
 pub(super) struct Token<T = String> {
@@ -47,7 +53,14 @@ pub(super) struct Tokens<C, T = String> {
     credential: fn(T) -> C,
     time_out: Duration,
     /// Held while a token is fetched, so that it is fetched once however many ask.
-    held: Mutex<Option<Held<C>>>,
+    state: Mutex<State<C>>,
+}
+
+struct State<C> {
+    held: Option<Held<C>>,
+    /// Why there is no token, and until when that is not asked again: many that need one would
+    /// each wait for a source that is not there.
+    lacking: Option<(Instant, NoCredentials)>,
 }
 
 struct Held<C> {
@@ -67,16 +80,26 @@ impl<C, T: 'static> Tokens<C, T> {
             source,
             credential,
             time_out,
-            held: Mutex::new(None),
+            state: Mutex::new(State {
+                held: None,
+                lacking: None,
+            }),
         }
     }
 
     async fn current(&self) -> Result<Arc<C>, NoCredentials> {
-        let mut held = self.held.lock().await;
-        if let Some(token) = &*held
-            && Instant::now() < token.renew
+        let mut state = self.state.lock().await;
+        let State { held, lacking } = &mut *state;
+        let now = Instant::now();
+        if let Some(token) = held
+            && now < token.renew
         {
             return Ok(Arc::clone(&token.credential));
+        }
+        if let Some((until, error)) = lacking
+            && now < *until
+        {
+            return Err(error.clone());
         }
         let fetched = tokio::time::timeout(self.time_out, self.source.fetch()).await;
         let fetched = fetched.unwrap_or_else(|_| {
@@ -92,11 +115,13 @@ impl<C, T: 'static> Tokens<C, T> {
         let now = Instant::now();
         match (fetched, &mut *held) {
             (Ok(token), _) => {
+                *lacking = None;
                 let credential = Arc::new((self.credential)(token.bearer));
+                let lasts = token.lasts.min(LONGEST);
                 *held = Some(Held {
                     credential: Arc::clone(&credential),
-                    renew: now + token.lasts - RENEWAL.min(token.lasts / 2),
-                    expires: now + token.lasts,
+                    renew: now + lasts - RENEWAL.min(lasts / 2),
+                    expires: now + lasts,
                 });
                 Ok(credential)
             }
@@ -104,7 +129,10 @@ impl<C, T: 'static> Tokens<C, T> {
                 old.renew = now + PATIENCE;
                 Ok(Arc::clone(&old.credential))
             }
-            (Err(error), _) => Err(error),
+            (Err(error), _) => {
+                *lacking = Some((now + PAUSE, error.clone()));
+                Err(error)
+            }
         }
     }
 }
@@ -298,6 +326,25 @@ mod tests {
         let error = tokens.current().await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::TimedOut);
         assert!(error.detail.contains("the test"), "{}", error.detail);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_is_said_to_be_good_for_ever_is_used() {
+        let (tokens, _) = tokens(u64::MAX, 9);
+        assert_eq!(*tokens.current().await.unwrap(), "0");
+        assert_eq!(*tokens.current().await.unwrap(), "0");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_that_find_no_token_do_not_all_wait_for_it() {
+        let (tokens, source) = tokens(3600, 0);
+        for _ in 0..5 {
+            assert!(tokens.current().await.is_err());
+        }
+        assert_eq!(source.given.load(Ordering::Relaxed), 1);
+        tokio::time::advance(PAUSE).await;
+        assert!(tokens.current().await.is_err());
+        assert_eq!(source.given.load(Ordering::Relaxed), 2);
     }
 
     #[test]
