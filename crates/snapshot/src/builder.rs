@@ -153,6 +153,15 @@ pub fn envelop(snapshot: &Snapshot) -> Result<Snapshot, BuildError> {
     assemble(config, &Hashes::of(config)?, payload, None)
 }
 
+/// The time stamp of Kong, in milliseconds: for what Kong made it is the revision, whatever happened
+/// since.
+fn timestamp(claims: &Claims) -> u64 {
+    match claims.identity.epoch {
+        0 => claims.identity.revision,
+        _ => claims.created_at,
+    }
+}
+
 /// Writes the document.
 fn assemble(
     config: &str,
@@ -169,7 +178,7 @@ fn assemble(
     };
     let head = serde_json::to_string(&Head {
         kind: KIND,
-        timestamp: keelgate.claims.created_at as f64 / 1000.0,
+        timestamp: timestamp(&keelgate.claims) as f64 / 1000.0,
         config_hash: &payload.config_hash,
         hashes,
         keelgate: &keelgate,

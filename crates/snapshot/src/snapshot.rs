@@ -9,7 +9,7 @@ use bytestring::ByteString;
 use keelgate_entities::Config;
 use serde_json::{Map, Value};
 
-use crate::document::Claims;
+use crate::document::{self, Claims};
 use crate::migration::MIGRATION;
 use crate::{DecodeError, Identity, Publication};
 
@@ -63,6 +63,28 @@ impl Snapshot {
     /// When it was made or last restated, by the clock of its maker; precise to the millisecond.
     pub fn created_at(&self) -> SystemTime {
         self.0.claims.created_at()
+    }
+
+    /// The same snapshot as of a later time, at which its unsigning maker is known to stand behind it:
+    /// a control plane of Kong that is connected restates nothing by itself. None of a signed
+    /// snapshot, which its maker alone can restate, and none of an earlier time.
+    #[must_use]
+    pub fn confirmed(&self, at: SystemTime) -> Option<Self> {
+        let created_at = document::to_millis(at)?;
+        if self.0.signed || created_at <= self.0.claims.created_at {
+            return None;
+        }
+        let claims = Claims {
+            created_at,
+            ..self.0.claims.clone()
+        };
+        Some(Self::new(Parts {
+            document: self.0.document.clone(),
+            config: self.0.config.clone(),
+            claims,
+            config_hash: self.0.config_hash.clone(),
+            signed: false,
+        }))
     }
 
     /// Who published it past the control plane, and why; none for what a control plane made.

@@ -73,6 +73,9 @@ impl AgeBound {
     }
 }
 
+/// How often within the bound an unchanged configuration is stated anew.
+const STATEMENTS: u32 = 4;
+
 /// No time, when the clocks disagree about the order.
 fn since(earlier: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(earlier).unwrap_or_default()
@@ -116,6 +119,11 @@ impl AgeWatch {
         self.stale
     }
 
+    /// How old what a connected control plane stands behind may become until somebody says so anew.
+    pub(crate) fn restate_after(&self) -> Option<Duration> {
+        self.bound.max_age.map(|max_age| max_age / STATEMENTS)
+    }
+
     /// Looks at what is served at `now`: when it was stated (none: nothing is served), and whether
     /// a control plane stands behind it.
     pub(crate) fn look(
@@ -143,13 +151,20 @@ impl AgeWatch {
         &self,
         now: SystemTime,
         stated_at: Option<SystemTime>,
+        is_current: bool,
     ) -> Option<Duration> {
         let max_age = self.bound.max_age?;
-        let stated_at = stated_at?.max(self.confirmed_at.unwrap_or(SystemTime::UNIX_EPOCH));
+        let stated_at = stated_at?;
+        if is_current {
+            return Some((max_age / STATEMENTS).min(Self::LOOK));
+        }
+        if self.stale {
+            return Some(Self::LOOK);
+        }
+        let stated_at = stated_at.max(self.confirmed_at.unwrap_or(stated_at));
         let left = max_age.saturating_sub(since(stated_at, now));
         // Just after the end, so that the look finds it passed.
         Some((left + Duration::from_millis(1)).min(Self::LOOK))
-            .map(|wait| if self.stale { Self::LOOK } else { wait })
     }
 }
 
@@ -206,17 +221,19 @@ mod tests {
         assert_eq!(watch().look(at(900), None, false), None);
         let mut unbounded = AgeWatch::new(AgeBound::default());
         assert_eq!(unbounded.look(at(900), Some(at(0)), false), None);
-        assert_eq!(unbounded.next_look(at(900), Some(at(0))), None);
+        assert_eq!(unbounded.next_look(at(900), Some(at(0)), false), None);
     }
 
     #[test]
     fn the_next_look_is_when_the_bound_passes_and_at_least_every_minute() {
         let mut watch = watch();
-        let next = |watch: &AgeWatch, now| watch.next_look(at(now), Some(at(0)));
+        let next = |watch: &AgeWatch, now| watch.next_look(at(now), Some(at(0)), false);
         assert_eq!(next(&watch, 0), Some(AgeWatch::LOOK));
         assert_eq!(next(&watch, 90), Some(Duration::from_millis(10_001)));
         assert!(watch.look(at(101), Some(at(0)), false).is_some());
         assert_eq!(next(&watch, 101), Some(AgeWatch::LOOK), "no busy loop");
+        let current = watch.next_look(at(101), Some(at(0)), true);
+        assert_eq!(current, Some(BOUND / 4));
     }
 
     #[test]

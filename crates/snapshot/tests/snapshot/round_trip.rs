@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::support::*;
 use bytes::Bytes;
-use keelgate_snapshot::{KeyError, Signer, Verifier, accept_unsigned, build, restate, vouch};
+use keelgate_snapshot::{
+    KeyError, Signer, Verifier, accept_unsigned, build, envelop, restate, vouch,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -180,4 +182,26 @@ fn a_restated_snapshot_differs_in_nothing_but_its_time() {
     assert_eq!(read.config_json(), original.config_json());
     assert_eq!(read.config_hash(), original.config_hash());
     assert_eq!(read.created_at(), later);
+}
+
+#[test]
+fn what_kong_sent_can_be_confirmed_later_and_keeps_its_identity() {
+    let document = br#"{"type":"reconfigure","timestamp":1795406746.615,"config_table":{}}"#;
+    let received = accept_unsigned(Bytes::from_static(document)).unwrap();
+    let later = created_at() + Duration::from_secs(60);
+    let confirmed = received.confirmed(later).unwrap();
+    assert_eq!(confirmed.created_at(), later);
+    assert!(
+        received.confirmed(created_at()).is_none(),
+        "time does not go back"
+    );
+    let kept = envelop(&confirmed).unwrap();
+    let read = accept_unsigned(kept.document().clone()).unwrap();
+    assert_eq!(read.identity(), received.identity());
+    assert_eq!(read.created_at(), later);
+    let signed = snapshot(1, &cluster());
+    assert!(
+        signed.confirmed(later).is_none(),
+        "its maker alone restates it"
+    );
 }

@@ -81,6 +81,10 @@ impl Teller {
 
     /// Passes the fresher document of what is served on to the cache and the publisher.
     pub(super) fn restate(&mut self, snapshot: &Snapshot) {
+        let serving = self.view.serving.as_ref();
+        if serving.is_some_and(|serving| serving.created_at >= snapshot.created_at()) {
+            return;
+        }
         tracing::debug!(identity = %snapshot.identity(), "configuration stated anew");
         self.outlets.served.send_replace(Some(snapshot.clone()));
         if let Some(serving) = &mut self.view.serving {
@@ -127,7 +131,27 @@ impl Teller {
         if self.view.quarantined.len() != quarantine.len() {
             self.view.quarantined = quarantine.iter().copied().collect();
         }
+        if machine.is_current() {
+            self.confirm();
+        }
         self.look_at_age(machine.is_current());
+    }
+
+    /// Says of what a connected control plane of Kong has sent, which restates nothing, that it still
+    /// stands behind it.
+    fn confirm(&mut self) {
+        let now = SystemTime::now();
+        let Some((after, serving)) = self.age.restate_after().zip(self.view.serving.as_ref())
+        else {
+            return;
+        };
+        if serving.age(now) < after {
+            return;
+        }
+        let served = self.outlets.served.borrow().clone();
+        if let Some(confirmed) = served.and_then(|served| served.confirmed(now)) {
+            self.restate(&confirmed);
+        }
     }
 
     /// Raises the alarm, once, when what is served has become too old, and ends it.
@@ -158,7 +182,8 @@ impl Teller {
     /// How long until the age is to be looked at again.
     pub(super) fn next_look(&self) -> Option<Duration> {
         let stated_at = (self.view.serving.as_ref()).map(|serving| serving.created_at);
-        self.age.next_look(SystemTime::now(), stated_at)
+        let is_current = self.view.state == State::Current;
+        self.age.next_look(SystemTime::now(), stated_at, is_current)
     }
 
     /// Shows the view to everyone.

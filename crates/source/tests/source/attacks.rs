@@ -20,6 +20,7 @@ use keelgate_snapshot::{
     MAX_DOCUMENT_BYTES, Position, SealingKeys, Signer, Snapshot, Verifier, build, restate,
 };
 use keelgate_source::{AgeBound, StalePolicy, State};
+use keelgate_sync::Event;
 use uuid::Uuid;
 
 use crate::support::*;
@@ -183,13 +184,47 @@ async fn freeze_what_is_too_old_is_refused_where_the_policy_says_so() {
 async fn freeze_what_already_serves_goes_on_whatever_the_policy() {
     let cluster = Cluster::new(1);
     let mut bed = cluster.bed();
-    bed.age = AgeBound::new(Duration::from_millis(300), StalePolicy::Refuse);
-    bed.store("backup", cluster.document(7)).await;
-    let life = bed.start(&["backup"]);
-    life.refuse_dial().await;
-    life.serves("storage", 7).await;
+    bed.age = AgeBound::new(Duration::from_millis(50), StalePolicy::Refuse);
+    let life = bed.start(&[]);
+    life.connect().await;
+    life.send_document(&cluster.snapshot(1, 7)).await;
+    assert!(!life.serves("control_plane", 7).await.stale);
+    life.tell(Event::Disconnected {
+        address: CP.into(),
+        reason: "killed".into(),
+    })
+    .await;
     let report = life.until(|report| report.stale).await;
     assert_eq!(report.serving.unwrap().identity.revision, 7);
+    life.arbiter.stop().await;
+}
+
+#[tokio::test]
+async fn freeze_what_a_connected_control_plane_of_kong_stands_behind_stays_fresh() {
+    let mut bed = Bed::new();
+    bed.age = AgeBound::new(Duration::from_millis(400), StalePolicy::Refuse);
+    let life = bed.start(&[]);
+    life.connect().await;
+    // Years ago: the configuration has not been changed since.
+    let sent = r#"{"type":"reconfigure","timestamp":1600000000.5,"config_table":{}}"#;
+    life.tell(Event::Document(sent.into())).await;
+    let report = life.until(|report| report.state == State::Current).await;
+    let mut served = life.arbiter.served();
+    let first = report.serving.unwrap().created_at;
+    for _ in 0..2 {
+        served.changed().await.unwrap();
+    }
+    let later = served.borrow().as_ref().unwrap().created_at();
+    assert!(later > first && !life.report.borrow().stale);
+    life.arbiter.stop().await;
+    assert_eq!(bed.activated().len(), 1, "nothing was swapped");
+
+    // The cache has followed: what was confirmed a moment ago serves after a restart.
+    bed.age = AgeBound::new(hours(1), StalePolicy::Refuse);
+    let life = bed.start(&[]);
+    life.refuse_dial().await;
+    life.until(|report| report.serving.as_ref().is_some_and(|s| s.source == "cache"))
+        .await;
     life.arbiter.stop().await;
 }
 
