@@ -344,7 +344,7 @@ async fn a_drill_fails_when_the_answer_is_another_or_nothing_can_serve() {
         .await;
     cluster.storage().holds("/billing").await;
     let wrong = operator.refused(&["fallback", "drill", "--request", "/nowhere"]);
-    assert!(wrong.contains("404, expected 200"), "{wrong}");
+    assert!(wrong.contains("404 (no route), expected 200"), "{wrong}");
     let line = [
         "fallback",
         "drill",
@@ -352,9 +352,13 @@ async fn a_drill_fails_when_the_answer_is_another_or_nothing_can_serve() {
         "/billing",
         "--host",
         "h.test",
+        "--routes",
+        "5",
     ];
-    let right = operator.done(&line);
-    assert!(right.contains("ready after"), "{right}");
+    let right = operator.json(&line);
+    let sent = right["requests"].as_array().expect("a list");
+    assert_eq!(sent.len(), 3, "{right:#}");
+    assert_eq!(sent[2]["status"], 200, "{right:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

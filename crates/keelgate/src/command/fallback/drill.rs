@@ -1,6 +1,7 @@
 //! `keelgate fallback drill`: a data plane is born without its control plane, from the real storage.
 
 mod node;
+mod routes;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,6 +12,7 @@ use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::access::{Access, Options, wait_for};
+use super::locate;
 use super::output::{self, BAD, GOOD, Output};
 use node::Node;
 
@@ -28,6 +30,10 @@ pub(crate) struct DrillArgs {
     /// Most seconds until the data plane is ready.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     within: u64,
+    /// Also send a GET to this many routes of the snapshot: each must lead to an upstream that
+    /// answers.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    routes: usize,
     /// A GET to send through the data plane once it is ready; may be given several times.
     #[arg(long, value_name = "PATH")]
     request: Vec<String>,
@@ -75,10 +81,14 @@ struct Report {
 #[derive(Serialize)]
 struct Sent {
     path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
     /// Nothing when there was no answer.
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Whether the gateway had no route for it.
+    misses: bool,
     milliseconds: f64,
 }
 
@@ -115,7 +125,7 @@ async fn drill(access: &Access, arguments: &DrillArgs) -> Result<Report> {
     let outcome = match ready {
         Ok(ready) => {
             bar.set_message("sending requests");
-            look(&node, arguments, ready).await
+            look(access, &node, arguments, ready).await
         }
         Err(error) => Err(error),
     };
@@ -126,7 +136,12 @@ async fn drill(access: &Access, arguments: &DrillArgs) -> Result<Report> {
 }
 
 /// What the node serves, and how it answers.
-async fn look(node: &Node, arguments: &DrillArgs, ready: Duration) -> Result<Report> {
+async fn look(
+    access: &Access,
+    node: &Node,
+    arguments: &DrillArgs,
+    ready: Duration,
+) -> Result<Report> {
     let source = node.source().await?;
     let serving = &source["serving"];
     let mut failures = Vec::new();
@@ -145,6 +160,17 @@ async fn look(node: &Node, arguments: &DrillArgs, ready: Duration) -> Result<Rep
             failures.push(format!("{path}: {got}, expected {expected}"));
         }
         requests.push(sent);
+    }
+    if arguments.routes > 0 {
+        let chosen = locate::chosen(access).await?;
+        for target in routes::targets(chosen.snapshot.config_json(), arguments.routes)? {
+            let sent = send(node, &target.path, target.host.as_deref()).await;
+            if sent.misses || sent.status.is_none_or(|status| status >= 500) {
+                let host = target.host.as_deref().unwrap_or("any host");
+                failures.push(format!("{} of {host}: {}", target.path, sent.answer()));
+            }
+            requests.push(sent);
+        }
     }
     Ok(Report {
         verdict: match failures.is_empty() {
@@ -167,9 +193,11 @@ async fn send(node: &Node, path: &str, host: Option<&str>) -> Sent {
     let answer = node.request(path, host).await;
     Sent {
         path: path.to_owned(),
+        host: host.map(str::to_owned),
         milliseconds: (start.elapsed().as_secs_f64() * 1e5).round() / 100.0,
         error: answer.as_ref().err().map(|error| format!("{error:#}")),
-        status: answer.ok(),
+        misses: answer.as_ref().is_ok_and(|answer| answer.misses),
+        status: answer.ok().map(|answer| answer.status),
     }
 }
 
@@ -177,6 +205,7 @@ impl Sent {
     /// The status, or why there is none.
     fn answer(&self) -> String {
         match (self.status, &self.error) {
+            (Some(status), _) if self.misses => format!("{status} (no route)"),
             (Some(status), _) => status.to_string(),
             (None, Some(error)) => format!("no answer ({error})"),
             (None, None) => "no answer".to_owned(),

@@ -105,10 +105,14 @@ async fn named(access: &Access, compiler: &Compiler, name: &Name) -> Result<Vec<
             let located = locate::locate(access, *position, hash).await?;
             (located.storage, located.entry, located.snapshot)
         }
-        _ => {
+        Name::Config => {
+            let chosen = locate::chosen(access).await?;
+            (chosen.storage, Entry::of(chosen.key), Some(chosen.snapshot))
+        }
+        name => {
             let snapshot = locate::snapshot(access, name).await?;
-            let entry = Entry::of(snapshot.identity().to_string());
-            ("chosen".to_owned(), entry, Some(snapshot))
+            let entry = Entry::of("what it serves");
+            ("this node".to_owned(), entry, Some(snapshot))
         }
     };
     Ok(vec![judge(compiler, &storage, &entry, snapshot.as_ref())])

@@ -113,29 +113,34 @@ pub(super) async fn examine(storage: &dyn Storage, layout: &Layout) -> Examinati
     let node = Uuid::new_v4();
     let key = layout.registration(node);
     let created = match storage.writable() {
-        true => Some(storage.put_if_absent(&key, probe_object(1)).await),
+        true => Some(create(storage, &key).await),
         false => None,
     };
-    let timed = match &created {
+    match &created {
         Some(Ok(version)) => {
             found
                 .permissions
                 .insert(Permission::Create, Finding::Allowed);
+            // Without leave to list, S3 denies what is absent: an object that is there tells.
+            let read = storage.get(&key, None, MAX_DOCUMENT_BYTES as u64).await;
+            found
+                .permissions
+                .insert(Permission::Read, Finding::of(&read));
             write_more(storage, layout, node, version, &mut found).await;
-            key.as_str()
         }
         Some(Err(error)) => {
             let refused = Finding::Failed(error.to_string());
             found.permissions.insert(Permission::Create, refused);
-            config.as_str()
         }
-        None => config.as_str(),
-    };
+        None => {}
+    }
     if let Entry::Vacant(list) = found.permissions.entry(Permission::List) {
         let listed = storage.list(&layout.history_folder()).await;
         list.insert(Finding::of(&listed));
     }
-    found.latency_ms = latency(storage, timed).await;
+    // A large configuration is not sent again for that: it has not changed.
+    let known = read.ok().map(|object| object.version);
+    found.latency_ms = latency(storage, &config, known.as_ref()).await;
     if matches!(created, Some(Ok(_))) {
         let deleted = storage.delete(&key).await;
         found
@@ -146,6 +151,16 @@ pub(super) async fn examine(storage: &dyn Storage, layout: &Layout) -> Examinati
         found.permissions.entry(rest).or_insert(Finding::NotTried);
     }
     found
+}
+
+/// Creates an object; on a storage that cannot compare, whatever is there.
+async fn create(storage: &dyn Storage, key: &str) -> Result<Version, StorageError> {
+    match storage.put_if_absent(key, probe_object(1)).await {
+        Err(error) if error.kind == ErrorKind::Unsupported => {
+            storage.put(key, probe_object(1)).await
+        }
+        created => created,
+    }
 }
 
 /// What can be tried once an object could be created.
@@ -188,16 +203,17 @@ fn seconds_between(a: SystemTime, b: SystemTime) -> i64 {
     }
 }
 
-async fn latency(storage: &dyn Storage, key: &str) -> Option<f64> {
+async fn latency(storage: &dyn Storage, key: &str, known: Option<&Version>) -> Option<f64> {
     let mut times = Vec::with_capacity(READS);
     for _ in 0..READS {
         let start = Instant::now();
-        match storage.get(key, None, MAX_DOCUMENT_BYTES as u64).await {
-            Ok(_) => times.push(start.elapsed()),
-            // That nothing is there takes as long to say.
-            Err(error) if error.kind == ErrorKind::NotFound => times.push(start.elapsed()),
+        match storage.get(key, known, MAX_DOCUMENT_BYTES as u64).await {
+            Ok(_) => {}
+            // That there is nothing, or nothing new, takes as long to say.
+            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotModified) => {}
             Err(_) => return None,
         }
+        times.push(start.elapsed());
     }
     times.sort_unstable();
     Some((times[READS / 2].as_secs_f64() * 1e5).round() / 100.0)

@@ -23,6 +23,16 @@ const END_WITHIN: Duration = Duration::from_secs(3);
 /// Lines of its log that are shown when it fails.
 const LAST_WORDS: usize = 15;
 
+/// What the gateway answers where no route matches.
+const NO_ROUTE: &str = "no Route matched with those values";
+
+/// How a request was answered.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// Whether the gateway had no route for it.
+    pub(super) misses: bool,
+}
+
 /// The node. Its process is killed and its directory removed when it is dropped.
 pub(super) struct Node {
     child: Child,
@@ -132,8 +142,8 @@ impl Node {
         }
     }
 
-    /// Sends a request through its proxy; answers the status.
-    pub(super) async fn request(&self, path: &str, host: Option<&str>) -> Result<u16> {
+    /// Sends a request through its proxy.
+    pub(super) async fn request(&self, path: &str, host: Option<&str>) -> Result<Answer> {
         let path = path.trim_start_matches('/');
         let mut request = self
             .client
@@ -141,7 +151,12 @@ impl Node {
         if let Some(host) = host {
             request = request.header(reqwest::header::HOST, host);
         }
-        Ok(request.send().await?.status().as_u16())
+        let answer = request.send().await?;
+        let status = answer.status().as_u16();
+        // An upstream's own 404 says something else; and it may be endless.
+        let is_short = answer.content_length().is_some_and(|length| length < 4096);
+        let misses = status == 404 && is_short && answer.text().await?.contains(NO_ROUTE);
+        Ok(Answer { status, misses })
     }
 
     /// Ends the process, by force when it does not end in time, and removes its directory.
