@@ -116,7 +116,9 @@ pub fn open(
     settings: &StorageSettings,
 ) -> Result<Arc<dyn Storage>, StorageError> {
     Ok(match location {
-        Location::S3 { bucket, prefix } => Arc::new(s3::open(bucket, prefix, settings)?),
+        Location::S3 { bucket, prefix } => {
+            Arc::new(s3::open(location, bucket, prefix, settings)?)
+        }
         Location::Gcs { bucket, prefix } => {
             Arc::new(gcs::open(location, bucket, prefix, settings)?)
         }
@@ -131,6 +133,7 @@ pub fn open(
         )?),
         Location::Https { url } => Arc::new(https::Https::open(location, url, settings)?),
         Location::Directory { path } => Arc::new(directory::Directory::new(
+            location.to_string(),
             path.clone(),
             settings.time_outs.operation,
         )),

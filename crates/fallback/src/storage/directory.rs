@@ -47,10 +47,10 @@ enum Obstacle {
 }
 
 impl Directory {
-    pub(super) fn new(root: PathBuf, time_out: Duration) -> Self {
+    pub(super) fn new(location: String, root: PathBuf, time_out: Duration) -> Self {
         Self {
             place: Place {
-                location: format!("file://{}", root.display()),
+                location,
                 time_out,
                 mend,
             },
@@ -353,11 +353,17 @@ mod tests {
 
     use super::*;
 
+    const PATIENT: Duration = Duration::from_secs(10);
+
+    fn opened(root: &Path, time_out: Duration) -> Directory {
+        Directory::new("file:///test".to_owned(), root.to_owned(), time_out)
+    }
+
     #[tokio::test]
     async fn not_everybody_can_read_what_is_stored() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("storage");
-        let storage = Directory::new(root.clone(), Duration::from_secs(10));
+        let storage = opened(&root, PATIENT);
         let key = "0.1.0/config.json";
         storage
             .put_if_absent(key, Bytes::from_static(b"{}"))
@@ -375,7 +381,7 @@ mod tests {
         let root = folder.path().join("storage");
         fs::create_dir(&root).unwrap();
         fs::write(folder.path().join("secret"), "x").unwrap();
-        let storage = Directory::new(root, Duration::from_secs(10));
+        let storage = opened(&root, PATIENT);
         for key in [
             "../secret",
             "a/../../secret",
@@ -397,7 +403,7 @@ mod tests {
         let root = folder.path().join("storage");
         fs::create_dir_all(root.join("v")).unwrap();
         fs::write(root.join("v/.config.json.partial"), "hal").unwrap();
-        let storage = Directory::new(root, Duration::from_secs(10));
+        let storage = opened(&root, PATIENT);
         assert!(storage.list("v").await.unwrap().is_empty());
         let whole = Bytes::from_static(b"whole");
         storage
@@ -413,7 +419,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let lock = File::create(folder.path().join(LOCK)).unwrap();
         lock.lock().unwrap();
-        let storage = Directory::new(folder.path().to_owned(), Duration::from_secs(10));
+        let storage = opened(folder.path(), PATIENT);
         let write = storage.put("v/config.json", Bytes::from_static(b"{}"));
         let (written, ()) = tokio::join!(write, async {
             tokio::time::sleep(LOCK_POLL * 3).await;
@@ -427,7 +433,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let lock = File::create(folder.path().join(LOCK)).unwrap();
         lock.lock().unwrap();
-        let storage = Directory::new(folder.path().to_owned(), LOCK_POLL * 3);
+        let storage = opened(folder.path(), LOCK_POLL * 3);
         let error = storage.put("v/x", Bytes::new()).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::TimedOut);
         assert!(error.to_string().contains(".lock"), "{error}");

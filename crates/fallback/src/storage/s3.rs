@@ -9,50 +9,52 @@ use std::sync::Arc;
 
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::{Attribute, Attributes};
+use url::Url;
 
 use self::credentials::Access;
 use super::endpoint::endpoint;
 use super::object::{Compared, Connector, ObjectStorage, client_options, no_retries, prefix};
 use super::place::Place;
 use super::{ErrorKind, S3PutOptions, StorageError, StorageSettings};
+use crate::Location;
 
-/// Names another endpoint than Amazon's, addressed by path (`http://host:9000/`); plain `http` is
-/// spoken only to an endpoint that is written so.
-const ENDPOINT: &str = "AWS_CONFIG_STORAGE_ENDPOINT";
+/// Name another endpoint than Amazon's, addressed by path (`http://host:9000/`); plain `http` is
+/// spoken only to an endpoint that is written so. The gateway's own variable comes before those of
+/// AWS's tools.
+const ENDPOINTS: [&str; 3] = [
+    "AWS_CONFIG_STORAGE_ENDPOINT",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL",
+];
+
+/// Where credentials belong, for messages.
+const KEYS: &str = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
 
 /// Opens a bucket.
 pub(super) fn open(
+    location: &Location,
     bucket: &str,
     below: &str,
     settings: &StorageSettings,
 ) -> Result<ObjectStorage, StorageError> {
     let place = Place {
-        location: match below {
-            "" => format!("s3://{bucket}"),
-            below => format!("s3://{bucket}/{below}"),
-        },
+        location: location.to_string(),
         time_out: settings.time_outs.operation,
         mend,
     };
-    let endpoint = endpoint(
-        &place,
-        settings,
-        ENDPOINT,
-        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    )?;
+    let endpoint = first_endpoint(&place, settings, ENDPOINTS)?;
     let plain_http = endpoint.as_ref().is_some_and(|url| url.scheme() == "http");
     let Access { region, provider } = credentials::access(&place, settings)?;
-    let mut builder = AmazonS3Builder::new()
-        .with_region(region)
-        .with_credentials(provider);
-    if let Some(url) = endpoint {
-        builder = builder
-            .with_endpoint(url.as_str().trim_end_matches('/'))
-            .with_virtual_hosted_style_request(false);
-    }
+    let builder = AmazonS3Builder::new().with_credentials(provider);
+    let mut builder = match &endpoint {
+        Some(url) => builder.with_endpoint(url.as_str()),
+        None => builder.with_endpoint(format!("https://s3.{region}.{}", domain(&region))),
+    };
     let options = &settings.put_options;
     builder = builder
+        .with_region(region)
         .with_bucket_name(bucket)
+        .with_virtual_hosted_style_request(false)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         // Deleting many in one request is not known to every store that speaks this protocol.
         .with_disable_bulk_delete(true)
@@ -86,6 +88,28 @@ pub(super) fn open(
         writer,
         place,
     })
+}
+
+/// Reads the first of some variables that is set.
+fn first_endpoint<const N: usize>(
+    place: &Place,
+    settings: &StorageSettings,
+    variables: [&str; N],
+) -> Result<Option<Url>, StorageError> {
+    let set = variables
+        .into_iter()
+        .find(|variable| settings.environment.get(variable).is_some());
+    set.map_or(Ok(None), |variable| {
+        endpoint(place, settings, variable, KEYS)
+    })
+}
+
+/// The name below which the services of a region are.
+fn domain(region: &str) -> &'static str {
+    match region.starts_with("cn-") {
+        true => "amazonaws.com.cn",
+        false => "amazonaws.com",
+    }
 }
 
 /// What every object is given unless the put options say otherwise.

@@ -108,3 +108,32 @@ impl fmt::Debug for Environment {
         f.debug_set().entries(self.variables.keys()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_keeps_what_storages_read_and_shows_names_alone() {
+        let variables = [
+            ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+            ("GCP_SERVICE_ACCOUNT", "hunter2"),
+            ("IDENTITY_HEADER", "hunter2"),
+            ("AWS_PROFILE", ""),
+            ("PATH", "hunter2"),
+        ];
+        let environment =
+            Environment::new(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(environment.get("AWS_SECRET_ACCESS_KEY"), Some("hunter2"));
+        assert_eq!(environment.get("AWS_PROFILE"), None);
+        assert_eq!(environment.get("PATH"), None);
+        let shown = format!("{environment:?}");
+        assert!(shown.contains("GCP_SERVICE_ACCOUNT"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        let header = SecretHeader {
+            name: "authorization".to_owned(),
+            value: "hunter2".to_owned(),
+        };
+        assert_eq!(format!("{header:?}"), "\"authorization\"");
+    }
+}

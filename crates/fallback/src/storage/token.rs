@@ -28,7 +28,9 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// After a renewal failed, a token that is still good is used this long before the next one.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// After a fetch failed and there is no token, the next one waits so long.
+/// A fetch that took so long and failed is not tried again for [`PAUSE`].
+const SLOW: Duration = Duration::from_millis(500);
+
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// A token as it was given; never shown. Most are texts that a request bears.
@@ -90,14 +92,14 @@ impl<C, T: 'static> Tokens<C, T> {
     async fn current(&self) -> Result<Arc<C>, NoCredentials> {
         let mut state = self.state.lock().await;
         let State { held, lacking } = &mut *state;
-        let now = Instant::now();
+        let asked = Instant::now();
         if let Some(token) = held
-            && now < token.renew
+            && asked < token.renew
         {
             return Ok(Arc::clone(&token.credential));
         }
         if let Some((until, error)) = lacking
-            && now < *until
+            && asked < *until
         {
             return Err(error.clone());
         }
@@ -130,7 +132,7 @@ impl<C, T: 'static> Tokens<C, T> {
                 Ok(Arc::clone(&old.credential))
             }
             (Err(error), _) => {
-                *lacking = Some((now + PAUSE, error.clone()));
+                *lacking = (now - asked >= SLOW).then(|| (now + PAUSE, error.clone()));
                 Err(error)
             }
         }
@@ -337,14 +339,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn many_that_find_no_token_do_not_all_wait_for_it() {
-        let (tokens, source) = tokens(3600, 0);
+        let (tokens, source) = tokens(3600, 9);
+        source.given.store(u32::MAX, Ordering::Relaxed);
+        assert!(tokens.current().await.is_err());
         for _ in 0..5 {
             assert!(tokens.current().await.is_err());
         }
-        assert_eq!(source.given.load(Ordering::Relaxed), 1);
+        assert_eq!(source.given.load(Ordering::Relaxed), 0);
         tokio::time::advance(PAUSE).await;
-        assert!(tokens.current().await.is_err());
-        assert_eq!(source.given.load(Ordering::Relaxed), 2);
+        assert_eq!(*tokens.current().await.unwrap(), "0");
     }
 
     #[test]

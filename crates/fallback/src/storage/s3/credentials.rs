@@ -8,7 +8,7 @@ use object_store::aws::{AwsCredential, AwsCredentialProvider};
 use super::origin;
 use super::profile::{self, Profiles};
 use super::temporary::Source;
-use crate::storage::endpoint::endpoint;
+use super::{domain, first_endpoint};
 use crate::storage::place::Place;
 use crate::storage::token::Tokens;
 use crate::storage::{StorageError, StorageSettings, web};
@@ -18,7 +18,8 @@ use crate::storage::{StorageError, StorageSettings, web};
 const CONNECT: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_secs(2);
 
-const TOKEN_SERVICE: &str = "AWS_ENDPOINT_URL_STS";
+/// Name another token service than that of the region.
+const TOKEN_SERVICES: [&str; 2] = ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"];
 
 /// Where requests go and what they are signed with.
 pub(super) struct Access {
@@ -38,12 +39,7 @@ pub(super) fn access(place: &Place, settings: &StorageSettings) -> Result<Access
         .unwrap_or("us-east-1")
         .to_owned();
     let origin = origin::choose(environment, &profiles).map_err(|wrong| place.invalid(wrong))?;
-    let token_service = match endpoint(
-        place,
-        settings,
-        TOKEN_SERVICE,
-        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    )? {
+    let token_service = match first_endpoint(place, settings, TOKEN_SERVICES)? {
         Some(url) => url,
         None => format!("https://sts.{region}.{}/", domain(&region))
             .parse()
@@ -72,12 +68,4 @@ pub(super) fn access(place: &Place, settings: &StorageSettings) -> Result<Access
         region,
         provider: Arc::new(provider),
     })
-}
-
-/// The name below which the services of a region are.
-fn domain(region: &str) -> &'static str {
-    match region.starts_with("cn-") {
-        true => "amazonaws.com.cn",
-        false => "amazonaws.com",
-    }
 }

@@ -119,6 +119,9 @@ fn first(environment: &Environment, profiles: &Profiles) -> Result<Option<Origin
             },
         }));
     }
+    if token.is_some() {
+        return Err("AWS_WEB_IDENTITY_TOKEN_FILE is set without AWS_ROLE_ARN".to_owned());
+    }
     let (name, asked) = profile::chosen(environment);
     match profiles.get(name) {
         Some(_) => {

@@ -128,6 +128,7 @@ fn what_is_half_set_is_an_error_that_names_it() {
     for (variables, config, named) in [
         (vec![KEYS[0]], "", "AWS_SECRET_ACCESS_KEY"),
         (vec![KEYS[1]], "", "AWS_ACCESS_KEY_ID"),
+        (vec![IRSA[0]], PROFILE, "AWS_ROLE_ARN"),
         (vec![("AWS_PROFILE", "gone")], "", "`gone`"),
         (
             vec![("AWS_PROFILE", "a")],
