@@ -6,8 +6,10 @@
 mod cloud_servers;
 mod played_server;
 
+use std::time::Duration;
+
 use cloud_servers::settings;
-use keelgate_fallback::{ErrorKind, Location, StorageError, StorageSettings, open};
+use keelgate_fallback::{ErrorKind, Location, StorageError, StorageSettings, Version, open};
 use played_server::{Asked, Played, answer};
 
 const LIMIT: u64 = 1 << 20;
@@ -255,4 +257,82 @@ async fn a_host_of_an_endpoint_may_hold_the_account() {
     ];
     let error = read(&settings(variables)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
+}
+
+#[tokio::test]
+async fn failures_of_the_server_have_a_meaning() {
+    use ErrorKind::{
+        AlreadyExists, Denied, NoContainer, NotFound, Precondition, Throttled, Unavailable,
+    };
+    for (status, code, read, create, replace) in [
+        (404, "BlobNotFound", NotFound, NotFound, NotFound),
+        (
+            404,
+            "ContainerNotFound",
+            NoContainer,
+            NoContainer,
+            NoContainer,
+        ),
+        (
+            409,
+            "BlobAlreadyExists",
+            AlreadyExists,
+            AlreadyExists,
+            Unavailable,
+        ),
+        (
+            412,
+            "ConditionNotMet",
+            Precondition,
+            AlreadyExists,
+            Precondition,
+        ),
+        (
+            412,
+            "LeaseIdMissing",
+            Unavailable,
+            AlreadyExists,
+            Unavailable,
+        ),
+        (403, "AuthorizationFailure", Denied, Denied, Denied),
+        (503, "ServerBusy", Throttled, Throttled, Throttled),
+        (429, "TooManyRequests", Throttled, Throttled, Throttled),
+        (
+            500,
+            "OperationTimedOut",
+            Unavailable,
+            Unavailable,
+            Unavailable,
+        ),
+    ] {
+        let server = Played::plain(move |_| {
+            let said = format!("<Error><Code>{code}</Code><Message>words</Message></Error>");
+            answer(status, &[("retry-after", "3")], &said)
+        })
+        .await;
+        let settings = with(&server, &[("AZURE_STORAGE_KEY", "aGVsbG8=")]);
+        let storage = open(&container(), &settings).unwrap();
+        let version = Version("\"e\"".into());
+        let results = [
+            (storage.get(KEY, None, LIMIT).await.map(|_| ()), read),
+            (
+                storage.put_if_absent(KEY, "x".into()).await.map(|_| ()),
+                create,
+            ),
+            (
+                storage
+                    .put_if_match(KEY, "x".into(), &version)
+                    .await
+                    .map(|_| ()),
+                replace,
+            ),
+        ];
+        for (result, kind) in results {
+            let error = result.unwrap_err();
+            assert_eq!(error.kind, kind, "{status} {code}: {error}");
+            assert_eq!(error.retry_after, Some(Duration::from_secs(3)), "{error}");
+        }
+        // Nothing was tried twice.
+        assert_eq!(server.asked().len(), 3, "{status} {code}");
+    }
 }

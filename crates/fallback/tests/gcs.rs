@@ -10,7 +10,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use cloud_servers::{gcs, settings};
-use keelgate_fallback::{ErrorKind, Location, StorageError, StorageSettings, TimeOuts, open};
+use keelgate_fallback::{
+    ErrorKind, Location, StorageError, StorageSettings, TimeOuts, Version, open,
+};
 use played_server::{Asked, Played, answer};
 use serde_json::{Value, json};
 
@@ -372,5 +374,65 @@ async fn credentials_that_are_none_are_refused_at_the_start_without_being_shown(
         let text = error.to_string();
         assert!(text.contains(said), "{said}: {text}");
         assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn failures_of_the_server_have_a_meaning() {
+    use ErrorKind::{
+        AlreadyExists, Denied, NoContainer, NotFound, Precondition, Throttled, Unavailable,
+    };
+    for (status, code, read, create, replace) in [
+        (404, "NoSuchKey", NotFound, NotFound, NotFound),
+        (404, "NoSuchBucket", NoContainer, NoContainer, NoContainer),
+        (
+            412,
+            "PreconditionFailed",
+            Precondition,
+            AlreadyExists,
+            Precondition,
+        ),
+        (401, "AuthenticationRequired", Denied, Denied, Denied),
+        (403, "AccessDenied", Denied, Denied, Denied),
+        (429, "SlowDown", Throttled, Throttled, Throttled),
+        (503, "ServiceUnavailable", Throttled, Throttled, Throttled),
+        (500, "InternalError", Unavailable, Unavailable, Unavailable),
+    ] {
+        let server = Played::plain(move |_| {
+            let said = format!("<Error><Code>{code}</Code><Message>words</Message></Error>");
+            answer(status, &[("retry-after", "3")], &said)
+        })
+        .await;
+        let settings = with(&server, &[("GOOGLE_OAUTH_ACCESS_TOKEN", "token")]);
+        let storage = open(&bucket(), &settings).unwrap();
+        let version = Version("7 \"e\"".into());
+        let results = [
+            (storage.get(KEY, None, LIMIT).await.map(|_| ()), read),
+            (
+                storage.put_if_absent(KEY, "x".into()).await.map(|_| ()),
+                create,
+            ),
+            (
+                storage
+                    .put_if_match(KEY, "x".into(), &version)
+                    .await
+                    .map(|_| ()),
+                replace,
+            ),
+        ];
+        for (result, kind) in results {
+            let error = result.unwrap_err();
+            assert_eq!(error.kind, kind, "{status} {code}: {error}");
+            assert_eq!(error.retry_after, Some(Duration::from_secs(3)), "{error}");
+        }
+        // Nothing was tried twice, and the generation was compared.
+        let asked = server.asked();
+        let generations = asked
+            .iter()
+            .map(|asked| asked.header("x-goog-if-generation-match"));
+        assert!(
+            generations.eq([None, Some("0"), Some("7")]),
+            "{status} {code}"
+        );
     }
 }

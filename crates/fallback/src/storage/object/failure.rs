@@ -37,6 +37,10 @@ pub(super) fn failure((error, refused): (Error, Option<Refused>)) -> Failure {
     let kind = match &error {
         Error::NotFound { .. } => absence(refused.as_ref()),
         Error::AlreadyExists { .. } => ErrorKind::AlreadyExists,
+        // Somebody holds a lease of Azure on the object: no version would be right.
+        Error::Precondition { .. } if has_code(refused.as_ref(), "LeaseIdMissing") => {
+            ErrorKind::Unavailable
+        }
         Error::Precondition { .. } => ErrorKind::Precondition,
         Error::NotModified { .. } => ErrorKind::NotModified,
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => ErrorKind::Denied,
@@ -62,6 +66,10 @@ pub(super) fn failure((error, refused): (Error, Option<Refused>)) -> Failure {
         retry_after: refused.and_then(|refused| refused.retry_after),
         ..Failure::new(kind, detail)
     }
+}
+
+fn has_code(refused: Option<&Refused>, code: &str) -> bool {
+    refused.is_some_and(|refused| refused.code.as_deref() == Some(code))
 }
 
 /// What is missing: the object, or what it would be in.
