@@ -270,7 +270,9 @@ impl Fetcher {
             unchanged,
             refusals: Vec::new(),
         };
-        if self.fencing() == Some(Fencing::None) {
+        let fencing = self.fencing();
+        // An index that does not say may not have been written yet, or was deleted.
+        if fencing != Some(Fencing::Compare) {
             let served = *config.snapshot.identity();
             let names = self.history_names(&mut fetched.refusals).await;
             let newer = names
@@ -296,6 +298,10 @@ impl Fetcher {
                     Err(refusal) => fetched.refusals.push(refusal),
                 }
             }
+        }
+        if fencing.is_none() {
+            // It was a look on suspicion: who may not list has nothing to mend.
+            fetched.refusals.clear();
         }
         fetched.candidate.get_or_insert(config);
         fetched

@@ -34,8 +34,8 @@ pub use catalogue::{Catalogue, Entry, Examined, Registered, VersionEntry, catalo
 pub use election::{Lease, Registration};
 pub use fetch::{Candidate, Fetched, Fetcher, Refusal, RefusalReason, Verify};
 pub use index::{Index, IndexEntry};
-pub use layout::{HistoryName, INDEX, Layout};
 pub use keelgate_location::{Location, LocationError};
+pub use layout::{HistoryName, INDEX, Layout};
 pub use probe::{Fencing, probe};
 pub use publish::{
     Blocked, DEFAULT_LEASE, Prepare, PruneError, PublishError, PublishSettings, Published,

@@ -19,8 +19,6 @@ pub(crate) mod machine;
 mod once;
 pub(crate) mod picture;
 mod release;
-#[cfg(test)]
-mod simulation;
 mod status;
 
 pub use blocked::Blocked;

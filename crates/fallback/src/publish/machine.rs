@@ -28,6 +28,8 @@ pub struct PublishSettings {
     pub check: Duration,
     /// The same for a storage without fencing, where a paused writer can put something older back.
     pub check_unfenced: Duration,
+    /// How long a node that does not lead leaves it to the leader to store what it has itself.
+    pub relief: Duration,
     /// Bound of the first retry's delay; it doubles.
     pub retry_base: Duration,
     /// Bound of every retry's delay.
@@ -41,6 +43,7 @@ impl Default for PublishSettings {
             gap: Duration::from_secs(1),
             check: Duration::from_secs(60),
             check_unfenced: Duration::from_secs(10),
+            relief: Duration::from_secs(60),
             retry_base: Duration::from_millis(200),
             retry_cap: Duration::from_secs(20),
         }
@@ -52,6 +55,12 @@ const RETRY_AFTER_CAP: Duration = Duration::from_secs(300);
 
 /// The index is looked at once in so many checks.
 const CHECKS_PER_INDEX: u32 = 10;
+
+/// The history object of what is stored is looked at once in so many checks.
+const CHECKS_PER_COPY: u32 = 10;
+
+/// A follower that found nothing missing looks again after so many times its patience.
+const RELIEF_PAUSES: u32 = 5;
 
 /// What the driver is to do next.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -97,10 +106,14 @@ pub(crate) enum Standing {
 pub(crate) struct Mind<V> {
     wanted: Option<Edition>,
     leading: bool,
+    /// Whether this node publishes although it does not lead: the leader has not stored what this
+    /// node has, perhaps because it never heard of it.
+    relieving: bool,
     picture: Picture<V>,
     /// The edition whose history object is known to be there.
     kept: Option<Edition>,
-    /// Whether a first `config.json` was written, whose history object comes after it.
+    /// Whether the history object of what `config.json` holds is to be seen to: that of the first
+    /// comes after it, and any may be deleted or damaged.
     owed: bool,
     prune: bool,
     /// Whether the index is to be looked at.
@@ -124,6 +137,14 @@ struct Pace {
     history_at: Option<(Identity, Duration)>,
     /// Checks since the index was looked at.
     checks: u32,
+    /// Checks since the history object of what is stored was looked at.
+    copy_checks: u32,
+    /// Whether the probe has told how the storage is protected.
+    probed: bool,
+    /// What a follower expects the leader to have stored at that time.
+    stake: Option<(Edition, Duration)>,
+    /// Whether it has just looked.
+    looked: bool,
 }
 
 /// A publisher of one storage. `V` is the storage's version of an object.
@@ -142,6 +163,7 @@ impl<V: Clone + PartialEq> Machine<V> {
             mind: Mind {
                 wanted: None,
                 leading: false,
+                relieving: false,
                 picture: Picture::new(),
                 kept: None,
                 owed: false,
@@ -158,6 +180,10 @@ impl<V: Clone + PartialEq> Machine<V> {
                 config_at: Duration::ZERO,
                 history_at: None,
                 checks: 0,
+                copy_checks: 0,
+                probed: false,
+                stake: None,
+                looked: false,
             },
         }
     }
@@ -174,6 +200,8 @@ impl<V: Clone + PartialEq> Machine<V> {
         }
         self.mind.wanted = Some(edition);
         self.mind.picture.forget_history();
+        let soon = now + self.settings.relief * 3 / 2;
+        self.pace.stake.take_if(|(_, at)| *at > soon);
         if self.pace.due.is_none() {
             self.pace.due = Some(now.max(self.pace.window));
         }
@@ -185,12 +213,20 @@ impl<V: Clone + PartialEq> Machine<V> {
             self.forget();
             self.mind.kept = None;
             self.mind.index = true;
+            // A former leader may have died before it was done.
+            self.pace.copy_checks = CHECKS_PER_COPY - 1;
+        }
+        if leading != self.mind.leading {
+            self.mind.relieving = false;
+            self.pace.stake = None;
+            self.pace.looked = false;
         }
         self.mind.leading = leading;
     }
 
     /// The probe said whether the storage compares.
     pub(crate) fn fence(&mut self, fencing: Fencing) {
+        self.pace.probed = true;
         if self.mind.picture.fencing() != fencing {
             self.mind.picture.fence(fencing);
             self.mind.index = true;
@@ -204,16 +240,30 @@ impl<V: Clone + PartialEq> Machine<V> {
 
     /// The next operation; the driver reports its result before it asks again.
     pub(crate) fn poll(&mut self, now: Duration) -> Action<V> {
-        let Some(wanted) = self.mind.wanted.filter(|_| self.mind.leading) else {
+        let Some(wanted) = self.mind.wanted else {
             return Action::Wait(None);
         };
+        if !self.mind.leading && !self.pace.probed {
+            return Action::Wait(None);
+        }
         if now < self.pace.retry_at {
             return self.wait(self.pace.retry_at);
+        }
+        if !self.mind.leading
+            && let Some(action) = self.follow(now, wanted)
+        {
+            return action;
         }
         if now >= self.pace.check_at {
             self.pace.check_at = Duration::MAX;
             self.pace.checks += 1;
             self.mind.index |= self.pace.checks >= CHECKS_PER_INDEX;
+            self.pace.copy_checks += 1;
+            if self.pace.copy_checks >= CHECKS_PER_COPY {
+                self.pace.copy_checks = 0;
+                self.mind.kept = None;
+                self.mind.owed = true;
+            }
             return Action::Read(self.mind.picture.version());
         }
         match self.mind.picture.judge(&wanted) {
@@ -223,11 +273,11 @@ impl<V: Clone + PartialEq> Machine<V> {
                 if self.mind.owed && self.mind.kept != Some(wanted) {
                     return self.keep(now, wanted);
                 }
-                if self.mind.prune {
-                    return Action::Prune;
-                }
                 if self.mind.index {
                     return Action::Index;
+                }
+                if self.mind.prune {
+                    return Action::Prune;
                 }
                 self.rest(now)
             }
@@ -244,6 +294,46 @@ impl<V: Clone + PartialEq> Machine<V> {
                 self.write_config(now, Action::Restore(found, expected))
             }
         }
+    }
+
+    /// What a follower does; nothing when it is time to publish itself.
+    ///
+    /// The newest snapshot may have reached this node and not the leader, before the control plane
+    /// went away. Every write compares, so that two who publish cost no more than a lost comparison.
+    fn follow(&mut self, now: Duration, wanted: Edition) -> Option<Action<V>> {
+        let spread = 1.0 + 0.5 * self.pace.random.f64();
+        let patience = self.settings.relief.mul_f64(spread);
+        let (stake, at) = *self.pace.stake.get_or_insert((wanted, now + patience));
+        if !self.mind.relieving {
+            if now < at {
+                return Some(self.wait(at));
+            }
+            if !std::mem::replace(&mut self.pace.looked, true) {
+                return Some(Action::Read(self.mind.picture.version()));
+            }
+        }
+        self.pace.looked = false;
+        match self.mind.picture.judge(&stake) {
+            Verdict::Unknown if self.mind.relieving => return None,
+            Verdict::Unknown => return Some(self.wait(now)),
+            Verdict::Same | Verdict::SameSoFar | Verdict::Refuse(_) => {}
+            Verdict::Replace(_) | Verdict::ReplaceSoFar | Verdict::Restore(..) => {
+                if !std::mem::replace(&mut self.mind.relieving, true) {
+                    self.mind.kept = None;
+                }
+                return None;
+            }
+        }
+        if self.mind.relieving && self.mind.owed {
+            return None;
+        }
+        self.mind.relieving = false;
+        let pause = match self.mind.picture.judge(&wanted) {
+            Verdict::Same | Verdict::SameSoFar | Verdict::Refuse(_) => patience * RELIEF_PAUSES,
+            _ => patience,
+        };
+        self.pace.stake = Some((wanted, now + pause));
+        Some(self.wait(now + pause))
     }
 
     /// Begins with the publication of what is wanted, or tells when that is due.
@@ -334,6 +424,7 @@ impl<V: Clone + PartialEq> Machine<V> {
     pub(crate) fn history_written(&mut self, edition: Edition) {
         self.mind.kept = Some(edition);
         self.mind.owed = false;
+        self.pace.copy_checks = 0;
         self.mind.prune = true;
         self.mind.picture.age();
     }
@@ -363,6 +454,7 @@ impl<V: Clone + PartialEq> Machine<V> {
     /// The last operation failed, or its outcome is not known.
     pub(crate) fn failed(&mut self, now: Duration) {
         self.forget();
+        self.pace.looked = false;
         self.pace.retry_at = now + self.pace.backoff.next(&mut self.pace.random);
     }
 

@@ -30,7 +30,7 @@ use node::Node;
 use plan::{Mutation, Plan};
 use properties::Watch;
 use reader::Reader;
-use storage::{Body, Key, Reply, Request, SOFTWARE, Storage};
+use storage::{Body, Key, Reply, Request, Storage};
 
 /// Milliseconds of the simulation's own time.
 type Millis = u64;
@@ -233,7 +233,7 @@ impl World {
             self.show(format_args!("{event:?}"));
         }
         match event {
-            Event::Made => self.make(),
+            Event::Made => self.make_in_storm(),
             Event::Heard(node, life, revision) => self.hear(node, life, revision),
             Event::Wake(part, token) => self.woken(part, token),
             Event::Execute(storage, request, ticket, answered) => {
@@ -289,19 +289,24 @@ impl World {
         }
     }
 
-    /// The control plane makes the next snapshot, in bursts now and then, and tells the others.
-    fn make(&mut self) {
-        if self.storming {
-            let mean = self.plan.changes;
-            let wait = match self.random.u32(0..4) {
-                0 => 100,
-                _ => self.random.u64(0..mean * 2),
-            };
-            self.after(wait, Event::Made);
-        }
-        if self.storming && !self.nodes[0].alive {
+    /// The control plane makes snapshots during the storm, in bursts now and then.
+    fn make_in_storm(&mut self) {
+        if !self.storming {
             return;
         }
+        let mean = self.plan.changes;
+        let wait = match self.random.u32(0..4) {
+            0 => 100,
+            _ => self.random.u64(0..mean * 2),
+        };
+        self.after(wait, Event::Made);
+        if self.nodes[0].alive {
+            self.make();
+        }
+    }
+
+    /// The control plane makes the next snapshot and tells the others.
+    fn make(&mut self) {
         self.made += 1;
         for node in 0..self.nodes.len() {
             let far = match self.random.u32(0..10) {
@@ -344,7 +349,8 @@ impl World {
 
     /// A process starts with what its disk holds.
     fn revive(&mut self, node: usize) {
-        if self.nodes[node].alive {
+        let lost = node == 0 && self.plan.control_plane_lost && !self.storming;
+        if self.nodes[node].alive || lost {
             return;
         }
         let seed = self.random.u64(..);
@@ -450,11 +456,9 @@ impl World {
         }
         for node in 0..self.nodes.len() {
             self.nodes[node].stopped_until = 0;
-            let lost = node == 0 && self.plan.control_plane_lost && self.nodes.len() > 1;
-            if lost {
+            self.revive(node);
+            if node == 0 && self.plan.control_plane_lost {
                 self.nodes[0].alive = false;
-            } else {
-                self.revive(node);
             }
         }
         if !self.nodes[0].alive {

@@ -10,7 +10,7 @@ use keelgate_fallback::{
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::cluster::{Cluster, VERSION, directory, s3, settings, stored, until};
+use crate::cluster::{Cluster, VERSION, directory, indexed, s3, settings, stored, until};
 use crate::memory::{Conditions, Memory};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -94,6 +94,7 @@ async fn the_catalogue_of_one_who_may_not_list_goes_by_the_index() {
     let (_sender, snapshots) = watch::channel(Some(cluster.snapshot(1)));
     let publisher = cluster.publisher_with(&settings(), &memory.storage(), &snapshots);
     until(&publisher.statuses()[0], stored(1)).await;
+    indexed(&memory.storage(), VERSION).await;
     publisher.stop().await;
     memory.change(|faults| faults.may_not_list = true);
     let mut all = catalogue(&memory, None).await.unwrap();

@@ -115,6 +115,7 @@ pub(crate) fn quick_settings() -> PublisherSettings {
             gap: Duration::from_millis(10),
             check: Duration::from_millis(200),
             check_unfenced: Duration::from_millis(200),
+            relief: Duration::from_secs(5),
             retry_base: Duration::from_millis(20),
             retry_cap: Duration::from_millis(200),
         },
@@ -166,4 +167,20 @@ pub(crate) async fn overwrite(
         .put_if_match(key, bytes.into(), &object.version)
         .await
         .unwrap();
+}
+
+/// Waits until the index names a version, which its leader does after the first publication.
+pub(crate) async fn indexed(storage: &Arc<dyn Storage>, version: &str) {
+    let named = async {
+        loop {
+            let index = storage.get("index.json", None, LIMIT).await;
+            let text = index.map(|object| String::from_utf8(object.bytes.to_vec()).unwrap());
+            if text.is_ok_and(|text| text.contains(&format!("{version:?}"))) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let named = timeout(Duration::from_secs(60), named).await;
+    assert!(named.is_ok(), "{version} is not in the index");
 }

@@ -11,7 +11,9 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::cluster::{Cluster, VERSION, directory, overwrite, s3, settings, stored, until};
+use crate::cluster::{
+    Cluster, VERSION, directory, indexed, overwrite, s3, settings, stored, until,
+};
 use crate::memory::{Conditions, Memory};
 
 #[tokio::test(start_paused = true)]
@@ -129,6 +131,9 @@ async fn two_versions_export_at_once(storage: Arc<dyn Storage>) {
         for publisher in &publishers {
             until(&publisher.statuses()[0], stored(revision)).await;
         }
+    }
+    for version in [VERSION, "0.2.0"] {
+        indexed(&storage, version).await;
     }
     for publisher in publishers {
         publisher.stop().await;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::cluster::{Cluster, VERSION, directory, s3, settings, stored, until};
+use crate::cluster::{Cluster, VERSION, directory, indexed, s3, settings, stored, until};
 use crate::memory::{Conditions, Memory};
 
 const NODE: Uuid = Uuid::from_u128(7);
@@ -103,6 +103,7 @@ async fn the_fencing_is_told_in_status_and_index() {
         assert_eq!(status.fencing, Some(fencing), "{conditions:?}");
         assert!(status.leading_since.is_some() && status.last_attempt.is_some());
         assert!(status.latency_ms.is_some() && status.bytes > Some(100));
+        indexed(&memory.storage(), VERSION).await;
         publisher.stop().await;
         let index = memory.bytes("index.json").unwrap();
         let expected =
@@ -241,6 +242,7 @@ async fn a_reader_that_may_read_objects_alone_finds_another_version_by_the_index
         };
         let publisher = cluster.publisher_with(&other, &memory.storage(), &snapshots);
         until(&publisher.statuses()[0], stored(1)).await;
+        indexed(&memory.storage(), version).await;
         publisher.stop().await;
     }
     memory.change(|faults| faults.may_not_list = true);

@@ -36,6 +36,7 @@ impl<V: Copy + Into<u8> + Hash> Machine<V> {
                 Mind {
                     wanted,
                     leading,
+                    relieving,
                     picture:
                         Picture {
                             fencing,
@@ -59,6 +60,10 @@ impl<V: Copy + Into<u8> + Hash> Machine<V> {
                     config_at: _,
                     history_at: _,
                     checks: _,
+                    copy_checks: _,
+                    probed: _,
+                    stake: _,
+                    looked: _,
                 },
         } = self;
         let (state, version, content) = match config {
@@ -88,7 +93,8 @@ impl<V: Copy + Into<u8> + Hash> Machine<V> {
             | u8::from(*check_at != Duration::MAX) << 2
             | u8::from(*fresh && is_unfenced) << 3
             | u8::from(is_unfenced) << 4
-            | u8::from(*owed) << 5;
+            | u8::from(*owed) << 5
+            | u8::from(*relieving) << 6;
         [
             flags, wanted[0], wanted[1], state, version, content[0], content[1], history[0],
             history[1], kept[0], kept[1],

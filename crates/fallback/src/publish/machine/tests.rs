@@ -412,6 +412,7 @@ fn a_settled_storage_is_checked_again_and_mended() {
     };
     assert_eq!(machine.poll(check), Action::Read(Some(1)));
     machine.read(Read::NotModified);
+    tidy(&mut machine, check);
     let Action::Wait(Some(check)) = machine.poll(check) else {
         panic!("nothing has changed");
     };
@@ -440,6 +441,8 @@ fn the_index_is_looked_at_again_after_some_checks_and_sooner_after_a_failure() {
                     machine.read(Read::NotModified);
                 }
                 Action::Index => return checks,
+                Action::WriteHistory(edition) => machine.history_written(edition),
+                Action::Prune => machine.pruned(),
                 action => panic!("{action:?}"),
             }
         }
@@ -447,6 +450,73 @@ fn the_index_is_looked_at_again_after_some_checks_and_sooner_after_a_failure() {
     assert_eq!(checks_until_index(&mut machine), 1);
     machine.indexed(true);
     assert_eq!(checks_until_index(&mut machine), CHECKS_PER_INDEX);
+}
+
+#[test]
+fn the_history_object_of_a_settled_storage_is_looked_at_soon_and_after_some_checks() {
+    let mut machine = leader();
+    machine.newest(seconds(1), edition(3));
+    machine.read(good(3, 1));
+    let mut now = seconds(1);
+    for expected in [1, CHECKS_PER_COPY] {
+        let mut checks = 0;
+        loop {
+            match machine.poll(now) {
+                Action::Wait(Some(until)) => now = until,
+                Action::Read(_) => {
+                    checks += 1;
+                    machine.read(Read::NotModified);
+                }
+                Action::Index => machine.indexed(true),
+                Action::Prune => machine.pruned(),
+                action => {
+                    assert_eq!(action, Action::WriteHistory(edition(3)));
+                    machine.history_written(edition(3));
+                    break;
+                }
+            }
+        }
+        assert_eq!(checks, expected);
+    }
+}
+
+#[test]
+fn a_follower_publishes_what_the_leader_leaves_undone_for_long() {
+    let mut machine = Machine::<u32>::new(PublishSettings::default(), 7);
+    machine.fence(Fencing::Compare);
+    machine.newest(seconds(1), edition(3));
+    let mut now = seconds(1);
+    let mut look = |machine: &mut Machine<u32>| loop {
+        match machine.poll(now) {
+            Action::Wait(Some(until)) => now = until,
+            Action::Read(_) => return now,
+            action => panic!("{action:?}"),
+        }
+    };
+    // The leader has done it: the next look is long after.
+    let first = look(&mut machine);
+    assert!(first >= seconds(61), "{first:?}");
+    machine.read(good(3, 1));
+    assert_eq!(machine.standing(), Standing::Following);
+    // A newer one does not have to wait for so long.
+    machine.newest(first, edition(4));
+    let second = look(&mut machine);
+    assert!(second < first + seconds(100), "{second:?}");
+    machine.read(Read::NotModified);
+    assert_eq!(
+        machine.poll(second),
+        Action::WriteHistory(edition(4)),
+        "nobody else does it"
+    );
+    machine.history_written(edition(4));
+    assert_eq!(
+        machine.poll(second),
+        Action::WriteConfig(edition(4), Expected::Version(1))
+    );
+    machine.config_written();
+    assert_eq!(machine.poll(second), Action::Read(None));
+    machine.read(good(4, 2));
+    assert!(look(&mut machine) > second + seconds(200));
 }
 
 #[test]

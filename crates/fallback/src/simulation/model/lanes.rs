@@ -46,6 +46,7 @@ impl Lane {
             gap: zero,
             check: zero,
             check_unfenced: zero,
+            relief: zero,
             retry_base: zero,
             retry_cap: zero,
         };

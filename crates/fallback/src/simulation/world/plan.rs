@@ -119,6 +119,7 @@ impl Plan {
             delay: Duration::from_millis([0, 1000, 5000][random.usize(0..3)]),
             check,
             check_unfenced: check / 2,
+            relief: Duration::from_secs(random.u64(8..20)),
             ..PublishSettings::default()
         };
         match mutation {

@@ -198,7 +198,13 @@ impl World {
                 let place = &self.storages[storage];
                 let config = place.edition(Key::Config(software));
                 let config = config.map_or(0, |edition| edition.identity.revision);
-                let kept = place.newest_kept(software);
+                // A copy that was damaged is looked at only now and then, and what nobody has any more
+                // cannot be copied.
+                let kept = if place.tampered || config > newest {
+                    newest
+                } else {
+                    place.newest_kept(software)
+                };
                 if config < newest || kept < newest {
                     return self.fail(format!(
                         "{when}: storage {storage} holds {config} and {kept} of version {software}, a living publisher has {newest}"

@@ -126,7 +126,7 @@ impl World {
                 };
                 source.last = config;
                 let config = config.map(|(_, revision)| revision);
-                let fenced = source.fencing != Some(Fencing::None)
+                let fenced = source.fencing == Some(Fencing::Compare)
                     || self.plan.breaks(Mutation::ReadsConfigOnly);
                 if config.is_some() && fenced {
                     return self.end_pass(index, config);
@@ -147,7 +147,7 @@ impl World {
             Stage::Look(config, rest) => match revision(&reply) {
                 Some((_, revision)) => {
                     source.newer = Some(revision);
-                    self.end_pass(index, Some(revision));
+                    self.end_with_copy(index, Some(revision));
                 }
                 None if matches!(reply, Reply::Failed(_)) => self.serve(index, config),
                 None => self.look_at(index, config, rest),
@@ -161,7 +161,7 @@ impl World {
         let reader = &self.readers[index];
         let (software, newer) = (reader.software, reader.sources[reader.current].newer);
         if config.is_some() && newer.is_some() && newer == names.first().copied() {
-            self.end_pass(index, newer);
+            self.end_with_copy(index, newer);
         } else if !names.is_empty() {
             let key = Key::History(software, names.remove(0));
             self.fetch(index, Stage::Look(config, names), Request::Get(key, None));
@@ -170,6 +170,17 @@ impl World {
         } else {
             let other = Key::Config((software + 1) % SOFTWARE);
             self.fetch(index, Stage::Other, Request::Get(other, None));
+        }
+    }
+
+    /// Ends a pass with what was found in the history.
+    fn end_with_copy(&mut self, index: usize, found: Option<u64>) {
+        let reader = &self.readers[index];
+        match reader.sources[reader.current].fencing {
+            Some(Fencing::None) => self.end_pass(index, found),
+            // Where the storage compares, `config.json` was missing or the index did not say:
+            // the copy may be a little ahead of `config.json`.
+            _ => self.serve(index, found),
         }
     }
 

@@ -149,12 +149,19 @@ impl Storage {
         let good = self.edition(config).is_some();
         let compares = self.fencing == Fencing::Compare;
         let missing = !self.objects.contains_key(&config);
+        let kept = self.newest_kept(software);
         let shown = &mut self.shown[software];
-        if from_outside && (choice < shown.floor || (compares && missing)) {
-            // Where `config.json` is missing, a late creation has nothing to compare with.
+        // A late write meets nothing that could stop it: where `config.json` is missing, and where
+        // nothing compares and the history is gone.
+        let exposed = if compares {
+            missing
+        } else {
+            kept < shown.floor
+        };
+        if from_outside && (choice < shown.floor || exposed) {
             shown.destroyed = true;
         } else if choice >= shown.floor {
-            shown.destroyed &= compares && !good;
+            shown.destroyed &= if compares { !good } else { exposed };
         } else if !shown.destroyed {
             return Some(format!(
                 "a newborn reader would go back from {} to {choice}",
