@@ -116,9 +116,7 @@ pub fn open(
     settings: &StorageSettings,
 ) -> Result<Arc<dyn Storage>, StorageError> {
     Ok(match location {
-        Location::S3 { bucket, prefix } => {
-            Arc::new(s3::open(location, bucket, prefix, settings)?)
-        }
+        Location::S3 { bucket, prefix } => Arc::new(s3::open(location, bucket, prefix, settings)?),
         Location::Gcs { bucket, prefix } => {
             Arc::new(gcs::open(location, bucket, prefix, settings)?)
         }

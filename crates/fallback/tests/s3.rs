@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keelgate_fallback::{
-    ErrorKind, Storage, StorageError, StorageSettings, TimeOuts, Version, open,
+    Environment, ErrorKind, Storage, StorageError, StorageSettings, TimeOuts, Version, open,
 };
 use played_server::{Authority, Played, answer};
 use s3_proxy::{Fault, Proxy, When};
@@ -290,6 +290,24 @@ async fn behind_a_private_authority(trusted: bool) -> Result<bytes::Bytes, Stora
     let storage = open(&"s3://bucket/p".parse().unwrap(), &settings).unwrap();
     let object = storage.get("v/x", None, LIMIT).await?;
     Ok(object.bytes)
+}
+
+#[test]
+fn a_region_that_is_no_part_of_a_host_is_refused() {
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_REGION", "evil.example/"),
+    ];
+    let settings = StorageSettings {
+        environment: Environment::new(
+            variables.map(|(name, value)| (name.to_owned(), value.to_owned())),
+        ),
+        ..StorageSettings::default()
+    };
+    let error = open(&"s3://bucket/p".parse().unwrap(), &settings).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Invalid);
+    assert!(error.to_string().contains("AWS_REGION"), "{error}");
 }
 
 #[tokio::test]

@@ -91,6 +91,14 @@ impl S3PutOptions {
             options.apply(name, *rule, value)?;
         }
         options.check()?;
+        // S3 locks no object whose content it cannot check.
+        if options
+            .names
+            .iter()
+            .any(|name| name.starts_with("ObjectLock"))
+        {
+            options.checksum.get_or_insert(Checksum::SHA256);
+        }
         Ok(options)
     }
 
@@ -377,6 +385,13 @@ mod tests {
                 "{error:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_locked_object_has_a_checksum() {
+        let locked = read(json!({"ObjectLockLegalHoldStatus": "ON"})).unwrap();
+        assert!(matches!(locked.checksum, Some(Checksum::SHA256)));
+        assert!(read(json!({"ACL": "private"})).unwrap().checksum.is_none());
     }
 
     #[test]

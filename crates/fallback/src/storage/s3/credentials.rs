@@ -38,12 +38,17 @@ pub(super) fn access(place: &Place, settings: &StorageSettings) -> Result<Access
         .or_else(|| Some(profiles.get(profile)?.get("region")?.as_str()))
         .unwrap_or("us-east-1")
         .to_owned();
+    // It becomes part of the name of a host.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if !region.bytes().all(plain) {
+        return Err(place.invalid("AWS_REGION is no name of a region: write one such as eu-west-1"));
+    }
     let origin = origin::choose(environment, &profiles).map_err(|wrong| place.invalid(wrong))?;
     let token_service = match first_endpoint(place, settings, TOKEN_SERVICES)? {
         Some(url) => url,
         None => format!("https://sts.{region}.{}/", domain(&region))
             .parse()
-            .map_err(|_| place.invalid("the region (AWS_REGION) is no name of a region"))?,
+            .map_err(|error| place.invalid(error))?,
     };
     let web = web::client(place, settings)?;
     let local = web::client(place, settings)?
