@@ -1,16 +1,20 @@
-//! A reader that follows a storage for as long as a test lasts, and notes whenever it would have
-//! gone back.
+//! Readers that follow a storage for as long as a test lasts, and note whenever they would have gone
+//! back.
 //!
-//! It judges what is stored by its own reading of the objects, not by the code under test.
+//! One judges what is stored by its own reading of the objects, not by the code under test. Another
+//! one uses that code, as a data plane that is born at this moment.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keelgate_fallback::{Environment, Fetcher, StorageSettings, Verify, open};
+use keelgate_snapshot::Verifier;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::Storage;
+use crate::{Cluster, Storage};
 
 /// How long the reader rests between two looks.
 const REST: Duration = Duration::from_millis(15);
@@ -34,6 +38,8 @@ pub struct Sightings {
     pub looks: u64,
     /// What it would have chosen, each once, in order.
     pub chosen: Vec<Position>,
+    /// What data planes would have chosen that are born at the time of each look.
+    pub born_with: Vec<Position>,
     /// Everything that must not be: going back, an object that was there and is gone or torn.
     pub faults: Vec<String>,
     /// How often `config.json` itself was older than before.
@@ -47,10 +53,11 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Begins to follow `storage`.
-    pub fn start(storage: Arc<Storage>, choice: Choice) -> Self {
+    /// Begins to follow the first storage of a cluster.
+    pub fn start(cluster: &Cluster, choice: Choice) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(follow(storage, choice, stopped));
+        let storage = Arc::clone(cluster.shared_storage());
+        let task = tokio::spawn(follow(storage, Newborn::of(cluster), choice, stopped));
         Self { stop, task }
     }
 
@@ -71,6 +78,7 @@ impl Reader {
 
 async fn follow(
     storage: Arc<Storage>,
+    newborn: Newborn,
     choice: Choice,
     stopped: watch::Receiver<bool>,
 ) -> Sightings {
@@ -100,19 +108,64 @@ async fn follow(
         }
         newest_config = newest_config.max(config);
         if let Some(chosen) = config.max(history) {
-            match seen.chosen.last() {
-                Some(last) if *last > chosen => {
-                    seen.faults
-                        .push(format!("went back from {last:?} to {chosen:?}"));
-                }
-                Some(last) if *last == chosen => {}
-                _ => seen.chosen.push(chosen),
-            }
+            goes_on(&mut seen.chosen, chosen, &mut seen.faults);
+        }
+        match newborn.choose().await {
+            Ok(chosen) => goes_on(&mut seen.born_with, chosen, &mut seen.faults),
+            Err(_) if seen.born_with.is_empty() => {}
+            Err(reasons) => seen
+                .faults
+                .push(format!("nothing to be born with: {reasons}")),
         }
         if is_last {
             return seen;
         }
         tokio::time::sleep(REST).await;
+    }
+}
+
+/// Adds what is chosen now, which must not be older than what was chosen before.
+fn goes_on(chosen: &mut Vec<Position>, now: Position, faults: &mut Vec<String>) {
+    match chosen.last() {
+        Some(last) if *last > now => faults.push(format!("went back from {last:?} to {now:?}")),
+        Some(last) if *last == now => {}
+        _ => chosen.push(now),
+    }
+}
+
+/// A data plane that has read nothing yet.
+struct Newborn {
+    storage: Arc<dyn keelgate_fallback::Storage>,
+    verify: Verify,
+}
+
+impl Newborn {
+    fn of(cluster: &Cluster) -> Self {
+        let storage = cluster.storage();
+        let location = storage.url.parse().expect("a storage under test has a URL");
+        let settings = StorageSettings {
+            environment: Environment::new(storage.environment.clone()),
+            ..StorageSettings::default()
+        };
+        let certificate =
+            std::fs::read_to_string(cluster.certificate()).expect("read the cluster certificate");
+        let verifier = Verifier::shared(&certificate).expect("the cluster certificate verifies");
+        Self {
+            storage: open(&location, &settings).expect("a storage under test can be opened"),
+            verify: Arc::new(move |document| verifier.verify(document)),
+        }
+    }
+
+    /// What it would serve; else why it would serve nothing.
+    async fn choose(&self) -> Result<Position, String> {
+        let version = env!("CARGO_PKG_VERSION");
+        let mut fetcher =
+            Fetcher::new(Arc::clone(&self.storage), version, Arc::clone(&self.verify));
+        let fetched = fetcher.fetch(&HashSet::new()).await;
+        match fetched.candidate {
+            Some(candidate) => Ok(candidate.snapshot.identity().position()),
+            None => Err(format!("{:?}", fetched.refusals)),
+        }
     }
 }
 

@@ -104,7 +104,7 @@ pub async fn storm(cluster: &Cluster, plan: Plan) -> Outcome {
         plane.serves("/first", 200).await;
     }
     let storage = Arc::clone(cluster.shared_storage());
-    let reader = Reader::start(Arc::clone(&storage), plan.choice);
+    let reader = Reader::start(cluster, plan.choice);
     let changes = Changes::start(
         control_plane.admin("/services/counter"),
         &cluster.upstream.url(),
@@ -169,7 +169,7 @@ async fn strike(targets: &mut [Target], storage: &Storage, plan: Plan) -> (u32, 
         if is_over {
             return (kills, pauses);
         }
-        sleep(Duration::from_millis(random.u64(50..500))).await;
+        sleep(Duration::from_millis(random.u64(100..1500))).await;
         let leader = if random.bool() {
             election::lease(storage)
                 .await
@@ -187,8 +187,8 @@ async fn strike(targets: &mut [Target], storage: &Storage, plan: Plan) -> (u32, 
             continue;
         };
         let target = &mut targets[*at];
-        // Some of the pauses outlast the lease.
-        let away = LEASE.mul_f64(random.f64() * 1.5);
+        // Most are short; some of the pauses outlast the lease.
+        let away = LEASE.mul_f64(random.f64().powi(2) * 1.5);
         let strike = if random.bool() {
             target.node.kill();
             kills += 1;

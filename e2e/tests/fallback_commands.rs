@@ -362,6 +362,55 @@ async fn a_drill_fails_when_the_answer_is_another_or_nothing_can_serve() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_database_takes_the_place_of_a_lost_one() {
+    let directory = tempfile::tempdir().expect("make a directory");
+    let storage = Storage::directory(directory.path().join("backup"));
+    let cluster = Cluster::new().await.and_storage(storage);
+    let operator = Operator::of(&cluster);
+    let mut lost = exporter(&cluster);
+    lost.up().await;
+    cluster.add_route(&lost, "billing", "/billing").await;
+    cluster.storage().holds("/billing").await;
+    lost.kill();
+    let before = operator.json(&["fallback", "ls"])["chosen"]["identity"].clone();
+    operator.done(&["fallback", "pull", "-o", "kong.yml"]);
+
+    let new = exporter(&cluster);
+    new.up().await;
+    let settings = [("cluster_fallback_config_import", "on")];
+    let born = cluster.data_plane_of(&lost, &settings);
+    born.serves("/billing", 200).await;
+    let prefix = new.prefix().display().to_string();
+    let operate = |arguments: &[&str]| {
+        operator
+            .command(
+                &[arguments, &["--prefix", &prefix]].concat(),
+                &[("KONG_ROLE", "control_plane")],
+            )
+            .output()
+            .expect("run the binary under test")
+    };
+    let imported = operate(&["config", "db_import", "kong.yml"]);
+    assert!(imported.status.success(), "{}", said(&imported));
+    let foreign = operate(&["config", "next_epoch", "--yes"]);
+    assert!(!foreign.status.success());
+    assert!(said(&foreign).contains("--adopt"), "{}", said(&foreign));
+    let begun = operate(&["config", "next_epoch", "--adopt", "--yes"]);
+    assert!(begun.status.success(), "{}", said(&begun));
+    assert!(
+        said(&begun).contains("no entity differs"),
+        "{}",
+        said(&begun)
+    );
+
+    cluster.add_route(&new, "added", "/added").await;
+    cluster.storage().holds("/added").await;
+    let after = operator.json(&["fallback", "ls"])["chosen"]["identity"].clone();
+    assert_eq!(after["cluster_id"], before["cluster_id"]);
+    assert_eq!(after["epoch"], 2, "{after:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_doctor_tells_what_the_storage_allows() {
     let cluster = Cluster::with_s3().await;
     let operator = Operator::of(&cluster);

@@ -1,6 +1,5 @@
 //! Who writes, when the one who wrote is away.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use e2e::reader::{Choice, Reader};
@@ -57,7 +56,7 @@ async fn a_leader_that_wakes_up_after_its_lease_never_takes_anything_back() {
     let paused = &nodes[at];
     let storage = cluster.storage();
     let before = election::lease(storage).await.expect("there is a leader");
-    let reader = Reader::start(Arc::clone(cluster.shared_storage()), Choice::Config);
+    let reader = Reader::start(&cluster, Choice::Config);
 
     // The change makes the leader write: some of its writes are on their way when it is stopped.
     cluster.add_route(&control_plane, "second", "/second").await;

@@ -8,7 +8,7 @@ use e2e::s3::{Behaviour, Proxy, Server};
 use e2e::storm::{Length, Plan, storm};
 use e2e::{Cluster, Storage};
 
-const STRIKES: Length = Length::Strikes(16);
+const STRIKES: Length = Length::Strikes(12);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_over_s3_ends_at_the_newest_snapshot() {
