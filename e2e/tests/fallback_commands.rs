@@ -377,7 +377,10 @@ async fn a_new_database_takes_the_place_of_a_lost_one() {
 
     let new = exporter(&cluster);
     new.up().await;
-    let settings = [("cluster_fallback_config_import", "on")];
+    let settings = [
+        ("cluster_fallback_config_import", "on"),
+        ("cluster_fallback_config_refresh", "1"),
+    ];
     let born = cluster.data_plane_of(&lost, &settings);
     born.serves("/billing", 200).await;
     let prefix = new.prefix().display().to_string();
@@ -408,6 +411,7 @@ async fn a_new_database_takes_the_place_of_a_lost_one() {
     let after = operator.json(&["fallback", "ls"])["chosen"]["identity"].clone();
     assert_eq!(after["cluster_id"], before["cluster_id"]);
     assert_eq!(after["epoch"], 2, "{after:#}");
+    born.serves("/added", 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -132,6 +132,7 @@ fn row(entry: &Entry, version: &str) -> Vec<String> {
             let sealed = if found.sealed { ", sealed" } else { "" };
             match &found.verified {
                 Ok(()) => format!("good{sealed}"),
+                Err(refusal) if refusal.kind() == "sealed" => "sealed, no key".to_owned(),
                 Err(refusal) => format!("{}{sealed}", refusal.kind()),
             }
         }
