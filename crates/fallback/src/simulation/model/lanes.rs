@@ -286,10 +286,11 @@ impl Model for Lanes {
 
     fn init_states(&self) -> Vec<World> {
         let storages = self.bounds.storages.iter().copied();
-        let lanes: Vec<_> = storages.map(Lane::born).collect();
+        // Publishers that are alike may share: whoever changes gets a row of its own.
+        let lanes: Arc<Vec<_>> = Arc::new(storages.map(Lane::born).collect());
         vec![World {
             made: 0,
-            publishers: vec![Arc::new(lanes); self.bounds.publishers],
+            publishers: vec![lanes; self.bounds.publishers],
             stores: self
                 .bounds
                 .storages

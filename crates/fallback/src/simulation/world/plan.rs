@@ -92,7 +92,7 @@ impl Plan {
         let storages: Vec<_> = storages.collect();
         let upgrade = random.u32(0..3) == 0;
         let skewed = random.bool();
-        let nodes = (0..random.usize(2..=4)).map(|_| NodePlan {
+        let nodes = (0..random.usize(2..=5)).map(|_| NodePlan {
             software: if upgrade {
                 random.usize(0..SOFTWARE)
             } else {
@@ -106,7 +106,7 @@ impl Plan {
         });
         let nodes: Vec<_> = nodes.collect();
         let readers =
-            (0..random.usize(1..=3)).map(|_| nodes[random.usize(0..nodes.len())].software);
+            (0..random.usize(1..=4)).map(|_| nodes[random.usize(0..nodes.len())].software);
         let readers = readers.collect();
         let mut rare = |mean: Millis| match random.u32(0..3) {
             0 => never,
@@ -141,7 +141,7 @@ impl Plan {
             pace,
             period: Duration::from_secs(10),
             history: random.usize(1..6),
-            storm: random.u64(20_000..70_000),
+            storm: random.u64(20_000..120_000),
             changes: [300, 3000, 12_000][random.usize(0..3)],
             pauses,
             deaths,

@@ -151,10 +151,10 @@ impl Storage {
         let missing = !self.objects.contains_key(&config);
         let kept = self.newest_kept(software);
         let shown = &mut self.shown[software];
-        // A late write meets nothing that could stop it: where `config.json` is missing, and where
-        // nothing compares and the history is gone.
+        // A late write meets nothing that could stop it: where `config.json` is missing, or damaged
+        // while lists lag, and where nothing compares and the history is gone.
         let exposed = if compares {
-            missing
+            missing || (self.lag > 0 && !good)
         } else {
             kept < shown.floor
         };
