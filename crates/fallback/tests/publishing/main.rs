@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../s3_proxy/mod.rs"]
+mod s3_proxy;
 #[path = "../s3_server/mod.rs"]
 mod s3_server;
 
@@ -12,4 +14,5 @@ mod faults;
 mod fencing;
 mod memory;
 mod pacing;
+mod s3;
 mod sealing;
