@@ -69,10 +69,8 @@ async fn published(settings: Settings, arguments: &NextEpochArgs, own: Uuid) -> 
             _ => Past::read(&access, None).await,
         },
     }?;
-    for reason in &past.unread {
-        print::warning(&format!(
-            "not read, and it may hold something newer: {reason}"
-        ));
+    for doubt in past.doubts() {
+        print::warning(&doubt);
     }
     Ok(past)
 }
@@ -162,10 +160,8 @@ mod tests {
 
     #[test]
     fn storages_that_cannot_be_read_leave_the_epoch_to_the_operator() {
-        let unread = Past {
-            unread: vec!["away".to_owned()],
-            ..Past::default()
-        };
+        let mut unread = Past::default();
+        unread.unread.push("away".to_owned());
         assert!(above(&parse(&[]), Some(&unread)).is_err());
         assert_eq!(above(&parse(&["--above", "7"]), Some(&unread)).unwrap(), 7);
         assert_eq!(above(&parse(&[]), None).unwrap(), 0);

@@ -19,6 +19,8 @@ pub(crate) struct Past {
     pub(crate) newest: Option<Snapshot>,
     /// Storages that could not be read, and why: they may hold something newer.
     pub(crate) unread: Vec<String>,
+    /// What is refused by data planes, and why: nothing is built on it, and it may stand in the way.
+    refused: Vec<String>,
     /// The versions of the software that have written.
     pub(crate) versions: BTreeSet<String>,
 }
@@ -39,7 +41,8 @@ impl Past {
                 Ok(catalogue) => {
                     for version in catalogue.versions {
                         past.versions.insert(version.version.clone());
-                        good.extend(newest_of(access, storage.as_ref(), version).await);
+                        let refused = &mut past.refused;
+                        good.extend(newest_of(access, storage.as_ref(), version, refused).await);
                     }
                 }
             }
@@ -58,6 +61,15 @@ impl Past {
         }
         past.newest = good.into_iter().max_by_key(|s| s.identity().position());
         Ok(past)
+    }
+
+    /// What is not sure about it.
+    pub(crate) fn doubts(&self) -> impl Iterator<Item = String> {
+        let unread = self.unread.iter();
+        let refused = self.refused.iter();
+        unread
+            .map(|reason| format!("not read, and it may hold something newer: {reason}"))
+            .chain(refused.map(|reason| format!("nothing is built on this: {reason}")))
     }
 
     /// Which snapshot it is that comes next. Below a control plane of Kong, which counts no epochs,
@@ -93,11 +105,14 @@ async fn newest_of(
     access: &Access,
     storage: &dyn Storage,
     version: VersionEntry,
+    refused: &mut Vec<String>,
 ) -> Option<Snapshot> {
-    let mut newest = match version.config {
-        Some(mut config) => config.examine(storage, &access.verify).await,
-        None => None,
-    };
+    let mut newest = None;
+    if let Some(mut config) = version.config {
+        newest = config.examine(storage, &access.verify).await;
+        let refusal = config.found.and_then(|found| found.verified.err());
+        refused.extend(refusal.map(|refusal| refusal.to_string()));
+    }
     for mut entry in version.history {
         let is_newer = |entry: &Entry, newest: &Snapshot| {
             let name = entry.name.as_ref();

@@ -139,10 +139,8 @@ fn warn(access: &Access, past: &Past, flaws: &[String]) {
     for flaw in flaws {
         print::warning(&format!("would be served without what is wrong: {flaw}"));
     }
-    for reason in &past.unread {
-        print::warning(&format!(
-            "not read, and it may hold something newer: {reason}"
-        ));
+    for doubt in past.doubts() {
+        print::warning(&doubt);
     }
     let own = env!("CARGO_PKG_VERSION");
     for version in past.versions.iter().filter(|version| *version != own) {
