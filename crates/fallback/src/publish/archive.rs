@@ -10,7 +10,6 @@ use tokio::task::spawn_blocking;
 
 use super::edition::Edition;
 use super::picture::{Content, Expected, Read};
-use super::release::Releases;
 use crate::{
     ErrorKind, Fencing, HistoryName, Layout, Object, Operation, Storage, StorageError, Verify,
     Version,
@@ -44,13 +43,13 @@ impl Archive {
         storage: &Arc<dyn Storage>,
         version: &str,
         verify: &Verify,
-        releases: &Releases,
+        seals: bool,
     ) -> Self {
         Self {
             storage: Arc::clone(storage),
             layout: Layout::new(version),
             verify: Arc::clone(verify),
-            envelope: match releases.seals() {
+            envelope: match seals {
                 true => Envelope::Sealed(None),
                 false => Envelope::Plain,
             },

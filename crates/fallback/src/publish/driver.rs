@@ -83,7 +83,11 @@ impl Publisher {
             tasks: Vec::new(),
             stop: CancellationToken::new(),
         };
-        let releases = Arc::new(Releases::new(prepare.cloned(), settings.seal.clone()));
+        let releases = Arc::new(Releases::new(
+            prepare.cloned(),
+            settings.seal.clone(),
+            Arc::clone(verify),
+        ));
         for storage in storages {
             let location = storage.location();
             if storage.writable() {
@@ -134,7 +138,7 @@ impl Publisher {
         };
         let (status, watched) = watch::channel(PublisherStatus::new(storage.location()));
         let lane = Lane {
-            archive: Archive::new(storage, &settings.version, verify, releases),
+            archive: Archive::new(storage, &settings.version, verify, settings.seal.is_some()),
             releases: Arc::clone(releases),
             history: settings.history.max(1),
             machine: Machine::new(settings.pace, fastrand::u64(..)),

@@ -292,7 +292,16 @@ impl Lane {
     /// Tells why writing would be wrong.
     fn refuse(&self, blocked: &Blocked) {
         let message = format!("{}: {blocked}", self.archive.storage.location());
-        tracing::error!("{message}");
+        let told = |status: &PublisherStatus| {
+            status
+                .last_error
+                .as_ref()
+                .is_some_and(|last| last.message == message)
+        };
+        // Every check finds it again.
+        if !told(&self.status.borrow()) {
+            tracing::error!("{message}");
+        }
         self.trouble("blocked", message);
     }
 

@@ -108,7 +108,11 @@ pub async fn publish_once(
     }
     let deadline = Instant::now() + patience;
     let fencing = probe_until(storage, settings, deadline).await?;
-    let releases = Arc::new(Releases::new(prepare.cloned(), settings.seal.clone()));
+    let releases = Arc::new(Releases::new(
+        prepare.cloned(),
+        settings.seal.clone(),
+        Arc::clone(verify),
+    ));
     let (_snapshots, snapshots) = watch::channel(Some(snapshot));
     let (_leadership, leadership) = watch::channel(Leadership {
         leads: true,
@@ -120,7 +124,7 @@ pub async fn publish_once(
     });
     let (status, watched) = watch::channel(PublisherStatus::new(location));
     let mut lane = Lane {
-        archive: Archive::new(storage, &settings.version, verify, &releases),
+        archive: Archive::new(storage, &settings.version, verify, settings.seal.is_some()),
         releases,
         history: settings.history.max(1),
         machine: Machine::new(settings.pace, fastrand::u64(..)),
@@ -239,7 +243,7 @@ pub async fn prune(
     verify: &Verify,
     keep: usize,
 ) -> Result<usize, PruneError> {
-    let archive = Archive::new(storage, version, verify, &Releases::new(None, None));
+    let archive = Archive::new(storage, version, verify, false);
     let served = match archive.read(None::<&Version>).await?.0 {
         Read::Found {
             content: Content::Good { edition, .. },

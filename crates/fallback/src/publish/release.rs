@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use super::edition::Edition;
+use crate::Verify;
 
 /// Makes a snapshot fit for readers, or says why it must not be published. Identity and time of
 /// creation stay.
@@ -21,6 +22,7 @@ pub type Seal = Arc<dyn Fn(&Snapshot) -> Result<Bytes, String> + Send + Sync>;
 pub(super) struct Releases {
     prepare: Option<Prepare>,
     seal: Option<Seal>,
+    verify: Verify,
     last: Mutex<Last>,
 }
 
@@ -31,10 +33,11 @@ struct Last {
 }
 
 impl Releases {
-    pub(super) fn new(prepare: Option<Prepare>, seal: Option<Seal>) -> Self {
+    pub(super) fn new(prepare: Option<Prepare>, seal: Option<Seal>, verify: Verify) -> Self {
         Self {
             prepare,
             seal,
+            verify,
             last: Mutex::default(),
         }
     }
@@ -61,9 +64,10 @@ impl Releases {
         let Some(snapshot) = current.filter(|snapshot| Edition::of(snapshot) == *edition) else {
             return Err("its document is gone".to_owned());
         };
-        let (prepare, seal, snapshot) = (self.prepare.clone(), self.seal.clone(), snapshot.clone());
+        let (prepare, seal) = (self.prepare.clone(), self.seal.clone());
+        let (verify, snapshot) = (self.verify.clone(), snapshot.clone());
         // Compiling and sealing would hold up the other tasks of the thread.
-        let made = spawn_blocking(move || make(snapshot, prepare.as_ref(), seal.as_ref()));
+        let made = spawn_blocking(move || make(snapshot, prepare.as_ref(), seal.as_ref(), &verify));
         let made = made.await.unwrap_or_else(|error| Err(error.to_string()));
         match &made {
             Ok(document) => last.good = Some((*edition, document.clone())),
@@ -88,23 +92,27 @@ impl Releases {
         let sealed = spawn_blocking(move || seal(&snapshot)).await.ok()?.ok()?;
         sealed_header(&sealed).ok().map(|header| header.key_id)
     }
-
-    pub(super) fn seals(&self) -> bool {
-        self.seal.is_some()
-    }
 }
 
 fn make(
     snapshot: Snapshot,
     prepare: Option<&Prepare>,
     seal: Option<&Seal>,
+    verify: &Verify,
 ) -> Result<Bytes, String> {
+    let edition = Edition::of(&snapshot);
     let snapshot = match prepare {
         Some(prepare) => prepare(snapshot)?,
         None => snapshot,
     };
-    match seal {
-        Some(seal) => seal(&snapshot),
-        None => Ok(snapshot.document().clone()),
+    let document = match seal {
+        Some(seal) => seal(&snapshot)?,
+        None => snapshot.document().clone(),
+    };
+    // What is read back would not count, and be written again and again.
+    match verify(document.clone()) {
+        Ok(verified) if Edition::of(&verified).covers(&edition) => Ok(document),
+        Ok(verified) => Err(format!("it became {}", verified.identity())),
+        Err(error) => Err(format!("readers would refuse it: {error}")),
     }
 }

@@ -213,6 +213,24 @@ async fn a_snapshot_that_fails_the_check_is_not_published() {
 }
 
 #[tokio::test]
+async fn what_readers_would_refuse_is_not_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = directory(folder.path());
+    let (cluster, other) = (Cluster::new(), Cluster::new());
+    let (sender, snapshots) = watch::channel(Some(other.snapshot(1)));
+    let publisher = cluster.publisher(&storage, &snapshots);
+    let status = &publisher.statuses()[0];
+    let seen = until(status, |status| status.failures.contains_key("unfit")).await;
+    let message = seen.last_error.unwrap().message;
+    assert!(message.contains("readers would refuse it"), "{message}");
+    sender.send_replace(Some(cluster.snapshot(2)));
+    until(status, stored(2)).await;
+    publisher.stop().await;
+    let names = storage.list("0.1.0/history").await.unwrap();
+    assert_eq!(names.len(), 1, "{names:?}");
+}
+
+#[tokio::test]
 async fn what_is_refused_is_told_and_the_newest_good_history_object_serves() {
     let cluster = Cluster::new();
     let foreigner = Cluster::new();
