@@ -120,6 +120,40 @@ fn check_tells_every_problem_with_its_line_and_how_to_mend_it() {
 }
 
 #[test]
+fn check_and_start_name_an_option_of_uploads_that_is_unknown() {
+    let place = Place::new();
+    place.succeeds(&["hybrid", "gen_cert"]);
+    let path = |name: &str| place.path().join(name).display().to_string();
+    let file = place.write(
+        "node.conf",
+        &format!(
+            "role = data_plane\ncluster_cert = {}\ncluster_cert_key = {}\n\
+             proxy_listen = 127.0.0.1:{}\nstatus_listen = off\n\
+             cluster_fallback_config_export = on\n\
+             cluster_fallback_config_storage = s3://bucket/prefix\n\
+             cluster_fallback_export_s3_config = {{\"ServerSideEncyption\": \"s3cret\"}}\n",
+            path("cluster.crt"),
+            path("cluster.key"),
+            free_port(),
+        ),
+    );
+    for command in [
+        &["check", &file][..],
+        &["start", "--foreground", "-c", &file],
+    ] {
+        let text = place.fails(command);
+        for part in [
+            "cluster_fallback_export_s3_config",
+            "`ServerSideEncyption`",
+            "`ServerSideEncryption`?",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in\n{text}");
+        }
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}
+
+#[test]
 fn output_that_is_no_terminal_has_no_colours() {
     let place = Place::new();
     let file = place.write("node.conf", "log_level = loud\n");

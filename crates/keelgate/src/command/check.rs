@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use keelgate_settings::{LoadError, Severity};
+use keelgate_settings::{LoadError, Role, Settings, Severity};
 
 use super::print;
 use super::sources::Sources;
+use crate::node;
 
 /// Options of `keelgate check`.
 #[derive(Args, Debug)]
@@ -26,7 +27,10 @@ pub(crate) fn check(arguments: &CheckArgs, verbose: bool) -> Result<()> {
         None => arguments.sources.loader(),
     };
     let (problems, outcome) = match loader.load() {
-        Ok(loaded) => (loaded.remarks, Ok(loaded.file)),
+        Ok(loaded) => {
+            opens(&loaded.settings)?;
+            (loaded.remarks, Ok(loaded.file))
+        }
         Err(LoadError::Invalid { problems }) => (problems, Err(())),
         Err(error) => return Err(error.into()),
     };
@@ -58,4 +62,15 @@ pub(crate) fn check(arguments: &CheckArgs, verbose: bool) -> Result<()> {
         }
         Err(()) => anyhow::bail!("the configuration is not valid: {counts}"),
     }
+}
+
+/// Tries what ends the start of a node beside its settings: certificates that do not fit one
+/// another, and storages that refuse their options.
+fn opens(settings: &Settings) -> Result<()> {
+    if settings.node.role == Role::Traditional {
+        return Ok(());
+    }
+    node::ClusterIdentity::read(settings)?;
+    node::storages(settings)?;
+    Ok(())
 }

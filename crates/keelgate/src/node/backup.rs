@@ -45,7 +45,8 @@ pub(crate) async fn start(
     let (started, statuses) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // Checking a large snapshot may block; it inherits the thread's low priority.
+        // Checking a large snapshot may block; such threads begin with the priority of this one and
+        // lower it further, so that renewing the lease comes before.
         .on_thread_start(lower_priority)
         .max_blocking_threads(2)
         .build()
