@@ -43,6 +43,10 @@ impl Options {
         let mut loader = self.sources.loader();
         if let Some(url) = &self.storage {
             loader = loader.option("cluster_fallback_config_storage", url, "--storage");
+            // A node that exports needs a storage that can be written; a look at another does not.
+            if url.split(',').all(|one| one.trim().starts_with("https:")) {
+                loader = loader.option("cluster_fallback_config_export", "off", "--storage");
+            }
         }
         Ok(loader.load()?.settings)
     }

@@ -23,7 +23,7 @@ impl Policies {
         let path = url.path().trim_matches('/');
         match url.scheme() {
             "s3" => Self::s3(name, path),
-            "gcs" | "gs" => Self::google(name, path),
+            "gcs" | "gs" => Self::google(name),
             "azure" | "az" => {
                 let (container, _) = path.split_once('/').unwrap_or((path, ""));
                 Self::azure(name, container)
@@ -88,22 +88,16 @@ impl Policies {
         }
     }
 
-    fn google(bucket: &str, prefix: &str) -> Self {
-        let condition = match prefix {
-            "" => String::new(),
-            prefix => format!(
-                " \\\n  --condition='title=keelgate,expression=resource.name.startsWith(\"projects/_/buckets/{bucket}/objects/{prefix}/\")'"
-            ),
-        };
-        let grant = |role: &str, condition: &str| {
+    /// The reader's role is the one that reads objects and lists nothing.
+    fn google(bucket: &str) -> Self {
+        let grant = |role: &str| {
             format!(
-                "gcloud storage buckets add-iam-policy-binding gs://{bucket} \\\n  --member=serviceAccount:NAME@PROJECT.iam.gserviceaccount.com \\\n  --role={role}{condition}"
+                "gcloud storage buckets add-iam-policy-binding gs://{bucket} \\\n  --member=serviceAccount:NAME@PROJECT.iam.gserviceaccount.com \\\n  --role={role}"
             )
         };
         Self {
-            reader: grant("roles/storage.legacyObjectReader", &condition),
-            // Listing is a permission on the bucket, which a condition on object names never meets.
-            writer: grant("roles/storage.objectUser", ""),
+            reader: grant("roles/storage.legacyObjectReader"),
+            writer: grant("roles/storage.objectUser"),
         }
     }
 
