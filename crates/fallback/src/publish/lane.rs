@@ -359,7 +359,7 @@ impl Lane {
 
     fn show(&self) {
         let hindered =
-            self.leadership.borrow().trouble.is_some() || self.probed.borrow().fencing.is_none();
+            self.leadership.borrow().trouble.is_some() || self.probed.borrow().trouble.is_some();
         let state = match self.machine.standing() {
             Standing::Empty => PublisherState::Empty,
             // Without a working election there is nobody to follow.
