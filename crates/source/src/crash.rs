@@ -13,7 +13,10 @@ use crate::durable;
 /// How many deaths it takes until a snapshot is not tried again.
 const DEATHS: u32 = 2;
 
-/// How many quarantined snapshots are remembered.
+/// What a former life did not survive once.
+const SUSPECTS: &str = "suspects.json";
+
+/// How many quarantined snapshots, and how many suspects, are remembered.
 const REMEMBERED: usize = 16;
 
 /// What is being activated, on disk for the time of the activation.
@@ -35,7 +38,10 @@ struct Quarantine {
 pub(crate) struct CrashGuard {
     directory: PathBuf,
     version: String,
-    unfinished: Option<Activating>,
+    /// Whose activation a former life did not survive, and how many times. Others serve well
+    /// meanwhile, and do not clear them of it.
+    suspects: Vec<Activating>,
+    current: Option<Identity>,
 }
 
 impl CrashGuard {
@@ -43,7 +49,8 @@ impl CrashGuard {
         Self {
             directory,
             version: version.to_owned(),
-            unfinished: None,
+            suspects: Vec::new(),
+            current: None,
         }
     }
 
@@ -60,20 +67,28 @@ impl CrashGuard {
             .read::<Quarantine>("quarantine.json")
             .filter(|quarantine| quarantine.version == self.version)
             .unwrap_or_default();
-        self.unfinished = self.read("activating.json");
-        if let Some(killer) = self
-            .unfinished
-            .take_if(|activating| activating.attempts >= DEATHS)
-        {
-            quarantine.version.clone_from(&self.version);
-            quarantine
-                .identities
-                .retain(|known| *known != killer.identity);
-            quarantine.identities.push(killer.identity);
-            let excess = quarantine.identities.len().saturating_sub(REMEMBERED);
-            quarantine.identities.drain(..excess);
-            kept = self
-                .write("quarantine.json", &quarantine)
+        self.suspects = self.read(SUSPECTS).unwrap_or_default();
+        if let Some(unfinished) = self.read::<Activating>("activating.json") {
+            self.suspects
+                .retain(|suspect| suspect.identity != unfinished.identity);
+            let killed_twice = unfinished.attempts >= DEATHS;
+            if killed_twice {
+                quarantine.version.clone_from(&self.version);
+                quarantine
+                    .identities
+                    .retain(|known| *known != unfinished.identity);
+                quarantine.identities.push(unfinished.identity);
+                let excess = quarantine.identities.len().saturating_sub(REMEMBERED);
+                quarantine.identities.drain(..excess);
+                kept = self.write("quarantine.json", &quarantine);
+            } else {
+                self.suspects.push(unfinished);
+                let excess = self.suspects.len().saturating_sub(REMEMBERED);
+                self.suspects.drain(..excess);
+            }
+            // The mark goes last: until all else is written, it is found again.
+            kept = kept
+                .and_then(|()| self.write(SUSPECTS, &self.suspects))
                 .and_then(|()| durable::remove(&self.mark()));
         }
         (quarantine.identities.into_iter().collect(), kept)
@@ -81,11 +96,11 @@ impl CrashGuard {
 
     /// An activation begins.
     pub(crate) fn begin(&mut self, identity: Identity) -> io::Result<()> {
-        let before = self
-            .unfinished
-            .take()
-            .filter(|unfinished| unfinished.identity == identity)
-            .map_or(0, |unfinished| unfinished.attempts);
+        let mut suspects = self.suspects.iter();
+        let before = suspects
+            .find(|suspect| suspect.identity == identity)
+            .map_or(0, |suspect| suspect.attempts);
+        self.current = Some(identity);
         durable::make_directory(&self.directory)?;
         self.write(
             "activating.json",
@@ -98,7 +113,15 @@ impl CrashGuard {
 
     /// The activation ended, well or not, and the process is alive.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        durable::remove(&self.mark())
+        let finished = self.current.take();
+        let count = self.suspects.len();
+        self.suspects
+            .retain(|suspect| Some(suspect.identity) != finished);
+        durable::remove(&self.mark())?;
+        if self.suspects.len() < count {
+            self.write(SUSPECTS, &self.suspects)?;
+        }
+        Ok(())
     }
 
     /// A file that is missing or damaged tells nothing.
@@ -182,8 +205,35 @@ mod tests {
     #[test]
     fn deaths_by_different_snapshots_are_not_added_up() {
         let folder = tempfile::tempdir().unwrap();
-        for revision in [1, 2, 1, 2] {
+        for revision in [1, 2, 3, 4] {
             assert!(die(folder.path(), revision).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_death_is_remembered_while_another_snapshot_serves() {
+        let folder = tempfile::tempdir().unwrap();
+        for deaths in 0..=2 {
+            let mut guard = CrashGuard::new(folder.path().into(), "0.1.0");
+            let (quarantine, kept) = guard.recover();
+            kept.unwrap();
+            assert_eq!(quarantine.contains(&identity(9)), deaths == 2);
+            // The cache serves first, as in every life; what kills comes after.
+            guard.begin(identity(8)).unwrap();
+            guard.finish().unwrap();
+            guard.begin(identity(9)).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_was_survived_in_the_end_is_no_suspect_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..3 {
+            assert!(die(folder.path(), 4).is_empty());
+            let mut guard = CrashGuard::new(folder.path().into(), "0.1.0");
+            assert!(guard.recover().0.is_empty());
+            guard.begin(identity(4)).unwrap();
+            guard.finish().unwrap();
         }
     }
 

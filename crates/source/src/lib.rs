@@ -20,6 +20,8 @@ mod cache;
 mod crash;
 mod driver;
 mod durable;
+#[cfg(test)]
+mod lives;
 pub mod machine;
 mod notice;
 mod offer;

@@ -13,9 +13,10 @@ impl<S: Clone> Machine<S> {
         if self.activating.is_some() {
             return;
         }
-        if self.knows_the_last_life()
-            && let Some(offer) = self.authority.take()
-        {
+        if !self.knows_the_last_life() {
+            return;
+        }
+        if let Some(offer) = self.authority.take() {
             self.obey(now, offer, decisions);
         }
         if self.activating.is_none() && self.released && !self.current {

@@ -5,6 +5,7 @@ use super::*;
 #[test]
 fn the_returned_control_plane_replaces_confirms_or_is_told_to_be_behind() {
     let mut bed = Bed::new(1, 1);
+    bed.happens(Event::CacheLoaded(Vec::new()));
     bed.happens(Event::DialFailed(CP.into()));
     let decisions = bed.happens(Event::StorageFetched(0, Some(offer(Source::Storage(0), 4))));
     bed.serves(&decisions, Source::Storage(0), 4);

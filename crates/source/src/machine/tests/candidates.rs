@@ -190,8 +190,19 @@ fn a_fork_or_a_foreign_storage_is_told_and_not_used() {
 #[test]
 fn without_control_planes_the_candidates_serve_at_once() {
     let mut bed = Bed::new(0, 1);
+    bed.happens(Event::CacheLoaded(Vec::new()));
     let decisions = bed.happens(Event::StorageFetched(0, Some(offer(Source::Storage(0), 4))));
     bed.serves(&decisions, Source::Storage(0), 4);
+}
+
+#[test]
+fn a_storage_does_not_serve_before_the_disk_has_told_what_a_former_life_served() {
+    let mut bed = Bed::new(1, 1);
+    bed.happens(Event::DialFailed(CP.into()));
+    let fetched = Event::StorageFetched(0, Some(offer(Source::Storage(0), 2)));
+    assert_eq!(bed.happens(fetched), []);
+    let decisions = bed.happens(Event::CacheLoaded(vec![offer(Source::Cache, 8)]));
+    bed.serves(&decisions, Source::Cache, 8);
 }
 
 #[test]
