@@ -245,7 +245,7 @@ impl World {
                 if deaths > DEATHS {
                     self.fail(format!("{revision} has killed {deaths} times"));
                 }
-                return self.start();
+                self.start();
             }
             Nature::Unfit => {
                 self.activating = None;
