@@ -128,17 +128,18 @@ fn print_source(source: &Value) {
             "serving",
             &format!("{GOOD}{}{GOOD:#}{origin}", text(&serving["source"])),
         );
-        line(
-            "snapshot",
-            &format!(
-                "{}-{}-{}, made {} ago, served for {}",
-                identity["epoch"],
-                identity["revision"],
-                text(&identity["sha256"]).get(..12).unwrap_or_default(),
-                since(&serving["created_at"]),
-                since(&serving["since"]),
-            ),
+        let mut told = format!(
+            "{}-{}-{}, made {} ago",
+            identity["epoch"],
+            identity["revision"],
+            text(&identity["sha256"]).get(..12).unwrap_or_default(),
+            since(&serving["created_at"]),
         );
+        // A control plane hands it to data planes and serves no requests with it.
+        if serving["since"].is_number() {
+            told.push_str(&format!(", served for {}", since(&serving["since"])));
+        }
+        line("snapshot", &told);
     }
     if let Some(state) = source["state"].as_str() {
         let stale = if source["stale"] == true {

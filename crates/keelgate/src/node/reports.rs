@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keelgate_fallback::PublisherStatus;
-use keelgate_snapshot::Identity;
+use keelgate_snapshot::{Identity, Snapshot};
 use keelgate_source::Report;
 use keelgate_sync::DataPlanes;
 use keelgate_telemetry::metrics::{self, ClusterFacts, Facts, Position, SourceFacts, StorageFacts};
@@ -18,6 +18,8 @@ use super::activation::Active;
 enum Source {
     /// One place and no choice: `store` or `declarative`.
     Only(&'static str),
+    /// The store of a control plane, which serves data planes and no requests.
+    Built(watch::Receiver<Option<Snapshot>>),
     /// What a data plane has chosen.
     Chosen(watch::Receiver<Report>),
 }
@@ -58,6 +60,11 @@ impl Reports {
     /// Adds the only source of a node that has no choice: `store` or `declarative`.
     pub(crate) fn add_only_source(&self, name: &'static str) {
         let _ = self.source.set(Source::Only(name));
+    }
+
+    /// Adds the snapshots that a control plane hands to data planes.
+    pub(crate) fn add_built(&self, snapshots: watch::Receiver<Option<Snapshot>>) {
+        let _ = self.source.set(Source::Built(snapshots));
     }
 
     /// Adds the publisher.
@@ -121,6 +128,18 @@ impl Reports {
                 }),
                 None => json!({ "serving": null }),
             },
+            Some(Source::Built(snapshots)) => match &*snapshots.borrow() {
+                Some(built) => json!({
+                    "serving": {
+                        "source": "store",
+                        "identity": built.identity(),
+                        "config_hash": built.config_hash(),
+                        "created_at": unix_seconds(built.created_at()),
+                        "age_seconds": elapsed(built.created_at(), now),
+                    },
+                }),
+                None => json!({ "serving": null }),
+            },
             Some(Source::Chosen(report)) => {
                 let report = report.borrow();
                 let mut json = serde_json::to_value(&*report).unwrap_or_default();
@@ -168,6 +187,15 @@ impl Reports {
                     position: Some(position(&active.identity)),
                     created_at: Some(active.created_at),
                     since: Some(active.since),
+                    ..SourceFacts::default()
+                },
+                None => SourceFacts::default(),
+            },
+            Some(Source::Built(snapshots)) => match &*snapshots.borrow() {
+                Some(built) => SourceFacts {
+                    serving: Some("store".to_owned()),
+                    position: Some(position(built.identity())),
+                    created_at: Some(built.created_at()),
                     ..SourceFacts::default()
                 },
                 None => SourceFacts::default(),
@@ -436,6 +464,31 @@ mod tests {
         for age in [&source["serving"]["age_seconds"], &backup["age_seconds"]] {
             assert!(age.as_f64().is_some_and(|age| age > 0.0), "{json:#}");
         }
+    }
+
+    #[test]
+    fn a_control_plane_tells_what_it_hands_to_data_planes() {
+        let position = keelgate_snapshot::Position {
+            cluster_id: Uuid::nil(),
+            epoch: 1,
+            revision: 7,
+        };
+        let tables = json!({ "_format_version": "3.0" });
+        let built = keelgate_snapshot::build(&tables, position, "0.1.0", at(1_700_000_000), None);
+        let reports = Reports::new(Uuid::nil(), "control_plane", watch::channel(None).1);
+        let (newest, snapshots) = watch::channel(None);
+        reports.add_built(snapshots);
+        assert!(reports.json()["source"]["serving"].is_null());
+        newest.send_replace(Some(built.unwrap()));
+        let serving = &reports.json()["source"]["serving"];
+        assert_eq!(serving["source"], "store");
+        assert_eq!(serving["identity"]["revision"], 7);
+        let text = reports.text();
+        assert_eq!(number(&text, "keelgate_source_revision"), 7.0);
+        assert_eq!(
+            number(&text, "keelgate_source_serving{source=\"store\"}"),
+            1.0
+        );
     }
 
     #[test]

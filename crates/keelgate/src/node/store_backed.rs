@@ -43,8 +43,8 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         ending: Arc::clone(&common.ending),
         reload: None,
     };
-    common.reports.add_only_source("store");
     let data_planes = if settings.node.role == Role::ControlPlane {
+        common.reports.add_built(snapshots.clone());
         let cluster = ClusterIdentity::read(&settings)?;
         let signer = cluster.signer()?;
         let data_planes = DataPlanes::new(settings.cluster.cluster_data_plane_purge_delay.0);
@@ -66,6 +66,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         common.reports.add_data_planes(Arc::clone(&data_planes));
         Some(data_planes)
     } else {
+        common.reports.add_only_source("store");
         let proxy = served::proxy_settings(&settings).await?;
         running.proxy = Some(keelgate_proxy::Proxy::start(
             proxy,
