@@ -42,7 +42,7 @@ pub struct Sightings {
     pub born_with: Vec<Position>,
     /// Everything that must not be: going back, an object that was there and is gone or torn.
     pub faults: Vec<String>,
-    /// How often `config.json` itself was older than before.
+    /// How often `config.json` itself was older than at the look before.
     pub relapses: u64,
 }
 
@@ -83,7 +83,7 @@ async fn follow(
     stopped: watch::Receiver<bool>,
 ) -> Sightings {
     let mut seen = Sightings::default();
-    let mut newest_config: Option<Position> = None;
+    let mut last: Option<Position> = None;
     loop {
         let is_last = *stopped.borrow();
         // In this order: what is written to the history before `config.json` cannot be missed.
@@ -100,13 +100,13 @@ async fn follow(
                 None
             }
         };
-        if config.is_none() && newest_config.is_some() {
+        if config.is_none() && last.is_some() {
             seen.faults.push("config.json is gone".to_owned());
         }
-        if config.is_some() && config < newest_config {
+        if config.is_some() && config < last {
             seen.relapses += 1;
         }
-        newest_config = newest_config.max(config);
+        last = config.or(last);
         if let Some(chosen) = config.max(history) {
             goes_on(&mut seen.chosen, chosen, &mut seen.faults);
         }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use object_store::aws::AwsAuthorizer;
@@ -14,8 +15,10 @@ use object_store::client::{HttpRequest, HttpRequestBody};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::{REGION, Server};
+use crate::wait::PATIENCE;
 
 /// Larger than any snapshot of a test.
 const BODY_LIMIT: usize = 16 << 20;
@@ -39,7 +42,23 @@ pub struct Proxy {
     pub endpoint: String,
     behaviour: watch::Sender<Behaviour>,
     ignored: Arc<AtomicU64>,
+    held: watch::Sender<Held>,
     task: JoinHandle<()>,
+}
+
+/// What becomes of a write that is on its way for long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// No write is waited for.
+    Nothing,
+    /// The next write of `config.json` is to be held.
+    Armed,
+    /// It has come and waits.
+    Waiting,
+    /// It may go on.
+    Released,
+    /// It has reached the storage, which answered this.
+    Landed(StatusCode),
 }
 
 #[derive(Clone)]
@@ -48,6 +67,7 @@ struct Store {
     client: reqwest::Client,
     behaviour: watch::Receiver<Behaviour>,
     ignored: Arc<AtomicU64>,
+    held: watch::Sender<Held>,
 }
 
 impl Drop for Proxy {
@@ -65,11 +85,13 @@ impl Proxy {
             .expect("a bound socket has an address");
         let (behaviour, heard) = watch::channel(behaviour);
         let ignored = Arc::new(AtomicU64::new(0));
+        let held = watch::Sender::new(Held::Nothing);
         let store = Store {
             server,
             client: reqwest::Client::new(),
             behaviour: heard,
             ignored: Arc::clone(&ignored),
+            held: held.clone(),
         };
         let router = Router::new().fallback(pass).with_state(store);
         let task = tokio::spawn(async move {
@@ -79,6 +101,7 @@ impl Proxy {
             endpoint: format!("http://{address}"),
             behaviour,
             ignored,
+            held,
             task,
         }
     }
@@ -86,6 +109,33 @@ impl Proxy {
     /// From now on it behaves like this.
     pub fn behave(&self, behaviour: Behaviour) {
         self.behaviour.send_replace(behaviour);
+    }
+
+    /// The next write of `config.json` stays on its way until [`Proxy::release`], whatever becomes of
+    /// who sent it.
+    pub fn hold(&self) {
+        self.held.send_replace(Held::Armed);
+    }
+
+    /// Waits until that write is on its way.
+    pub async fn holds(&self) {
+        self.is(|held| held == Held::Waiting).await;
+    }
+
+    /// Lets that write arrive, and returns what the storage answered.
+    pub async fn release(&self) -> u16 {
+        self.held.send_replace(Held::Released);
+        match self.is(|held| matches!(held, Held::Landed(_))).await {
+            Held::Landed(status) => status.as_u16(),
+            other => unreachable!("waited for the answer, got {other:?}"),
+        }
+    }
+
+    async fn is(&self, wanted: impl Fn(Held) -> bool) -> Held {
+        let mut held = self.held.subscribe();
+        let seen = timeout(PATIENCE, held.wait_for(|held| wanted(*held))).await;
+        let seen = seen.unwrap_or_else(|_| panic!("the held write is {:?}", self.held.borrow()));
+        *seen.expect("the proxy lives")
     }
 
     /// How many conditions were ignored.
@@ -99,10 +149,36 @@ async fn pass(State(store): State<Store>, request: Request) -> Response {
     if behaviour == Behaviour::Away {
         return (StatusCode::SERVICE_UNAVAILABLE, "").into_response();
     }
-    let (mut head, body) = request.into_parts();
+    let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
         return StatusCode::BAD_REQUEST.into_response();
     };
+    let is_write = head.method == Method::PUT && head.uri.path().ends_with("/config.json");
+    let holds = is_write
+        && store.held.send_if_modified(|held| {
+            let armed = *held == Held::Armed;
+            if armed {
+                *held = Held::Waiting;
+            }
+            armed
+        });
+    if !holds {
+        return forward(&store, behaviour, head, body).await;
+    }
+    // A task of its own: it goes on when the client is dead.
+    let late = tokio::spawn(async move {
+        let mut held = store.held.subscribe();
+        let released = held.wait_for(|held| *held == Held::Released).await;
+        released.expect("the store holds a sender");
+        let answer = forward(&store, behaviour, head, body).await;
+        store.held.send_replace(Held::Landed(answer.status()));
+        answer
+    });
+    late.await.expect("forwarding does not panic")
+}
+
+/// Passes a request on.
+async fn forward(store: &Store, behaviour: Behaviour, mut head: Parts, body: Bytes) -> Response {
     let path = head
         .uri
         .path_and_query()
@@ -152,7 +228,7 @@ fn signed(
     method: &Method,
     url: &str,
     mut headers: HeaderMap,
-    body: &axum::body::Bytes,
+    body: &Bytes,
 ) -> HeaderMap {
     for name in [
         "authorization",
