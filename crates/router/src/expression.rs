@@ -50,8 +50,8 @@ struct Traces {
 }
 
 impl Expression {
-    pub(crate) fn compile(text: &str) -> Result<Self, ExpressionError> {
-        let root = Node::of(parse(text, Subsystem::Http)?);
+    pub(crate) fn compile(text: &str, subsystem: Subsystem) -> Result<Self, ExpressionError> {
+        let root = Node::of(parse(text, subsystem)?);
         Ok(Self {
             path_keys: keys::of_path(&root),
             host_keys: keys::of_host(&root),

@@ -2,6 +2,7 @@
 //!
 //! - [`facts`]: what the router is told about a request.
 //! - [`Router`]: compiled routes; [`Router::find`] gives the best [`Match`].
+//! - [`StreamRouter`]: the same for TCP, TLS and UDP sessions.
 //! - [`path`]: the path that is matched and forwarded: normalisation, joining, escaping.
 //! - [`admission`]: whether the matched route accepts the request's protocol.
 //! - [`host`]: `Host` values and host patterns.
@@ -26,6 +27,7 @@ mod request;
 mod router;
 mod rule;
 mod sni;
+mod stream;
 
 pub mod admission;
 pub mod facts;
@@ -37,6 +39,7 @@ pub use captures::Captures;
 pub use error::CompileError;
 pub use facts::{Facts, Headers};
 pub use router::{Match, Router};
+pub use stream::{StreamFacts, StreamRouter};
 
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,12 @@
 
 use std::cmp::Reverse;
 
-use keelgate_entities::kinds::Route;
+use keelgate_entities::kinds::{Endpoint, Route};
 use uuid::Uuid;
 
 /// Expressions rank before everything else.
 const EXPRESSION: u64 = 0xFF << 56;
+const STREAM_NAMED: u64 = 1 << 61;
 const PLAIN_HOSTS: u64 = 1 << 60;
 const REGEX_PATH: u64 = 1 << 51;
 const KINDS_SHIFT: u32 = 29;
@@ -38,6 +39,21 @@ impl Rank {
     pub(crate) fn of_expression(route: &Route) -> Self {
         Self {
             packed: Reverse(EXPRESSION | route.priority.unwrap_or_default()),
+            negative: Reverse(0),
+            id: Reverse(route.id),
+        }
+    }
+
+    /// The rank of a stream route: one with server names, or with both sources and destinations,
+    /// before others; then by how narrow its sources are, then its destinations.
+    pub(crate) fn of_stream(route: &Route) -> Self {
+        let both = filled(&route.sources) && filled(&route.destinations);
+        let mut packed = narrowness(&route.sources) << 4 | narrowness(&route.destinations);
+        if both || filled(&route.snis) {
+            packed |= STREAM_NAMED;
+        }
+        Self {
+            packed: Reverse(packed),
             negative: Reverse(0),
             id: Reverse(route.id),
         }
@@ -86,6 +102,22 @@ impl Rank {
             id: Reverse(id),
         }
     }
+}
+
+/// An address counts more than a port, and a port more than a block of addresses.
+fn narrowness(endpoints: &Option<Vec<Endpoint>>) -> u64 {
+    let mut bits = 0;
+    for endpoint in endpoints.iter().flatten() {
+        bits |= match &endpoint.ip {
+            Some(ip) if ip.contains('/') => 1,
+            Some(_) => 8,
+            None => 0,
+        };
+        if endpoint.port.is_some() {
+            bits |= 4;
+        }
+    }
+    bits
 }
 
 fn filled<T>(list: &Option<Vec<T>>) -> bool {

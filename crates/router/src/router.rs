@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use keelgate_entities::RouterFlavor;
+use keelgate_entities::expression::Subsystem;
 use keelgate_entities::kinds::{Protocol, Route};
 use rustc_hash::FxHashMap;
 
@@ -92,7 +93,7 @@ impl Router {
                 RouterFlavor::Expressions => Schemes::of(route),
             };
             if let Some(text) = &route.expression {
-                let expression = expression_of(route, text, flavor)?;
+                let expression = expression_of(route, text, flavor, Subsystem::Http)?;
                 let rule = Rule::of_expression(index, schemes, expression);
                 ranked.push((Rank::of_expression(route), rule));
                 continue;
@@ -221,10 +222,11 @@ fn distinct<'r>(rules: &'r [Rule], names: impl FnMut(&'r Rule) -> Vec<&'r str>) 
 }
 
 /// The rule in a route's expression.
-fn expression_of(
+pub(crate) fn expression_of(
     route: &Route,
     text: &str,
     flavor: RouterFlavor,
+    subsystem: Subsystem,
 ) -> Result<Expression, CompileError> {
     if flavor != RouterFlavor::Expressions {
         return Err(CompileError::new(
@@ -233,7 +235,7 @@ fn expression_of(
             "set router_flavor = expressions, or write hosts, paths, methods instead",
         ));
     }
-    Expression::compile(text).map_err(|error| {
+    Expression::compile(text, subsystem).map_err(|error| {
         CompileError::new(
             route,
             format!("its expression is wrong: {error}"),
@@ -255,7 +257,7 @@ fn is_http(protocol: Protocol) -> bool {
     matches!(protocol, Http | Https | Grpc | Grpcs | Ws | Wss)
 }
 
-fn has_attribute(route: &Route) -> bool {
+pub(crate) fn has_attribute(route: &Route) -> bool {
     fn filled<T>(list: &Option<Vec<T>>) -> bool {
         list.as_ref().is_some_and(|list| !list.is_empty())
     }

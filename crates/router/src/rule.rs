@@ -223,7 +223,7 @@ impl Attributes {
     fn accepts(&self, facts: &Facts<'_>) -> bool {
         any_or_none(&self.methods, |method| **method == *facts.method)
             // A server name can only be asked of a TLS connection.
-            && (facts.protocol != Protocol::Https
+            && (!matches!(facts.protocol, Protocol::Https | Protocol::Tls)
                 || any_or_none(&self.snis, |own| {
                     facts.sni.is_some_and(|name| own.accepts(name))
                 }))

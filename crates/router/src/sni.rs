@@ -12,12 +12,7 @@ pub(crate) enum SniRule {
 
 impl SniRule {
     pub(crate) fn compile(pattern: &str) -> Self {
-        // The dot that ends a fully qualified name is not part of a server name.
-        let name = match pattern.strip_suffix('.') {
-            Some(name) if !name.is_empty() => name,
-            _ => pattern,
-        };
-        match Shape::of(name) {
+        match Shape::of(bare(pattern)) {
             Shape::Exact(name) => Self::Exact(name.into()),
             Shape::Suffix(name) => Self::Suffix(name.into()),
             Shape::Prefix(name) => Self::Prefix(name.into()),
@@ -30,6 +25,14 @@ impl SniRule {
             Self::Suffix(own) => name.ends_with(&**own),
             Self::Prefix(own) => name.starts_with(&**own),
         }
+    }
+}
+
+/// A pattern without the dot that ends a fully qualified name, which is not part of a server name.
+pub(crate) fn bare(pattern: &str) -> &str {
+    match pattern.strip_suffix('.') {
+        Some(name) if !name.is_empty() => name,
+        _ => pattern,
     }
 }
 

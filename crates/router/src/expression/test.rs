@@ -285,6 +285,9 @@ fn each_value(
     match field {
         TextField::Protocol => visit(match facts.protocol {
             Protocol::Https | Protocol::Grpcs => "https",
+            Protocol::Tcp => "tcp",
+            Protocol::Tls => "tls",
+            Protocol::Udp => "udp",
             _ => "http",
         }),
         TextField::ServerName => facts.sni.is_some_and(visit),

@@ -1,4 +1,5 @@
 use keelgate_entities::RouterFlavor;
+use keelgate_entities::expression::Subsystem;
 use keelgate_entities::kinds::{Protocol, Route};
 
 use super::Expression;
@@ -156,7 +157,7 @@ fn routes_for_one_scheme_match_that_scheme() {
 #[test]
 fn keys_are_what_every_match_demands() {
     let keys = |text: &str| {
-        let expression = Expression::compile(text).unwrap();
+        let expression = Expression::compile(text, Subsystem::Http).unwrap();
         let hosts = expression.host_keys().len();
         let paths: Vec<String> = expression
             .path_keys()

@@ -185,7 +185,7 @@ proptest! {
         let router = Router::compile(&routes, RouterFlavor::Expressions).unwrap();
         let alone: Vec<Expression> = texts
             .iter()
-            .map(|text| Expression::compile(text).unwrap())
+            .map(|text| Expression::compile(text, keelgate_entities::expression::Subsystem::Http).unwrap())
             .collect();
         for (host, path, method) in requests {
             let request = Request { host, method, ..Request::get(path) };
