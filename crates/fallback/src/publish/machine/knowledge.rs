@@ -24,6 +24,13 @@ fn parts(edition: Option<Edition>) -> [u8; 2] {
 }
 
 impl<V: Copy + Into<u8> + Hash> Machine<V> {
+    /// Forgets how many checks there were: what is looked at once in so many of them would make of
+    /// one state many, and changes nothing that a model looks at.
+    pub(crate) fn forget_checks(&mut self) {
+        self.pace.checks = 0;
+        self.pace.copy_checks = 0;
+    }
+
     /// The parts that decide, for models whose delays are all zero and whose revisions, times and
     /// versions are small. It names every field, so that a new one is not forgotten here.
     ///

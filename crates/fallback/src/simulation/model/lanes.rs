@@ -56,7 +56,8 @@ impl Lane {
         Self::of(machine)
     }
 
-    fn of(machine: Machine<Document>) -> Self {
+    fn of(mut machine: Machine<Document>) -> Self {
+        machine.forget_checks();
         Self {
             knowledge: machine.knowledge(),
             machine,
