@@ -23,6 +23,8 @@ pub(crate) struct Outcome {
     pub(crate) requests: u64,
     /// Latencies in microseconds.
     pub(crate) latency: Histogram<u64>,
+    /// The same by the second in which the request began.
+    pub(crate) seconds: Vec<Histogram<u64>>,
 }
 
 impl Load {
@@ -54,6 +56,7 @@ impl Load {
                     tokio::spawn(send(
                         connection,
                         self.request.clone(),
+                        start,
                         start + duration,
                         pace,
                     ))
@@ -62,9 +65,16 @@ impl Load {
             let mut outcome = Outcome {
                 requests: 0,
                 latency: Histogram::new(3)?,
+                seconds: Vec::new(),
             };
             for task in tasks {
-                outcome.latency.add(task.await??)?;
+                for (second, latency) in task.await??.iter().enumerate() {
+                    outcome.latency.add(latency)?;
+                    if second == outcome.seconds.len() {
+                        outcome.seconds.push(Histogram::new(3)?);
+                    }
+                    outcome.seconds[second].add(latency)?;
+                }
             }
             outcome.requests = outcome.latency.len();
             Ok(outcome)
@@ -75,10 +85,11 @@ impl Load {
 async fn send(
     mut connection: Connection,
     request: Arc<[u8]>,
+    start: Instant,
     end: Instant,
     pace: Option<(Instant, Duration)>,
-) -> anyhow::Result<Histogram<u64>> {
-    let mut latency = Histogram::new(3)?;
+) -> anyhow::Result<Vec<Histogram<u64>>> {
+    let mut seconds = Vec::new();
     let mut due = pace.map_or_else(Instant::now, |(first, _)| first);
     while due < end {
         let begin = match pace {
@@ -90,11 +101,15 @@ async fn send(
         };
         connection.exchange(&request).await?;
         let now = Instant::now();
-        latency.record(u64::try_from((now - begin).as_micros()).unwrap_or(u64::MAX))?;
+        let second = (begin - start).as_secs() as usize;
+        while seconds.len() <= second {
+            seconds.push(Histogram::new(3)?);
+        }
+        seconds[second].record(u64::try_from((now - begin).as_micros()).unwrap_or(u64::MAX))?;
         due = match pace {
             Some((_, interval)) => due + interval,
             None => now,
         };
     }
-    Ok(latency)
+    Ok(seconds)
 }
