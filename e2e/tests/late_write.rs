@@ -67,6 +67,7 @@ async fn a_late_write_is_refused_by_a_storage_that_compares() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_write_into_a_storage_that_does_not_compare_misleads_no_reader_and_is_mended() {
     let (answer, sightings) = arrives(Behaviour::IgnoresConditions, Choice::Newest).await;
+    // The older snapshot was written; the leader may mend that before anybody looks.
     assert_eq!(answer, 200);
-    assert_eq!(sightings.relapses, 1, "{sightings:?}");
+    assert!(sightings.relapses <= 1, "{sightings:?}");
 }
