@@ -48,7 +48,7 @@ impl Process {
                 usage.memory += one.memory;
             }
         }
-        anyhow::ensure!(usage.memory > 0, "the process has ended");
+        anyhow::ensure!(is_alive(self.child.id()), "the process has ended");
         Ok(usage)
     }
 
@@ -94,10 +94,21 @@ fn family(root: u32) -> Vec<u32> {
     all
 }
 
-fn usage_of(pid: u32) -> Option<Usage> {
+/// What the kernel tells of a process, from its state on.
+fn stat(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold spaces; the fields after it do not.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    Some(stat.rsplit_once(')')?.1.to_owned())
+}
+
+/// Whether a process has not ended; one that nobody has waited for is still listed.
+fn is_alive(pid: u32) -> bool {
+    stat(pid).is_some_and(|stat| !stat.trim_start().starts_with(['Z', 'X']))
+}
+
+fn usage_of(pid: u32) -> Option<Usage> {
+    let stat = stat(pid)?;
+    let fields: Vec<&str> = stat.split_whitespace().collect();
     let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     let pages: u64 = fields.get(21)?.parse().ok()?;
     let per_second = rustix::param::clock_ticks_per_second();
