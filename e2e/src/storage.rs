@@ -172,17 +172,20 @@ impl Storage {
         }
     }
 
-    /// Waits until the newest snapshot for this build contains `text`, and returns it.
+    /// Waits until the newest snapshot for this build contains `text` and the history has begun, and
+    /// returns it. The very first snapshot is written before its copy in the history.
     pub async fn holds(&self, text: &str) -> Bytes {
         wait::until("the snapshot in the storage", || async {
             let body = self
                 .read(&Self::config_key())
                 .await
                 .ok_or("no config.json yet")?;
-            if String::from_utf8_lossy(&body).contains(text) {
-                Ok(body)
-            } else {
-                Err("config.json is older")
+            if !String::from_utf8_lossy(&body).contains(text) {
+                return Err("config.json is older");
+            }
+            match self.list(&Self::key("history")).await.is_empty() {
+                true => Err("the history is empty"),
+                false => Ok(body),
             }
         })
         .await
