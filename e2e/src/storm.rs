@@ -265,7 +265,10 @@ async fn keeps_a_good_history(storage: &Storage) {
     let keys = storage.list(&Storage::key("history")).await;
     let mut positions = Vec::new();
     for key in &keys {
-        let body = storage.read(key).await.expect("nothing is pruned any more");
+        // The leader may still be pruning, from the oldest on.
+        let Some(body) = storage.read(key).await else {
+            continue;
+        };
         let identity = reader::identity(&body).unwrap_or_else(|| panic!("{key} is torn"));
         let position = reader::position(&identity);
         assert_eq!(reader::named(key), Some(position), "{key} holds {identity}");
