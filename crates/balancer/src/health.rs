@@ -9,7 +9,7 @@ pub enum Health {
     Healthy,
     /// Checks (or an operator) took it out.
     Unhealthy,
-    /// Its name does not resolve.
+    /// It has no address: its name does not resolve.
     Unavailable,
     /// It may; the upstream has no checks.
     Unchecked,
@@ -32,6 +32,8 @@ impl Health {
 pub enum Outcome {
     /// An HTTP answer with this status.
     Status(u16),
+    /// An answer that is not one of HTTP.
+    Garbage,
     /// A connection succeeded (TCP probes).
     Connected,
     /// No connection, or one that broke.
@@ -43,6 +45,8 @@ pub enum Outcome {
 /// Counts of one kind of check that change a target's health.
 #[derive(Clone, Debug)]
 pub(crate) struct Checks {
+    /// Whether statuses say anything; otherwise any answer is a success.
+    interprets: bool,
     healthy_statuses: Box<[u16]>,
     unhealthy_statuses: Box<[u16]>,
     successes: u32,
@@ -61,8 +65,9 @@ pub(crate) enum Count {
 }
 
 impl Checks {
-    pub(crate) fn new(healthy: &Thresholds, unhealthy: &Thresholds) -> Self {
+    pub(crate) fn new(healthy: &Thresholds, unhealthy: &Thresholds, interprets: bool) -> Self {
         Self {
+            interprets,
             healthy_statuses: healthy.http_statuses.as_slice().into(),
             unhealthy_statuses: unhealthy.http_statuses.as_slice().into(),
             successes: healthy.successes,
@@ -75,6 +80,7 @@ impl Checks {
     /// What an outcome counts as, and how many make a difference. `None` if it does not count.
     pub(crate) fn count(&self, outcome: Outcome) -> Option<(Count, u32)> {
         let (count, limit) = match outcome {
+            Outcome::Status(_) if !self.interprets => (Count::Success, self.successes),
             Outcome::Status(status) if self.healthy_statuses.contains(&status) => {
                 (Count::Success, self.successes)
             }
@@ -82,6 +88,7 @@ impl Checks {
                 (Count::HttpFailure, self.http_failures)
             }
             Outcome::Status(_) => return None,
+            Outcome::Garbage => (Count::HttpFailure, self.http_failures),
             Outcome::Connected => (Count::Success, self.successes),
             Outcome::TcpFailure => (Count::TcpFailure, self.tcp_failures),
             Outcome::Timeout => (Count::Timeout, self.timeouts),

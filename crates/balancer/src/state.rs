@@ -1,18 +1,17 @@
 //! What is known about one target while the gateway runs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::health::Count;
 use crate::latency::Average;
 
-/// The changing state of a target, shared by all balancers that have it.
+/// The changing state of a peer, shared by all balancers that have it.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// Health and counts in one word, so that they change together.
     record: AtomicU64,
-    unresolved: AtomicBool,
     open: AtomicU32,
     pub(crate) latency: Average,
 }
@@ -62,10 +61,6 @@ impl State {
         Record::unpack(self.record.load(Relaxed)).unhealthy
     }
 
-    pub(crate) fn is_unresolved(&self) -> bool {
-        self.unresolved.load(Relaxed)
-    }
-
     /// Counts; returns whether the health changed.
     pub(crate) fn count(&self, count: Count, limit: u32) -> bool {
         let step = |word| Record::unpack(word).counted(count, limit);
@@ -84,11 +79,6 @@ impl State {
         };
         let before = self.record.swap(record.pack(), Relaxed);
         Record::unpack(before).unhealthy != unhealthy
-    }
-
-    /// Returns whether that is news.
-    pub(crate) fn set_unresolved(&self, unresolved: bool) -> bool {
-        self.unresolved.swap(unresolved, Relaxed) != unresolved
     }
 
     /// Requests under way.

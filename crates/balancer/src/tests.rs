@@ -3,6 +3,7 @@
 mod carry;
 mod health;
 mod pick;
+mod resolve;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use keelgate_entities::Reference;
 use keelgate_entities::kinds::{Algorithm, HashOn, HealthChecks, Target, Upstream};
 use uuid::Uuid;
 
-use crate::{Balancer, HashSource, Pick, TargetIndex};
+use crate::{Balancer, Endpoint, HashSource, Host, PeerIndex, Pick, Record, Resolution};
 
 fn upstream(algorithm: Algorithm) -> Upstream {
     Upstream {
@@ -65,14 +66,40 @@ fn targets(list: &[(&str, u32)]) -> Vec<Target> {
 
 fn three(upstream: &Upstream) -> Balancer {
     let targets = targets(&[("a.test:80", 100), ("b.test:80", 100), ("c.test:80", 100)]);
-    Balancer::compile(upstream, &targets).unwrap()
+    known(Balancer::compile(upstream, &targets).unwrap())
+}
+
+/// With an address for each name: the first letter tells which.
+fn known(balancer: Balancer) -> Balancer {
+    let answers: Vec<_> = balancer
+        .targets()
+        .filter(|target| *target.resolution == Resolution::Pending)
+        .filter_map(|target| match &target.address.host {
+            Host::Name(name) => Some((target.index, found(&[[10, 0, 0, name.as_bytes()[0]]]))),
+            Host::Ip(_) => None,
+        })
+        .collect();
+    balancer.resolved(&answers)
+}
+
+fn found(addresses: &[[u8; 4]]) -> Resolution {
+    let endpoints = addresses.iter().map(|&address| Endpoint {
+        ip: address.into(),
+        port: None,
+        weight: None,
+        name: None,
+    });
+    Resolution::Found {
+        record: Record::A,
+        endpoints: endpoints.collect(),
+    }
 }
 
 /// The name of the target picked.
 fn pick(
     balancer: &Balancer,
     hash: Option<u64>,
-    tried: &[TargetIndex],
+    tried: &[PeerIndex],
     random: u64,
 ) -> Option<String> {
     let picked = balancer.pick(&Pick {
@@ -81,13 +108,14 @@ fn pick(
         random,
         now: Duration::from_secs(1),
     })?;
-    Some(balancer.target(picked)?.address.to_string())
+    Some(balancer.peer(picked)?.target_address.to_string())
 }
 
-fn index(balancer: &Balancer, name: &str) -> TargetIndex {
-    let mut targets = balancer.targets();
-    targets
-        .find(|target| target.address.to_string() == name)
+/// The first peer of the target of this name.
+fn index(balancer: &Balancer, name: &str) -> PeerIndex {
+    let mut peers = balancer.peers();
+    peers
+        .find(|peer| peer.target_address.to_string() == name)
         .unwrap()
         .index
 }

@@ -22,6 +22,8 @@
 //! for its own later phases goes into [`Exchange::kept`]. What outlives a configuration belongs to
 //! the node (`registry::Node`), without locks and with bounded memory. Time and addresses are read
 //! from the exchange, never from the machine.
+//!
+//! A plugin that has a part in TCP, TLS and UDP sessions says so in [`Plugin::stream`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -36,6 +38,7 @@ pub mod plugin;
 pub mod registry;
 pub mod response;
 mod setting;
+pub mod stream;
 
 mod acl;
 mod basic_auth;
@@ -59,3 +62,4 @@ pub use exchange::Exchange;
 pub use plugin::{Access, Flow, Phases, Plugin};
 pub use registry::Registry;
 pub use response::Response;
+pub use stream::StreamPlugin;

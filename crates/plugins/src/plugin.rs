@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 
-use crate::{Exchange, Response};
+use crate::{Exchange, Response, StreamPlugin};
 
 /// The phases that a compiled plugin takes part in; the runtime builds one chain per phase from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +79,11 @@ pub trait Plugin: Send + Sync + 'static {
     /// may be empty).
     fn body_filter<'r>(&'r self, _exchange: &mut Exchange<'r>, piece: Bytes, _last: bool) -> Bytes {
         piece
+    }
+
+    /// The part that sees TCP, TLS and UDP sessions; none for a plugin of requests only.
+    fn stream(&self) -> Option<&dyn StreamPlugin> {
+        None
     }
 
     /// After the response was sent or the client went away.

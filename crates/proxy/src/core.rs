@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use crate::http1::Limits;
 use crate::settings::Settings;
-use crate::upstream::{Pool, Resolver};
+use crate::upstream::{Links, Pool, Resolver};
 
 /// Time that a connection without any request yet is given when draining starts: whoever connected
 /// just before is still served.
@@ -24,10 +24,11 @@ pub(crate) const FRESH: Duration = Duration::from_millis(500);
 pub(crate) struct Core {
     pub(crate) settings: Arc<Settings>,
     pub(crate) pool: Pool,
+    pub(crate) links: Links,
     pub(crate) resolver: Resolver,
     pub(crate) server: HeaderValue,
-    /// What is added to `Via` of responses.
-    pub(crate) via: HeaderValue,
+    /// What is added to `Via` of responses that came over HTTP/1.1, and over HTTP/2.
+    pub(crate) via: [HeaderValue; 2],
     pub(crate) draining: Draining,
     reader: Reader,
     date: RefCell<(u64, HeaderValue)>,
@@ -37,11 +38,14 @@ impl Core {
     pub(crate) fn new(settings: Arc<Settings>, shared: Arc<Shared>) -> Rc<Self> {
         Rc::new(Self {
             pool: Pool::new(settings.keepalive.clone()),
+            links: Links::new(settings.keepalive.clone()),
             resolver: Resolver::new(settings.dns.clone()),
             server: HeaderValue::try_from(settings.name.as_str())
                 .unwrap_or(HeaderValue::from_static("keelgate")),
-            via: HeaderValue::try_from(format!("1.1 {}", settings.name))
-                .unwrap_or(HeaderValue::from_static("1.1 keelgate")),
+            via: ["1.1", "2"].map(|version| {
+                HeaderValue::try_from(format!("{version} {}", settings.name))
+                    .unwrap_or(HeaderValue::from_static("1.1 keelgate"))
+            }),
             draining: Draining::default(),
             reader: Reader::new(shared),
             date: RefCell::new((u64::MAX, HeaderValue::from_static(""))),

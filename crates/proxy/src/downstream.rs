@@ -97,6 +97,9 @@ pub(crate) trait Upload {
 
     /// The next piece; none at the end. May be dropped while pending without losing anything.
     async fn next(&mut self) -> Result<Option<Bytes>, UploadFault>;
+
+    /// The fields after the body, once its end was found; given once.
+    fn trailers(&mut self) -> Option<HeaderMap>;
 }
 
 /// The head of a response.
@@ -110,12 +113,22 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) framing: Framing,
     /// Whether a body follows: a `HEAD` tells a length without one.
     pub(crate) body: bool,
+    /// Whether fields may follow the body that the client takes.
+    pub(crate) trailers: bool,
     /// Whether the connection cannot be used for another request.
     pub(crate) close: bool,
 }
 
 /// The way a response goes out.
 pub(crate) trait Respond {
+    /// Sends an informational head before the final one, where the client can be sent such.
+    async fn informational(
+        &mut self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        spelling: &Spelling,
+    ) -> io::Result<()>;
+
     /// Sends the head, together with what follows.
     fn head(&mut self, head: &Outgoing<'_>);
 
@@ -130,14 +143,14 @@ pub(crate) trait Respond {
     /// Sends what was held back.
     async fn flush(&mut self) -> io::Result<()>;
 
-    /// Ends the response.
-    async fn finish(&mut self) -> io::Result<()>;
+    /// Ends the response; with fields after the body, where the head left room for them.
+    async fn finish(&mut self, trailers: Option<HeaderMap>) -> io::Result<()>;
 
     /// The bare connection, for a tunnel after 101; none where there is no such thing.
     fn connection(&self) -> Option<&Connection>;
 
-    /// Ready when the client has gone away.
-    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()>;
+    /// Ready when the client has gone away; `read` when finding that out may read from it.
+    fn poll_gone(&self, read: bool, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Bytes of body sent so far.
     fn sent(&self) -> u64;

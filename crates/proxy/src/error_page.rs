@@ -187,7 +187,7 @@ pub(crate) fn message(status: StatusCode) -> String {
     .to_owned()
 }
 
-fn is_grpc(value: Option<&HeaderValue>) -> bool {
+pub(crate) fn is_grpc(value: Option<&HeaderValue>) -> bool {
     value.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 

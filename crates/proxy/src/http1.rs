@@ -9,6 +9,7 @@ pub(crate) mod framing;
 pub(crate) mod head;
 pub(crate) mod reason;
 pub(crate) mod spelling;
+pub(crate) mod trailers;
 
 pub(crate) use body::{BodyDecoder, Piece};
 pub(crate) use framing::Framing;

@@ -15,7 +15,6 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 use crate::core::{Core, Draining, FRESH};
 use crate::downstream::{Client, http1, http2};
 use crate::net::{Connection, Stream, proxy_protocol};
-use crate::phases::balance;
 use crate::settings::{Listen, Settings};
 
 /// How long a listener rests when the system has no file left for another connection.
@@ -57,7 +56,6 @@ impl Worker {
             ));
         }
         tokio::task::spawn_local(housekeeping(Rc::clone(&core)));
-        tokio::task::spawn_local(rechecking(Rc::clone(&core)));
 
         // The handle dropped without a word means the same as an end at once.
         let stop = self.stop.wait_for(Option::is_some).await;
@@ -77,17 +75,9 @@ async fn housekeeping(core: Rc<Core>) {
     loop {
         tick.tick().await;
         core.pool.sweep();
+        core.links.sweep();
         // Lets go of a runtime that was swapped out while this core was idle.
         drop(core.runtime());
-    }
-}
-
-/// Every few seconds: targets whose name had no address.
-async fn rechecking(core: Rc<Core>) {
-    let mut tick = tokio::time::interval(Duration::from_secs(5));
-    loop {
-        tick.tick().await;
-        balance::recheck_names(&core).await;
     }
 }
 

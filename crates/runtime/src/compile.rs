@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keelgate_entities::kinds::{self, Route};
 use keelgate_entities::{Config, RouterFlavor};
 use keelgate_plugins::Directory;
-use keelgate_router::Router;
+use keelgate_router::{Router, StreamRouter};
 use rustc_hash::FxHashMap;
 use rustls::RootCertStore;
 use rustls::sign::CertifiedKey;
@@ -15,6 +15,7 @@ use crate::certificates::Certificates;
 use crate::chain::Scopes;
 use crate::runtime::RouteEntry;
 use crate::service::{ServiceEntry, Services, read_authorities};
+use crate::streams::{self, Subsystems, is_stream, is_stream_route};
 use crate::upstream_tls::Profiles;
 use crate::{CompileError, Plugins, Runtime, upstream};
 
@@ -77,18 +78,22 @@ impl Runtime {
             previous.map(|previous| &previous.certificates),
             &mut flaws,
         )?;
-        let upstreams =
+        let mut upstreams =
             upstream::compile(upstreams, &targets, previous.map_or(&[], Self::upstreams))?;
         let mut profiles = Profiles::default();
         let authorities = read_authorities(&ca_certificates, &mut flaws);
-        let services = Services {
+        let compiler = Services {
             env,
             certificates: &certificates,
             authorities: &authorities,
             upstreams: &upstreams,
             previous: previous.map(|previous| &previous.profiles),
+        };
+        let services = compiler.compile(services, &mut profiles, &mut flaws);
+        let probes = compiler.probes(&mut profiles, &mut flaws);
+        for (entry, tls) in upstreams.iter_mut().zip(probes) {
+            entry.probe_tls = tls;
         }
-        .compile(services, &mut profiles, &mut flaws);
 
         let by_id: FxHashMap<Uuid, u32> = (0..)
             .zip(&services)
@@ -97,26 +102,46 @@ impl Runtime {
         let routes = served(routes, &services, &by_id)?;
         let router = Router::compile(&routes, env.flavor)?;
 
-        let mut chains = compile_plugins(&plugins, &directory, env)?.finish();
-        // Services of streams have no part in HTTP; their routes are left without a service.
-        let of_http = |index: &u32| {
-            use kinds::Protocol::{Grpc, Grpcs, Http, Https};
-            let protocol = services[*index as usize].service.protocol;
-            matches!(protocol, Http | Https | Grpc | Grpcs)
-        };
+        let stream_router = StreamRouter::compile(&routes, env.flavor)?;
+
+        let stream_flaws = (!stream_router.is_empty()).then_some(&mut flaws);
+        let scopes = compile_plugins(&plugins, &directory, env, stream_flaws)?;
+        let mut chains = scopes.http.finish();
+        let mut stream_chains = scopes.stream.finish();
         let entries = routes
             .iter()
-            .map(|route| RouteEntry {
-                service: route
+            .map(|route| {
+                let service = route
                     .service
-                    .and_then(|service| by_id.get(&service.0).copied())
-                    .filter(of_http),
-                chain: chains.draw(Some(route.id), route.service.map(|service| service.0)),
+                    .and_then(|service| by_id.get(&service.0).copied());
+                let of_service = route.service.map(|service| service.0);
+                if is_stream_route(route) {
+                    let chain = stream_chains.draw(Some(route.id), of_service);
+                    let checked = service.map_or(Ok(()), |index| {
+                        streams::check_service(route, &services[index as usize])
+                    });
+                    return RouteEntry {
+                        service: service.filter(|_| checked.is_ok()),
+                        closed: streams::is_closed(&chain),
+                        chain: {
+                            flaws.extend(checked.err());
+                            chain
+                        },
+                    };
+                }
+                // Services of streams have no part in HTTP; their routes are left without one.
+                let of_http = |index: &u32| !is_stream(services[*index as usize].service.protocol);
+                RouteEntry {
+                    service: service.filter(of_http),
+                    chain: chains.draw(Some(route.id), of_service),
+                    closed: false,
+                }
             })
             .collect();
         Ok(Self {
             label,
             router,
+            stream_router,
             routes,
             entries,
             services,
@@ -160,12 +185,22 @@ fn served(
     Ok(served)
 }
 
+/// The plugins of requests, and those of sessions.
+#[derive(Default)]
+struct Both {
+    http: Scopes,
+    stream: Scopes,
+}
+
+/// Plugins that cannot act on streams although they should are told in `stream_flaws`, if there
+/// are streams.
 fn compile_plugins(
     plugins: &[kinds::Plugin],
     directory: &Arc<Directory>,
     env: &Env,
-) -> Result<Scopes, CompileError> {
-    let mut scopes = Scopes::default();
+    mut stream_flaws: Option<&mut Vec<CompileError>>,
+) -> Result<Both, CompileError> {
+    let mut scopes = Both::default();
     for plugin in plugins.iter().filter(|plugin| plugin.enabled) {
         let problem = |what, mend| CompileError {
             kind: "plugins",
@@ -184,16 +219,26 @@ fn compile_plugins(
             .plugins
             .compile(plugin, directory)
             .map_err(|what| problem(what, "mend its configuration, or disable it"))?;
-        scopes.add(
-            &plugin.name,
-            priority,
-            (
-                plugin.route.map(|route| route.0),
-                plugin.service.map(|service| service.0),
-            ),
-            plugin.consumer.map(|consumer| consumer.0),
-            compiled,
+        let place = (
+            plugin.route.map(|route| route.0),
+            plugin.service.map(|service| service.0),
         );
+        let consumer = plugin.consumer.map(|consumer| consumer.0);
+        let subsystems = Subsystems::of(plugin);
+        if subsystems.stream
+            && let Some(flaws) = &mut stream_flaws
+        {
+            flaws.extend(streams::check_plugin(plugin, &*compiled).err());
+            let compiled = Arc::clone(&compiled);
+            scopes
+                .stream
+                .add(&plugin.name, priority, place, consumer, compiled);
+        }
+        if subsystems.http {
+            scopes
+                .http
+                .add(&plugin.name, priority, place, consumer, compiled);
+        }
     }
     Ok(scopes)
 }

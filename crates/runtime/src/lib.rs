@@ -16,6 +16,7 @@ mod reclaim;
 mod runtime;
 mod service;
 mod shared;
+mod streams;
 mod upstream;
 mod upstream_tls;
 

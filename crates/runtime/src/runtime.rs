@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keelgate_entities::kinds::Route;
 use keelgate_plugins::Directory;
-use keelgate_router::Router;
+use keelgate_router::{Router, StreamRouter};
 
 use crate::upstream_tls::Profiles;
 use crate::{Certificates, Chain, CompileError, ServiceEntry, UpstreamEntry};
@@ -14,6 +14,7 @@ use crate::{Certificates, Chain, CompileError, ServiceEntry, UpstreamEntry};
 pub struct Runtime {
     pub(crate) label: String,
     pub(crate) router: Router,
+    pub(crate) stream_router: StreamRouter,
     pub(crate) routes: Vec<Route>,
     pub(crate) entries: Vec<RouteEntry>,
     pub(crate) services: Vec<ServiceEntry>,
@@ -30,6 +31,7 @@ pub struct Runtime {
 pub(crate) struct RouteEntry {
     pub(crate) service: Option<u32>,
     pub(crate) chain: Arc<Chain>,
+    pub(crate) closed: bool,
 }
 
 /// A request's route with everything that belongs to it.
@@ -41,6 +43,8 @@ pub struct Routed<'r> {
     pub service: Option<&'r ServiceEntry>,
     /// Its plugins.
     pub chain: &'r Chain,
+    /// Whether nothing may pass: a plugin that guards the route cannot guard streams.
+    pub closed: bool,
 }
 
 impl Runtime {
@@ -54,7 +58,13 @@ impl Runtime {
         &self.router
     }
 
-    /// What belongs to the route that [`Router::find`] found by this index.
+    /// Finds routes of TCP, TLS and UDP sessions.
+    pub fn stream_router(&self) -> &StreamRouter {
+        &self.stream_router
+    }
+
+    /// What belongs to the route that [`Router::find`] or [`StreamRouter::find`] found by this
+    /// index.
     pub fn routed(&self, route: usize) -> Option<Routed<'_>> {
         let entry = self.entries.get(route)?;
         Some(Routed {
@@ -63,6 +73,7 @@ impl Runtime {
                 .service
                 .and_then(|service| self.services.get(service as usize)),
             chain: &entry.chain,
+            closed: entry.closed,
         })
     }
 

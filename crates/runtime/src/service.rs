@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use keelgate_entities::Reference;
 use keelgate_entities::kinds::{self, Protocol, Service};
 use rustc_hash::FxHashMap;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::sign::CertifiedKey;
 use uuid::Uuid;
 
 use crate::certificates::Certificates;
@@ -129,25 +131,9 @@ impl Services<'_> {
             Origin::Upstream(index) => self.upstreams[index].upstream.client_certificate,
             _ => None,
         };
-        let client = match service.client_certificate.or(of_upstream) {
-            Some(id) => match self.certificates.by_id.get(&id.0) {
-                Some(pair) => Some((id.0, Arc::clone(&pair.first))),
-                None => {
-                    return Err(problem(
-                        format!(
-                            "its client certificate {} does not exist or cannot be used",
-                            id.0
-                        ),
-                        "mend the certificate, or take it off the service",
-                    ));
-                }
-            },
-            None => self
-                .env
-                .client_certificate
-                .as_ref()
-                .map(|key| (Uuid::nil(), Arc::clone(key))),
-        };
+        let client = self
+            .client(service.client_certificate.or(of_upstream))
+            .map_err(|what| problem(what, "mend the certificate, or take it off the service"))?;
         let authorities = service
             .ca_certificates
             .iter()
@@ -176,6 +162,72 @@ impl Services<'_> {
             )
             .map(Some)
             .map_err(|what| problem(what, "mend the certificates that the service names"))
+    }
+
+    /// The certificate that is shown: the one named, or the node's.
+    fn client(
+        &self,
+        certificate: Option<Reference>,
+    ) -> Result<Option<(Uuid, Arc<CertifiedKey>)>, String> {
+        let Some(id) = certificate else {
+            let node = self.env.client_certificate.as_ref();
+            return Ok(node.map(|key| (Uuid::nil(), Arc::clone(key))));
+        };
+        match self.certificates.by_id.get(&id.0) {
+            Some(pair) => Ok(Some((id.0, Arc::clone(&pair.first)))),
+            None => Err(format!(
+                "its client certificate {} does not exist or cannot be used",
+                id.0
+            )),
+        }
+    }
+
+    /// How probes of each upstream speak TLS.
+    pub(crate) fn probes(
+        &self,
+        profiles: &mut Profiles,
+        flaws: &mut Vec<CompileError>,
+    ) -> Vec<UpstreamTls> {
+        let entries = self.upstreams.iter();
+        entries
+            .map(|entry| match self.probe(&entry.upstream, profiles) {
+                Ok(None) => UpstreamTls::Clear,
+                Ok(Some(profile)) => UpstreamTls::Profile(profile),
+                Err(what) => {
+                    flaws.push(CompileError {
+                        kind: "upstreams",
+                        id: entry.upstream.id,
+                        name: Some(entry.upstream.name.clone()),
+                        what,
+                        mend: "mend the certificate, or take it off the upstream",
+                    });
+                    UpstreamTls::Unusable
+                }
+            })
+            .collect()
+    }
+
+    fn probe(
+        &self,
+        upstream: &kinds::Upstream,
+        profiles: &mut Profiles,
+    ) -> Result<Option<Arc<TlsProfile>>, String> {
+        let active = &upstream.healthchecks.active;
+        let asked = active.healthy.interval > 0.0 || active.unhealthy.interval > 0.0;
+        if !asked || !matches!(active.r#type.as_deref(), Some("https" | "grpcs")) {
+            return Ok(None);
+        }
+        let client = self.client(upstream.client_certificate)?;
+        let ask = Ask {
+            verify: active.https_verify_certificate.unwrap_or(true),
+            depth: None,
+            authorities: Vec::new(),
+            client: client.as_ref().map(|(id, key)| (*id, key.cert.clone())),
+        };
+        let key = client.map(|(_, key)| key);
+        profiles
+            .get(ask, key, &self.env.trusted, self.previous)
+            .map(Some)
     }
 }
 

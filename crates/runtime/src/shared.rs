@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use crate::Runtime;
 use crate::reclaim::Reclaim;
@@ -17,6 +18,8 @@ pub struct Shared {
     current: ArcSwap<Runtime>,
     /// Counts swaps, so that readers look at `current` only after one.
     swaps: AtomicU64,
+    /// Tells those who wait for the next swap.
+    swapped: watch::Sender<()>,
     reclaim: Reclaim<Runtime>,
 }
 
@@ -26,6 +29,7 @@ impl Shared {
         Arc::new(Self {
             current: ArcSwap::new(runtime),
             swaps: AtomicU64::new(0),
+            swapped: watch::Sender::new(()),
             reclaim: Reclaim::start(),
         })
     }
@@ -40,7 +44,13 @@ impl Shared {
     pub fn swap(&self, runtime: Arc<Runtime>) {
         let before = self.current.swap(runtime);
         self.swaps.fetch_add(1, Ordering::Release);
+        self.swapped.send_replace(());
         self.reclaim.retire(before);
+    }
+
+    /// Changes with every swap.
+    pub fn swaps(&self) -> watch::Receiver<()> {
+        self.swapped.subscribe()
     }
 }
 

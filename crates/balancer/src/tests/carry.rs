@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keelgate_entities::kinds::Algorithm;
 
-use super::{checked, index, pick, targets, three, upstream};
+use super::{checked, index, known, pick, targets, three, upstream};
 use crate::{Balancer, Health, Outcome};
 
 #[test]
@@ -15,8 +15,8 @@ fn health_and_counts_follow_the_address() {
     old.report(index(&old, "c.test:80"), Outcome::TcpFailure);
 
     let list = targets(&[("c.test:80", 5), ("d.test:80", 5), ("b.test:80", 7)]);
-    let new = Balancer::compile_from(&upstream, &list, &old).unwrap();
-    let health = |name| new.target(index(&new, name)).unwrap().health;
+    let new = known(Balancer::compile_from(&upstream, &list, &old).unwrap());
+    let health = |name| new.peer(index(&new, name)).unwrap().health;
     assert_eq!(health("b.test:80"), Health::Unhealthy);
     assert_eq!(health("d.test:80"), Health::Healthy);
     let changed = new.report(index(&new, "c.test:80"), Outcome::TcpFailure);
@@ -30,11 +30,11 @@ fn what_old_requests_learn_reaches_the_new_balancer() {
     let old = three(&upstream);
     let open = old.open(index(&old, "a.test:80")).unwrap();
     let list = targets(&[("a.test:80", 1), ("b.test:80", 1), ("c.test:80", 1)]);
-    let new = Balancer::compile_from(&upstream, &list, &old).unwrap();
+    let new = known(Balancer::compile_from(&upstream, &list, &old).unwrap());
     assert!(new.is_healthy());
-    assert_eq!(new.target(index(&new, "a.test:80")).unwrap().open, 1);
+    assert_eq!(new.peer(index(&new, "a.test:80")).unwrap().open, 1);
     drop(open);
-    assert_eq!(new.target(index(&new, "a.test:80")).unwrap().open, 0);
+    assert_eq!(new.peer(index(&new, "a.test:80")).unwrap().open, 0);
     old.set_healthy(index(&old, "a.test:80"), false);
     assert!(!new.is_healthy());
 }
@@ -48,7 +48,7 @@ fn latencies_survive() {
         open.answered(Duration::from_millis(latency), Duration::from_secs(1));
     }
     let list = targets(&[("a.test:80", 1), ("b.test:80", 1), ("c.test:80", 1)]);
-    let new = Balancer::compile_from(&upstream, &list, &old).unwrap();
+    let new = known(Balancer::compile_from(&upstream, &list, &old).unwrap());
     for random in 0..9 {
         assert_eq!(pick(&new, None, &[], random).as_deref(), Some("b.test:80"));
     }

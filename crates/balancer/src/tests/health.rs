@@ -26,9 +26,9 @@ fn failures_in_a_row_take_a_target_out_for_every_algorithm() {
 fn nothing_is_picked_when_all_are_out() {
     for algorithm in ALGORITHMS {
         let balancer = three(&checked(algorithm));
-        for target in balancer.targets() {
-            balancer.report(target.index, Outcome::TcpFailure);
-            balancer.report(target.index, Outcome::TcpFailure);
+        for peer in balancer.peers() {
+            balancer.report(peer.index, Outcome::TcpFailure);
+            balancer.report(peer.index, Outcome::TcpFailure);
         }
         assert_eq!(pick(&balancer, Some(1), &[], 1), None, "{algorithm:?}");
         assert!(!balancer.is_healthy());
@@ -42,7 +42,7 @@ fn statuses_that_are_not_listed_do_not_count() {
     for _ in 0..10 {
         assert_eq!(balancer.report(a, Outcome::Status(502)), None);
     }
-    assert_eq!(balancer.target(a).unwrap().health, Health::Healthy);
+    assert_eq!(balancer.peer(a).unwrap().health, Health::Healthy);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn without_checks_nothing_takes_a_target_out() {
     for _ in 0..10 {
         assert_eq!(balancer.report(a, Outcome::TcpFailure), None);
     }
-    let health = balancer.target(a).unwrap().health;
+    let health = balancer.peer(a).unwrap().health;
     assert_eq!(health.as_str(), "HEALTHCHECKS_OFF");
 }
 
@@ -102,13 +102,28 @@ fn below_the_threshold_the_whole_upstream_is_out() {
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_passed_over() {
-    let balancer = three(&upstream(Algorithm::RoundRobin));
+fn checks_of_connections_take_any_answer_for_a_success() {
+    let mut upstream = checked(Algorithm::RoundRobin);
+    upstream.healthchecks.passive.r#type = Some("tcp".into());
+    let balancer = three(&upstream);
     let a = index(&balancer, "a.test:80");
-    assert_eq!(balancer.set_resolved(a, false), Some(Health::Unavailable));
-    assert_eq!(balancer.set_resolved(a, false), None);
-    for random in 0..30 {
-        assert_ne!(pick(&balancer, None, &[], random).unwrap(), "a.test:80");
+    for _ in 0..10 {
+        assert_eq!(balancer.report(a, Outcome::Status(500)), None);
     }
-    assert_eq!(balancer.set_resolved(a, true), Some(Health::Unchecked));
+    balancer.report(a, Outcome::TcpFailure);
+    let out = balancer.report(a, Outcome::TcpFailure);
+    assert_eq!(out, Some(Health::Unhealthy));
+    balancer.report(a, Outcome::Status(500));
+    let back = balancer.report(a, Outcome::Status(500));
+    assert_eq!(back, Some(Health::Healthy));
+}
+
+#[test]
+fn an_answer_that_is_no_http_is_a_failure_of_http() {
+    let mut upstream = checked(Algorithm::RoundRobin);
+    upstream.healthchecks.active.unhealthy.http_failures = 1;
+    let balancer = three(&upstream);
+    let a = index(&balancer, "a.test:80");
+    let out = balancer.probed(a, Outcome::Garbage);
+    assert_eq!(out, Some(Health::Unhealthy));
 }

@@ -1,5 +1,6 @@
 //! How `ip-restriction` judges a client.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -9,7 +10,8 @@ use super::addresses::Addresses;
 use super::config::Config;
 use crate::error::Reason;
 use crate::registry::Node;
-use crate::{Access, Directory, Exchange, Flow, Phases, Plugin, Response, setting};
+use crate::stream::{Refusal, Session};
+use crate::{Access, Directory, Exchange, Flow, Phases, Plugin, Response, StreamPlugin, setting};
 
 /// A compiled `ip-restriction`.
 pub(crate) struct IpRestriction {
@@ -44,16 +46,40 @@ impl Plugin for IpRestriction {
     }
 
     fn access<'a, 'r: 'a>(&'r self, exchange: &'a mut Exchange<'r>) -> Access<'a> {
-        let address = exchange.client.ip.to_canonical();
+        Access::Ready(match self.refusal(exchange.client.ip) {
+            None => Flow::Continue,
+            Some(message) => Flow::Respond(Box::new(Response::error(self.status, message))),
+        })
+    }
+
+    fn stream(&self) -> Option<&dyn StreamPlugin> {
+        Some(self)
+    }
+}
+
+impl StreamPlugin for IpRestriction {
+    fn preread(&self, session: &Session<'_>) -> Result<(), Refusal> {
+        match self.refusal(session.client.ip) {
+            None => Ok(()),
+            Some(message) => Err(Refusal {
+                status: self.status.as_u16(),
+                message,
+            }),
+        }
+    }
+}
+
+impl IpRestriction {
+    /// What a client with this address is told; none for one that is let through.
+    fn refusal(&self, address: IpAddr) -> Option<String> {
+        let address = address.to_canonical();
         let denied = self.deny.contains(address);
         if !denied && (self.allow.is_empty() || self.allow.contains(address)) {
-            return Access::Ready(Flow::Continue);
+            return None;
         }
-        let message = match &self.message {
+        Some(match &self.message {
             Some(message) => message.clone(),
             None => format!("IP address not allowed: {address}"),
-        };
-        let response = Response::error(self.status, message);
-        Access::Ready(Flow::Respond(Box::new(response)))
+        })
     }
 }

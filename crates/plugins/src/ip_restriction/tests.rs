@@ -1,6 +1,8 @@
+use keelgate_entities::kinds::{Protocol, Route};
 use serde_json::{Value, json};
 
 use crate::response::Body;
+use crate::stream::{Refusal, Session};
 use crate::testing::*;
 
 /// The refusal of a client, if it is refused.
@@ -40,6 +42,32 @@ fn the_refusal_is_a_setting() {
     let config = json!({"deny": ["127.0.0.1"], "status": 404, "message": "nothing here"});
     let expected = Some((404, "nothing here".to_owned()));
     assert_eq!(refusal(config, "127.0.0.1"), expected);
+}
+
+#[test]
+fn sessions_are_judged_as_requests_are() {
+    let plugin = compiled("ip-restriction", json!({"deny": ["10.0.0.0/8"]}));
+    let mut client = exchange("GET", "/").client;
+    let route: Route = serde_json::from_value(json!({
+        "id": "00000000-0000-4000-8000-000000000001", "protocols": ["tcp"],
+    }))
+    .unwrap();
+    let mut judge = |address: &str| {
+        client.ip = address.parse().unwrap();
+        let session = Session {
+            client: &client,
+            protocol: Protocol::Tcp,
+            route: &route,
+            service: None,
+        };
+        plugin.stream().unwrap().preread(&session)
+    };
+    assert_eq!(judge("192.0.2.1"), Ok(()));
+    let refusal = Refusal {
+        status: 403,
+        message: "IP address not allowed: 10.1.2.3".to_owned(),
+    };
+    assert_eq!(judge("10.1.2.3"), Err(refusal));
 }
 
 #[test]

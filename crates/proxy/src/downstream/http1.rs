@@ -18,7 +18,7 @@ use keelgate_router::host;
 use super::refusal::{self, Refusal};
 use super::{Client, Incoming, Outcome, Outgoing, Respond, Upload, UploadFault};
 use crate::core::{Core, FRESH};
-use crate::http1::{BodyDecoder, Framing, Piece, RequestHead, encode};
+use crate::http1::{BodyDecoder, Framing, Piece, RequestHead, Spelling, encode, trailers};
 use crate::net::{Connection, Timer};
 use crate::phases;
 
@@ -80,6 +80,7 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, connection: Connection
             timeout: limits.send_timeout,
             out: Vec::new(),
             body: Way::None,
+            trailers: false,
             keep,
             minor,
             draining: &core,
@@ -252,6 +253,7 @@ async fn refuse(
         timeout: core.settings.client.send_timeout,
         out: Vec::new(),
         body: Way::None,
+        trailers: false,
         keep: false,
         minor: 1,
         draining: core,
@@ -350,6 +352,10 @@ impl Upload for RequestBody<'_> {
             }
         }
     }
+
+    fn trailers(&mut self) -> Option<HeaderMap> {
+        self.decoder.trailers()
+    }
 }
 
 /// How the body of a response goes out.
@@ -371,6 +377,8 @@ pub(crate) struct Responder<'c> {
     /// Written, but not sent yet.
     out: Vec<u8>,
     body: Way,
+    /// The client takes fields after the body.
+    trailers: bool,
     keep: bool,
     minor: u8,
     draining: &'c Core,
@@ -397,6 +405,27 @@ impl Responder<'_> {
 }
 
 impl Respond for Responder<'_> {
+    async fn informational(
+        &mut self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        spelling: &Spelling,
+    ) -> io::Result<()> {
+        // HTTP/1.0 knows none.
+        if self.minor == 0 {
+            return Ok(());
+        }
+        encode::status_line(status, None, &mut self.out);
+        encode::lines(
+            headers,
+            spelling,
+            |name| is_decided(name, false),
+            &mut self.out,
+        );
+        self.out.extend_from_slice(b"\r\n");
+        self.flush().await
+    }
+
     fn head(&mut self, head: &Outgoing<'_>) {
         let switching = head.status == StatusCode::SWITCHING_PROTOCOLS;
         self.body = match head.framing {
@@ -406,6 +435,7 @@ impl Respond for Responder<'_> {
             Framing::Chunked | Framing::UntilClose if self.minor == 0 => Way::UntilClose,
             Framing::Chunked | Framing::UntilClose => Way::Chunked,
         };
+        self.trailers = head.trailers && self.body == Way::Chunked;
         self.keep &= !head.close && self.body != Way::UntilClose && !self.draining.draining.is_on();
         let out = &mut self.out;
         out.reserve(512);
@@ -427,7 +457,13 @@ impl Respond for Responder<'_> {
         if head.status == StatusCode::UPGRADE_REQUIRED && head.headers.contains_key(UPGRADE) {
             out.extend_from_slice(b"Connection: Upgrade\r\n");
         }
-        encode::lines(head.headers, head.spelling, is_decided, out);
+        let trailers = self.trailers;
+        encode::lines(
+            head.headers,
+            head.spelling,
+            |name| is_decided(name, trailers),
+            out,
+        );
         out.extend_from_slice(b"\r\n");
     }
 
@@ -464,12 +500,15 @@ impl Respond for Responder<'_> {
         self.send(Bytes::new()).await
     }
 
-    async fn finish(&mut self) -> io::Result<()> {
+    async fn finish(&mut self, trailers: Option<HeaderMap>) -> io::Result<()> {
         match self.body {
             Way::Length(left) if left > 0 => {
                 return Err(io::Error::other("the body is shorter than was told"));
             }
-            Way::Chunked => self.out.extend_from_slice(encode::LAST_CHUNK),
+            Way::Chunked => {
+                let trailers = trailers.filter(|_| self.trailers);
+                trailers::write_end(trailers.as_ref(), &mut self.out);
+            }
             _ => {}
         }
         self.flush().await
@@ -479,8 +518,12 @@ impl Respond for Responder<'_> {
         Some(self.connection)
     }
 
-    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.connection.poll_closed(cx)
+    fn poll_gone(&self, read: bool, cx: &mut Context<'_>) -> Poll<()> {
+        if read {
+            self.connection.poll_closed(cx)
+        } else {
+            Poll::Pending
+        }
     }
 
     fn sent(&self) -> u64 {
@@ -489,9 +532,10 @@ impl Respond for Responder<'_> {
 }
 
 /// Headers that are written by the connection itself, or not at all.
-fn is_decided(name: &str) -> bool {
+fn is_decided(name: &str, trailers: bool) -> bool {
     matches!(
         name,
-        "connection" | "content-length" | "transfer-encoding" | "keep-alive" | "trailer"
-    ) || name.starts_with("x-accel-")
+        "connection" | "content-length" | "transfer-encoding" | "keep-alive"
+    ) || name == "trailer" && !trailers
+        || name.starts_with("x-accel-")
 }

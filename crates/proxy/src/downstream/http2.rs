@@ -8,7 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -25,7 +25,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use super::refusal::{self, Refusal};
 use super::{Client, Incoming, Outcome, Outgoing, Respond, Upload, UploadFault};
 use crate::core::Core;
-use crate::http1::{Framing, Spelling};
+use crate::http1::{Framing, Spelling, trailers};
 use crate::net::{Connection, Stream, Timer};
 use crate::phases;
 
@@ -152,6 +152,7 @@ async fn stream_of(
             timeout: core.settings.client.body_timeout,
             timer: Timer::default(),
             read: 0,
+            trailers: None,
             body,
         };
         let outcome = match accept(&core, parts, &upload.body) {
@@ -259,6 +260,7 @@ struct RequestBody {
     timeout: Duration,
     timer: Timer,
     read: u64,
+    trailers: Option<HeaderMap>,
 }
 
 impl Upload for RequestBody {
@@ -279,30 +281,66 @@ impl Upload for RequestBody {
             match frame {
                 None => return Ok(None),
                 Some(Err(_)) => return Err(UploadFault::Gone),
-                Some(Ok(frame)) => {
-                    // Trailers of requests are not passed on.
-                    if let Ok(piece) = frame.into_data() {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(piece) => {
                         self.read += piece.len() as u64;
                         if self.limit.is_some_and(|limit| self.read > limit) {
                             return Err(UploadFault::TooLong);
                         }
                         return Ok(Some(piece));
                     }
-                }
+                    Err(frame) => self.trailers = frame.into_trailers().ok(),
+                },
             }
         }
     }
+
+    fn trailers(&mut self) -> Option<HeaderMap> {
+        let mut trailers = self.trailers.take()?;
+        trailers::keep_allowed(&mut trailers);
+        Some(trailers)
+    }
 }
 
-/// A piece of a response's body, or the sign that it is cut short.
-type Sent = Result<Bytes, io::Error>;
+/// A piece of a response's body, the fields after it, or the sign that it is cut short.
+type Sent = Result<Frame<Bytes>, io::Error>;
+
+/// Whether the client has given a response up, for whoever waits for its upstream.
+#[derive(Default)]
+struct Watch {
+    gone: Cell<bool>,
+    waiting: RefCell<Option<Waker>>,
+}
+
+impl Watch {
+    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.gone.get() {
+            return Poll::Ready(());
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        match &mut *waiting {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    fn end(&self) {
+        self.gone.set(true);
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
+        }
+    }
+}
 
 /// The way of a response.
 struct Responder {
     head: RefCell<Option<oneshot::Sender<Response<Outlet>>>>,
     pieces: mpsc::Sender<Sent>,
     outlet: Cell<Option<mpsc::Receiver<Sent>>>,
+    watch: Rc<Watch>,
     left: Option<u64>,
+    trailers: bool,
     sent: u64,
     timer: Timer,
     /// For one piece: a client that takes nothing must not hold its upstream for ever.
@@ -316,10 +354,21 @@ impl Responder {
             head: RefCell::new(Some(head)),
             pieces,
             outlet: Cell::new(Some(outlet)),
+            watch: Rc::default(),
             left: None,
+            trailers: false,
             sent: 0,
             timer: Timer::default(),
             timeout,
+        }
+    }
+
+    async fn send(&self, frame: Frame<Bytes>) -> io::Result<()> {
+        let sent = self.timer.limit(self.timeout, self.pieces.send(Ok(frame)));
+        match sent.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 
@@ -332,6 +381,16 @@ impl Responder {
 }
 
 impl Respond for Responder {
+    async fn informational(
+        &mut self,
+        _status: StatusCode,
+        _headers: &HeaderMap,
+        _spelling: &Spelling,
+    ) -> io::Result<()> {
+        // hyper has no way to send one.
+        Ok(())
+    }
+
     fn head(&mut self, outgoing: &Outgoing<'_>) {
         let (Some(head), Some(pieces)) = (self.head.take(), self.outlet.take()) else {
             return;
@@ -341,9 +400,12 @@ impl Respond for Responder {
             Framing::Empty => Some(0),
             _ => None,
         };
+        self.trailers = outgoing.trailers && outgoing.body;
         let mut response = Response::new(Outlet {
             pieces: outgoing.body.then_some(pieces),
             left: if outgoing.body { length } else { Some(0) },
+            trailers: self.trailers,
+            watch: outgoing.body.then(|| Rc::clone(&self.watch)),
         });
         self.left = length.filter(|_| outgoing.body);
         *response.status_mut() = outgoing.status;
@@ -379,24 +441,19 @@ impl Respond for Responder {
                 .ok_or_else(|| io::Error::other("the body is longer than was told"))?;
         }
         self.sent += length;
-        match self
-            .timer
-            .limit(self.timeout, self.pieces.send(Ok(piece)))
-            .await
-        {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        }
+        self.send(Frame::data(piece)).await
     }
 
     async fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    async fn finish(&mut self) -> io::Result<()> {
-        match self.left {
-            Some(left) if left > 0 => Err(io::Error::other("the body is shorter than was told")),
+    async fn finish(&mut self, trailers: Option<HeaderMap>) -> io::Result<()> {
+        if self.left.is_some_and(|left| left > 0) {
+            return Err(io::Error::other("the body is shorter than was told"));
+        }
+        match trailers {
+            Some(trailers) if self.trailers => self.send(Frame::trailers(trailers)).await,
             _ => Ok(()),
         }
     }
@@ -405,10 +462,10 @@ impl Respond for Responder {
         None
     }
 
-    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_gone(&self, _read: bool, cx: &mut Context<'_>) -> Poll<()> {
         match &mut *self.head.borrow_mut() {
             Some(head) => head.poll_closed(cx),
-            None => Poll::Pending,
+            None => self.watch.poll(cx),
         }
     }
 
@@ -421,6 +478,9 @@ impl Respond for Responder {
 struct Outlet {
     pieces: Option<mpsc::Receiver<Sent>>,
     left: Option<u64>,
+    /// Fields may follow the last piece.
+    trailers: bool,
+    watch: Option<Rc<Watch>>,
 }
 
 impl Outlet {
@@ -428,6 +488,8 @@ impl Outlet {
         Self {
             pieces: None,
             left: Some(0),
+            trailers: false,
+            watch: None,
         }
     }
 }
@@ -444,19 +506,29 @@ impl Body for Outlet {
         let Some(pieces) = &mut this.pieces else {
             return Poll::Ready(None);
         };
-        let piece = ready!(pieces.poll_recv(cx));
-        if let (Some(Ok(piece)), Some(left)) = (&piece, &mut this.left) {
+        let frame = ready!(pieces.poll_recv(cx));
+        if let (Some(Ok(frame)), Some(left)) = (&frame, &mut this.left)
+            && let Some(piece) = frame.data_ref()
+        {
             *left = left.saturating_sub(piece.len() as u64);
         }
-        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_none() || self.left == Some(0)
+        self.pieces.is_none() || self.left == Some(0) && !self.trailers
     }
 
     fn size_hint(&self) -> SizeHint {
         self.left
             .map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        if let Some(watch) = &self.watch {
+            watch.end();
+        }
     }
 }

@@ -96,8 +96,9 @@ pub(super) async fn send<R: Respond>(
         spelling: &Spelling::default(),
         framing: Framing::Length(page.body.len() as u64),
         body: !head_only,
+        trailers: false,
         close: true,
     });
     respond.data(page.body).await?;
-    respond.finish().await
+    respond.finish(None).await
 }

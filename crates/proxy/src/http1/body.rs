@@ -1,6 +1,7 @@
 //! Decoding a body after its framing.
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 
 use super::chunked::Chunked;
 use super::{Framing, Malformed};
@@ -63,6 +64,14 @@ impl BodyDecoder {
             Self::Chunked(chunked) => chunked.has_ended(input),
             Self::UntilClose => Ok(false),
             Self::Closed => Ok(true),
+        }
+    }
+
+    /// The fields after the body, once its end was found; given once.
+    pub(crate) fn trailers(&mut self) -> Option<HeaderMap> {
+        match self {
+            Self::Chunked(chunked) => chunked.trailers(),
+            _ => None,
         }
     }
 

@@ -1,9 +1,10 @@
 //! The chunked transfer coding, decoded piece by piece.
 
 use bytes::{Buf, BytesMut};
+use http::HeaderMap;
 
-use super::Malformed;
 use super::body::Piece;
+use super::{Malformed, trailers};
 
 /// Longest chunk extension and longest trailer block, in bytes.
 const MAX_EXTENSION: usize = 4096;
@@ -13,6 +14,8 @@ const MAX_TRAILERS: usize = 16384;
 #[derive(Debug)]
 pub(crate) struct Chunked {
     state: State,
+    /// The fields after the body that may be passed on.
+    trailers: Option<Box<HeaderMap>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +30,15 @@ enum State {
 
 impl Chunked {
     pub(crate) fn new() -> Self {
-        Self { state: State::Size }
+        Self {
+            state: State::Size,
+            trailers: None,
+        }
+    }
+
+    /// The fields after the body, once its end was found.
+    pub(crate) fn trailers(&mut self) -> Option<HeaderMap> {
+        self.trailers.take().map(|trailers| *trailers)
     }
 
     /// Takes what can be decoded from the start of `input`.
@@ -80,9 +91,11 @@ impl Chunked {
                     self.state = State::Size;
                 }
                 State::Trailers => {
-                    if !skip_trailers(input)? {
+                    let Some(length) = trailers_length(input)? else {
                         return Ok(());
-                    }
+                    };
+                    self.trailers = trailers::parse(&input[..length])?.map(Box::new);
+                    input.advance(length);
                     self.state = State::Done;
                 }
                 State::Data(_) | State::Done => return Ok(()),
@@ -129,10 +142,9 @@ fn size_line(input: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
     }
 }
 
-/// Takes the fields after the last chunk, which are checked and not passed on; `false` when they
-/// are not there whole.
-fn skip_trailers(input: &mut BytesMut) -> Result<bool, Malformed> {
-    let end = match &input[..] {
+/// The length of the lines after the last chunk; none when they are not there whole.
+fn trailers_length(input: &[u8]) -> Result<Option<usize>, Malformed> {
+    let end = match input {
         [b'\r', b'\n', ..] => Some(2),
         [b'\n', ..] => Some(1),
         _ => memchr::memchr_iter(b'\n', input).find_map(|at| match &input[at + 1..] {
@@ -142,13 +154,8 @@ fn skip_trailers(input: &mut BytesMut) -> Result<bool, Malformed> {
         }),
     };
     match end {
-        Some(end) if end <= MAX_TRAILERS => {
-            let mut fields = [httparse::EMPTY_HEADER; 64];
-            httparse::parse_headers(&input[..end], &mut fields).map_err(|_| Malformed::Chunk)?;
-            input.advance(end);
-            Ok(true)
-        }
-        None if input.len() <= MAX_TRAILERS => Ok(false),
+        Some(end) if end <= MAX_TRAILERS => Ok(Some(end)),
+        None if input.len() <= MAX_TRAILERS => Ok(None),
         _ => Err(Malformed::Chunk),
     }
 }

@@ -156,12 +156,13 @@ pub(super) async fn send<R: Respond>(
             Framing::Length(body.len() as u64)
         },
         body: has_body,
+        trailers: false,
         close: false,
     });
     if has_body && respond.data(body).await.is_err() {
         return Outcome::Abort;
     }
-    match respond.finish().await {
+    match respond.finish(None).await {
         Ok(()) => Outcome::KeepAlive,
         Err(_) => Outcome::Abort,
     }

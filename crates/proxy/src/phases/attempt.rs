@@ -4,31 +4,25 @@
 //! on its way up, it is moved on alongside whatever else is awaited.
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::header::CONNECTION;
-use http::{Method, StatusCode};
-use keelgate_entities::kinds::Protocol;
+use http::{Method, StatusCode, Version};
 use keelgate_runtime::{ServiceEntry, UpstreamTls};
 
 use super::balance::Choice;
-use super::pump::{PinnedPump, Pump, send_ahead, send_rest};
-use super::relay::Relay;
-use super::upstream::Request;
+use super::pump::{PinnedPump, Pump, send_rest};
+use super::relay::{self, Relay};
+use super::request_head::{self, Facts};
+use super::upstream::{Request, speaks_http2};
 use super::{Flight, header_filter, tunnel};
 use crate::downstream::{Outcome, Respond, Upload, UploadFault};
-use crate::http1::{Framing, Limits, Malformed, ResponseHead};
-use crate::net::{Connection, Timer};
-use crate::upstream::{Fault, Peer};
+use crate::http1::Malformed;
+use crate::upstream::{Ahead, Call, Fault, Peer, RequestHead, ResponseHead};
 
-/// Longest head of an upstream's response, in bytes.
-const HEAD_LIMITS: Limits = Limits {
-    line: 64 * 1024,
-    head: 64 * 1024,
-};
+/// Informational responses before the final one at most.
+const MAX_INFORMATIONAL: usize = 16;
 
 /// Why an attempt gave no response.
 pub(super) enum Failure {
@@ -47,7 +41,6 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
     flight: &mut Flight<'r>,
     entry: &'r ServiceEntry,
     choice: &Choice<'r>,
-    head: &[u8],
     request: &mut Request,
     upload: &mut U,
     respond: &mut R,
@@ -57,50 +50,88 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
         fault,
         reused: false,
     };
-    let pooled = peer(entry, choice)
+    let head = write_head(flight, entry, choice, request).map_err(fresh)?;
+    let call = peer(entry, choice)
         .map_err(fresh)?
-        .connect(
+        .call(
             &flight.core.pool,
+            &flight.core.links,
             flight.timer,
             Duration::from_millis(service.connect_timeout),
         )
         .await
         .map_err(fresh)?;
-    let reused = pooled.served > 0;
-    let failed = |fault| Failure::Upstream { fault, reused };
+    let reused = call.reused();
+    let failed = |fault| {
+        if matches!(fault, Fault::Timeout) {
+            call.distrust();
+        }
+        Failure::Upstream { fault, reused }
+    };
     let called = Instant::now();
     flight.proxy_latency = Some(header_filter::milliseconds(
         called - flight.exchange.times.started,
     ));
     let write_limit = Duration::from_millis(service.write_timeout);
-    let chunked = request.body.framing == Framing::Chunked;
+    let read_limit = Duration::from_millis(service.read_timeout);
 
-    let connection = &pooled.connection;
-    let sent = send_ahead(connection, head, &request.body, chunked);
+    let body = &request.body;
+    let sent = call.begin(
+        head,
+        Ahead {
+            pieces: &body.ahead,
+            framing: body.framing,
+            more: body.more,
+            trailers: body.trailers.as_ref(),
+        },
+    );
     match flight.timer.limit(write_limit, sent).await {
         Err(_) => return Err(failed(Fault::Timeout)),
         // The upstream may have answered before it closed; reading tells.
-        Ok(Err(_)) if request.body.more => {}
-        Ok(Err(error)) => return Err(failed(Fault::Broken(error))),
+        Ok(Err(Fault::Broken(_))) if body.more => {}
+        Ok(Err(fault)) => return Err(failed(fault)),
         Ok(Ok(())) => {}
     }
-    let mut pump = Pump::new(request.body.more.then(|| {
+    let mut pump = Pump::new(body.more.then(|| {
         // From here on the body is gone; no other attempt can follow.
-        Box::pin(send_rest(upload, connection, chunked, write_limit)) as PinnedPump<'_>
+        Box::pin(send_rest(
+            upload,
+            &call,
+            &request.told,
+            &body.begun,
+            write_limit,
+        )) as PinnedPump<'_>
     }));
 
-    let wait = read_head(
-        connection,
-        flight.timer,
-        Duration::from_millis(service.read_timeout),
-    );
-    // While the body is on its way up, reading it tells when the client goes away.
-    let watch = !request.body.more;
-    let response = match pump.alongside(unless_gone(wait, watch, respond)).await {
-        Ok(Some(Ok(response))) => response,
-        Ok(Some(Err(fault))) => return Err(failed(fault)),
-        Ok(None) => return Err(Failure::Upload(UploadFault::Gone)),
-        Err(fault) => return Err(Failure::Upload(fault)),
+    let head_only = flight.exchange.method == Method::HEAD;
+    let waiting = Waiting {
+        call: &call,
+        head_only,
+        // While the body is on its way up, reading it tells when the client goes away.
+        watch: !body.more,
+        limit: read_limit,
+    };
+    let mut informational = 0;
+    let response = loop {
+        let response = match waiting.head(flight, &mut pump, respond).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(fault)) => return Err(failed(fault)),
+            Err(fault) => return Err(Failure::Upload(fault)),
+        };
+        if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS
+        {
+            break response;
+        }
+        informational += 1;
+        if informational > MAX_INFORMATIONAL {
+            return Err(failed(Fault::Response(Malformed::Head)));
+        }
+        // Whoever waited for `100` was told by the gateway itself.
+        if response.status != StatusCode::CONTINUE
+            && relay::informational(response, respond).await.is_err()
+        {
+            return Err(Failure::Upload(UploadFault::Gone));
+        }
     };
     let latency = called.elapsed();
     flight.exchange.times.upstream = Some(latency);
@@ -108,59 +139,72 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
     choice.answered(response.status, latency);
 
     let switching = response.status == StatusCode::SWITCHING_PROTOCOLS;
-    let head_only = flight.exchange.method == Method::HEAD;
-    let framing = Framing::of_response(
-        response.status,
-        &response.headers,
-        response.minor,
-        head_only,
-    )
-    .map_err(|malformed| failed(malformed.into()))?;
     if switching && !request.websocket {
         return Err(failed(Fault::Response(Malformed::Head)));
     }
-    let keep = !switching && keeps_alive(&response);
     let relay = Relay {
-        connection,
+        call: &call,
         timer: flight.timer,
-        read_limit: Duration::from_millis(service.read_timeout),
-        framing,
+        read_limit,
+        framing: response.framing,
+        trailers: response.trailers
+            && (request.trailers || flight.exchange.version == Version::HTTP_2),
     };
     let passed = relay.run(flight, response, &mut pump, respond).await;
     if switching && passed.is_ok() {
         drop(pump);
-        if let Some(client) = respond.connection() {
-            tunnel::run(client, connection, flight.timer, relay.read_limit).await;
+        if let (Some(client), Some(upstream)) = (respond.connection(), call.connection()) {
+            tunnel::run(client, upstream, flight.timer, read_limit).await;
         }
         return Ok(Outcome::Close);
     }
     let uploaded = pump.is_done();
     drop(pump);
     Ok(match passed {
-        Ok(()) => {
-            if keep && uploaded && framing != Framing::UntilClose {
-                flight.core.pool.put(pooled);
-            }
-            match respond.finish().await {
+        Ok(trailers) => {
+            call.finish(uploaded, &flight.core.pool);
+            match respond.finish(trailers).await {
                 Ok(()) => Outcome::KeepAlive,
                 Err(_) => Outcome::Abort,
             }
         }
         Err(cut) => {
+            if matches!(cut, relay::Cut::Upstream(Fault::Timeout)) {
+                call.distrust();
+            }
             tracing::debug!(%cut, request_id = flight.exchange.request_id, "response cut short");
             Outcome::Abort
         }
     })
 }
 
+/// The head as the service takes it.
+fn write_head(
+    flight: &Flight<'_>,
+    entry: &ServiceEntry,
+    choice: &Choice<'_>,
+    request: &Request,
+) -> Result<RequestHead, Fault> {
+    let facts = Facts {
+        host: &choice.host,
+        tls: entry.service.protocol.is_tls(),
+        websocket: request.websocket,
+        trailers: request.trailers,
+        framing: request.body.framing,
+    };
+    if speaks_http2(entry) {
+        return request_head::build(flight, &facts).map(RequestHead::Http2);
+    }
+    let mut head = Vec::with_capacity(1024);
+    request_head::write(flight, &facts, &mut head);
+    Ok(RequestHead::Http1(head))
+}
+
 /// Where the request goes, and how it is spoken to.
 fn peer<'c>(entry: &'c ServiceEntry, choice: &'c Choice<'_>) -> Result<Peer<'c>, Fault> {
-    let protocol = entry.service.protocol;
-    if matches!(protocol, Protocol::Grpc | Protocol::Grpcs) {
-        return Err(Fault::Protocol(protocol.as_str()));
-    }
     Ok(Peer {
         address: choice.address,
+        http2: speaks_http2(entry),
         tls: match &entry.tls {
             UpstreamTls::Clear => None,
             UpstreamTls::Profile(profile) => Some((profile, server_name(&choice.host))),
@@ -177,27 +221,41 @@ fn server_name(host: &str) -> &str {
     }
 }
 
-/// Whether the upstream keeps the connection for another request.
-fn keeps_alive(response: &ResponseHead) -> bool {
-    let named = |token: &str| {
-        response.headers.get_all(CONNECTION).iter().any(|value| {
-            value
-                .as_bytes()
-                .split(|byte| *byte == b',')
-                .any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-        })
-    };
-    if response.minor == 0 {
-        named("keep-alive")
-    } else {
-        !named("close")
+/// The wait for a head of the response.
+struct Waiting<'c> {
+    call: &'c Call,
+    head_only: bool,
+    watch: bool,
+    limit: Duration,
+}
+
+impl Waiting<'_> {
+    /// The next head. While the request is on its way up, its own limits hold; the upstream's time
+    /// begins when it has the whole request.
+    async fn head<R: Respond>(
+        &self,
+        flight: &Flight<'_>,
+        pump: &mut Pump<'_>,
+        respond: &R,
+    ) -> Result<Result<ResponseHead, Fault>, UploadFault> {
+        let head = poll_fn(|cx| self.call.poll_head(self.head_only, cx));
+        let mut head = pin!(unless_gone(head, self.watch, respond));
+        let found = match pump.ahead_of(head.as_mut()).await? {
+            Some(found) => found,
+            None => match flight.timer.limit(self.limit, head).await {
+                Ok(found) => found,
+                Err(_) => return Ok(Err(Fault::Timeout)),
+            },
+        };
+        found.ok_or(UploadFault::Gone)
     }
 }
 
-/// Awaits `wait` unless the client goes away first.
-async fn unless_gone<T>(
+/// Awaits `wait` unless the client goes away first; `read` when that may be read from the
+/// connection.
+pub(super) async fn unless_gone<T>(
     wait: impl Future<Output = T>,
-    watch: bool,
+    read: bool,
     respond: &impl Respond,
 ) -> Option<T> {
     let mut wait = pin!(wait);
@@ -205,33 +263,7 @@ async fn unless_gone<T>(
         if let Poll::Ready(done) = wait.as_mut().poll(cx) {
             return Poll::Ready(Some(done));
         }
-        if watch {
-            return respond.poll_gone(cx).map(|()| None);
-        }
-        Poll::Pending
+        respond.poll_gone(read, cx).map(|()| None)
     })
     .await
-}
-
-/// The head of the response; informational ones before it are passed over.
-async fn read_head(
-    connection: &Connection,
-    timer: &Timer,
-    limit: Duration,
-) -> Result<ResponseHead, Fault> {
-    loop {
-        let head = ResponseHead::take(&mut connection.input(), HEAD_LIMITS)?;
-        match head {
-            Some(head)
-                if head.status.is_informational()
-                    && head.status != StatusCode::SWITCHING_PROTOCOLS => {}
-            Some(head) => return Ok(head),
-            None => match timer.limit(limit, connection.fill()).await {
-                Err(_) => return Err(Fault::Timeout),
-                Ok(Err(error)) => return Err(Fault::Broken(error)),
-                Ok(Ok(0)) => return Err(Fault::Broken(io::ErrorKind::UnexpectedEof.into())),
-                Ok(Ok(_)) => {}
-            },
-        }
-    }
 }

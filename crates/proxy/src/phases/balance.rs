@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderValue, StatusCode};
-use keelgate_balancer::{
-    Balancer, HashSource, Hashed, Health, Host, Open, Outcome, Pick, TargetIndex,
-};
+use keelgate_balancer::{Balancer, HashSource, Hashed, Host, Open, Outcome, PeerIndex, Pick};
 use keelgate_plugins::Exchange;
 use keelgate_plugins::exchange::Upstream;
 use keelgate_router::path;
@@ -16,21 +15,23 @@ use keelgate_runtime::{Origin, ServiceEntry, UpstreamEntry, authority};
 use smallvec::SmallVec;
 
 use super::{Answer, Flight};
-use crate::core::Core;
 use crate::upstream::Fault;
+
+/// How long a request waits for the first answer about the names of its upstream.
+const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
 /// The address for one attempt.
 pub(super) struct Choice<'r> {
     pub(super) address: SocketAddr,
     /// `Host` to send.
     pub(super) host: Cow<'r, str>,
-    picked: Option<Picked<'r>>,
+    picked: Option<Picked>,
 }
 
-/// The target that a balancer picked.
-struct Picked<'r> {
-    balancer: &'r Balancer,
-    target: TargetIndex,
+/// The peer that a balancer picked.
+struct Picked {
+    balancer: Arc<Balancer>,
+    peer: PeerIndex,
     /// Counts the request as open while the choice lives.
     open: Option<Open>,
 }
@@ -40,9 +41,11 @@ pub(super) struct Choosing<'r> {
     entry: &'r ServiceEntry,
     origin: Origin,
     upstream: Option<&'r UpstreamEntry>,
+    /// The upstream's, from the first attempt on.
+    balancer: Option<Arc<Balancer>>,
     /// Worked out with the first attempt.
     hashed: Option<Option<Hashed>>,
-    tried: SmallVec<[TargetIndex; 4]>,
+    tried: SmallVec<[PeerIndex; 4]>,
 }
 
 impl<'r> Choosing<'r> {
@@ -55,6 +58,7 @@ impl<'r> Choosing<'r> {
                 Origin::Upstream(index) => flight.runtime.upstream(index),
                 _ => None,
             },
+            balancer: None,
             origin,
             entry,
             hashed: None,
@@ -98,51 +102,63 @@ impl<'r> Choosing<'r> {
         flight: &mut Flight<'r>,
         entry: &'r UpstreamEntry,
     ) -> Result<Choice<'r>, Answer> {
-        let balancer = &*entry.balancer;
+        let mut balancer = self.balancer.take().unwrap_or_else(|| entry.balancer());
         let hashed = self.hashed.get_or_insert_with(|| {
             let hashed = balancer.hash(&Asked(&flight.exchange), fastrand::u128(..));
             give_cookie(flight, hashed.as_ref());
             hashed
         });
         let hash = hashed.as_ref().map(|hashed| hashed.hash);
-        let (view, address) = loop {
-            let target = balancer.pick(&Pick {
+        let peer = loop {
+            let picked = balancer.pick(&Pick {
                 hash,
                 tried: &self.tried,
                 random: fastrand::u64(..),
                 now: now(),
             });
-            let Some(view) = target.and_then(|target| balancer.target(target)) else {
+            if let Some(picked) = picked {
+                break picked;
+            }
+            // The names of a new upstream are on their way; nothing else is worth waiting for.
+            let later = match balancer.is_pending() {
+                true => {
+                    let later = entry.balancer_after(&balancer);
+                    flight.timer.limit(FIRST_ANSWER, later).await.ok()
+                }
+                false => None,
+            };
+            let Some(later) = later else {
                 return Err(Answer::decided(
                     flight,
                     StatusCode::SERVICE_UNAVAILABLE,
                     "failure to get a peer from the ring-balancer",
                 ));
             };
-            self.tried.push(view.index);
-            match &view.address.host {
-                Host::Ip(address) => break (view, *address),
-                Host::Name(name) => match resolve(flight, name).await {
-                    Ok(address) => break (view, address),
-                    // Out of the balance until `recheck_names` finds an address; the next one.
-                    Err(_) => balancer.set_resolved(view.index, false),
-                },
-            };
+            balancer = later;
+            self.tried.clear();
         };
-        let upstream = &flight.exchange.upstream;
-        let port = view.address.port;
-        let name = match (&entry.upstream.host_header, &view.address.host) {
+        self.tried.push(peer);
+        let view = balancer
+            .peer(peer)
+            .expect("a balancer knows what it picked");
+        let (upstream, address) = (&flight.exchange.upstream, view.address);
+        let name = match (&entry.upstream.host_header, view.name) {
             (Some(name), _) => Cow::Borrowed(name.as_str()),
-            (None, Host::Name(name)) => Cow::Borrowed(&**name),
-            (None, Host::Ip(address)) => Cow::Owned(address.to_string()),
+            (None, Some(name)) => Cow::Borrowed(name),
+            (None, None) => match &view.target_address.host {
+                Host::Name(name) => Cow::Borrowed(&**name),
+                Host::Ip(address) => Cow::Owned(address.to_string()),
+            },
         };
+        let host = host_header(upstream, &name, address.port());
+        self.balancer = Some(Arc::clone(&balancer));
         Ok(Choice {
-            address: SocketAddr::new(address, port),
-            host: Cow::Owned(host_header(upstream, &name, port)),
+            address,
+            host: Cow::Owned(host),
             picked: Some(Picked {
+                open: balancer.open(peer),
                 balancer,
-                target: view.index,
-                open: balancer.open(view.index),
+                peer,
             }),
         })
     }
@@ -153,7 +169,9 @@ impl Choice<'_> {
     pub(super) fn failed(&self, fault: &Fault) {
         self.report(match fault {
             Fault::ConnectTimeout | Fault::Timeout => Outcome::Timeout,
-            Fault::Response(_) | Fault::Protocol(_) | Fault::Unusable => return,
+            // What is told to the client counts.
+            Fault::Response(_) => Outcome::Status(fault.status().as_u16()),
+            Fault::Refused | Fault::Reset(_) | Fault::Unsayable(_) | Fault::Unusable => return,
             Fault::Connect(_) | Fault::Tls(_) | Fault::Broken(_) => Outcome::TcpFailure,
         });
     }
@@ -168,7 +186,7 @@ impl Choice<'_> {
 
     fn report(&self, outcome: Outcome) {
         if let Some(picked) = &self.picked
-            && let Some(health) = picked.balancer.report(picked.target, outcome)
+            && let Some(health) = picked.balancer.report(picked.peer, outcome)
         {
             tracing::warn!(
                 address = %self.address,
@@ -176,24 +194,6 @@ impl Choice<'_> {
                 ?outcome,
                 "the health of a target has changed"
             );
-        }
-    }
-}
-
-/// Looks whether targets that had no address have one now.
-pub(crate) async fn recheck_names(core: &Core) {
-    let runtime = core.runtime();
-    for entry in runtime.upstreams() {
-        let balancer = &entry.balancer;
-        let lost = balancer
-            .targets()
-            .filter(|view| view.health == Health::Unavailable);
-        for view in lost {
-            if let Host::Name(name) = &view.address.host
-                && core.resolver.resolve(name).await.is_ok()
-            {
-                balancer.set_resolved(view.index, true);
-            }
         }
     }
 }
@@ -257,8 +257,12 @@ impl HashSource for Asked<'_, '_> {
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        let value = self.0.headers.get(name)?;
-        Some(String::from_utf8_lossy(value.as_bytes()))
+        let mut values = self.0.headers.get_all(name).iter();
+        let first = String::from_utf8_lossy(values.next()?.as_bytes());
+        Some(values.fold(first, |all, value| {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            Cow::Owned(format!("{all}, {value}"))
+        }))
     }
 
     fn cookie(&self, name: &str) -> Option<Cow<'_, str>> {
@@ -269,7 +273,7 @@ impl HashSource for Asked<'_, '_> {
             .filter_map(|line| line.to_str().ok())
             .flat_map(|line| line.split(';'))
             .filter_map(|pair| pair.trim().split_once('='))
-            .find(|(own, _)| *own == name)
+            .find(|(own, _)| own.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.into())
     }
 
@@ -279,9 +283,18 @@ impl HashSource for Asked<'_, '_> {
 
     fn query_arg(&self, name: &str) -> Option<Cow<'_, str>> {
         let query = self.0.query.as_deref()?;
-        let mut values: Vec<Cow<'_, str>> = form_urlencoded::parse(query.as_bytes())
-            .filter(|(own, _)| own == name)
-            .map(|(_, value)| value)
+        let mut values: Vec<Cow<'_, str>> = query
+            .split('&')
+            .filter_map(|pair| {
+                let (own, value) = form_urlencoded::parse(pair.as_bytes()).next()?;
+                // An argument without a value is a flag that is set.
+                let value = if pair.contains('=') {
+                    value
+                } else {
+                    "true".into()
+                };
+                (own == name).then_some(value)
+            })
             .collect();
         values.sort_unstable();
         match values.len() {

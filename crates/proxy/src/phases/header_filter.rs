@@ -4,6 +4,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, SERVER, VIA};
 use http::{HeaderName, HeaderValue};
 
 use super::Flight;
+use super::upstream::speaks_http2;
 
 /// Runs the phase.
 pub(super) fn run(flight: &mut Flight<'_>) {
@@ -105,7 +106,8 @@ fn set(flight: &mut Flight<'_>, name: &'static str, value: HeaderValue) {
 /// `1.1 keelgate/0.1.0` after what the upstream wrote; of several lines the first counts.
 fn append_via(flight: &mut Flight<'_>) {
     let headers = &mut flight.exchange.response.headers;
-    let own = &flight.core.via;
+    let http2 = flight.service.is_some_and(speaks_http2);
+    let own = &flight.core.via[usize::from(http2)];
     let via = match headers.get(VIA) {
         None => Ok(own.clone()),
         Some(before) => {

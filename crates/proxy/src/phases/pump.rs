@@ -1,70 +1,36 @@
 //! The request body on its way up, while other things are awaited.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use http::HeaderName;
 
-use super::request_body::RequestBody;
+use super::request_body;
 use crate::downstream::{Upload, UploadFault};
-use crate::http1::encode;
-use crate::net::{Connection, Timer};
+use crate::net::Timer;
+use crate::upstream::Call;
 
-/// Sends the head and what was read of the body; the first piece together with the head.
-pub(super) async fn send_ahead(
-    connection: &Connection,
-    head: &[u8],
-    body: &RequestBody,
-    chunked: bool,
-) -> io::Result<()> {
-    if chunked {
-        connection.write(head, Bytes::new()).await?;
-        for piece in &body.ahead {
-            send_chunk(connection, piece.clone()).await?;
-        }
-        return Ok(());
-    }
-    let mut pieces = body.ahead.iter();
-    let first = pieces.next().cloned().unwrap_or_default();
-    connection.write(head, first).await?;
-    for piece in pieces {
-        connection.write(&[], piece.clone()).await?;
-    }
-    Ok(())
-}
-
-async fn send_chunk(connection: &Connection, piece: Bytes) -> io::Result<()> {
-    if piece.is_empty() {
-        return Ok(());
-    }
-    let mut size = Vec::with_capacity(16);
-    encode::chunk_size(piece.len(), &mut size);
-    connection
-        .write(&size, bytes::Buf::chain(piece, &b"\r\n"[..]))
-        .await
-}
-
-/// Sends the rest of a body as it comes from the client. Failures of the upstream are left for the
-/// reading side to find: it may have answered early.
+/// Sends the rest of a body as it comes from the client; `begun` is told when some of it was taken.
+/// Failures of the upstream are left for the reading side to find: it may have answered early.
 pub(super) async fn send_rest<U: Upload>(
     upload: &mut U,
-    connection: &Connection,
-    chunked: bool,
+    call: &Call,
+    told: &[HeaderName],
+    begun: &Cell<bool>,
     limit: Duration,
 ) -> Result<Sent, UploadFault> {
     let timer = Timer::default();
     loop {
         let piece = upload.next().await?;
+        begun.set(true);
         let last = piece.is_none();
         let written = async {
             match piece {
-                Some(piece) if chunked => send_chunk(connection, piece).await,
-                Some(piece) => connection.write(&[], piece).await,
-                None if chunked => connection.write(encode::LAST_CHUNK, Bytes::new()).await,
-                None => Ok(()),
+                Some(piece) => call.send(piece).await,
+                None => call.end(request_body::trailers(upload, told)).await,
             }
         };
         match timer.limit(limit, written).await {
@@ -114,17 +80,35 @@ impl<'p> Pump<'p> {
     ) -> Result<T, UploadFault> {
         let mut other = pin!(other);
         poll_fn(|cx| {
-            if let Some(running) = &mut self.running
-                && let Poll::Ready(result) = running.as_mut().poll(cx)
-            {
-                self.running = None;
-                match result {
-                    Ok(sent) => self.sent = sent,
-                    Err(fault) => return Poll::Ready(Err(fault)),
-                }
-            }
+            self.advance(cx)?;
             other.as_mut().poll(cx).map(Ok)
         })
         .await
+    }
+
+    /// Moves the body on until there is nothing left to move, or `other` is there before.
+    pub(super) async fn ahead_of<T>(
+        &mut self,
+        mut other: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<Option<T>, UploadFault> {
+        poll_fn(|cx| {
+            self.advance(cx)?;
+            match other.as_mut().poll(cx) {
+                Poll::Ready(done) => Poll::Ready(Ok(Some(done))),
+                Poll::Pending if self.running.is_none() => Poll::Ready(Ok(None)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), UploadFault> {
+        if let Some(running) = &mut self.running
+            && let Poll::Ready(result) = running.as_mut().poll(cx)
+        {
+            self.running = None;
+            self.sent = result?;
+        }
+        Ok(())
     }
 }

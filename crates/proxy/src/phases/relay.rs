@@ -1,6 +1,8 @@
 //! The response on its way down, through the filters.
 
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,14 +10,15 @@ use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use http::{HeaderMap, HeaderName, Method};
 use keelgate_plugins::exchange::{MadeBy, ResponseHead as Response};
 
+use super::attempt::unless_gone;
 use super::body_filter::BodyFilter;
 use super::pump::Pump;
 use super::{Flight, header_filter};
 use crate::downstream::{Outgoing, Respond, UploadFault};
+use crate::http1::Framing;
 use crate::http1::framing::may_have_body;
-use crate::http1::{BodyDecoder, Framing, Piece, ResponseHead};
-use crate::net::{Connection, Timer};
-use crate::upstream::Fault;
+use crate::net::Timer;
+use crate::upstream::{Call, Fault, ResponseHead};
 
 /// Why a response was cut short.
 #[derive(Debug, thiserror::Error)]
@@ -32,21 +35,23 @@ pub(super) enum Cut {
 
 /// The way of a response to the client.
 pub(super) struct Relay<'c> {
-    pub(super) connection: &'c Connection,
+    pub(super) call: &'c Call,
     pub(super) timer: &'c Timer,
     pub(super) read_limit: Duration,
     pub(super) framing: Framing,
+    /// Whether fields may follow the body that the client asked for.
+    pub(super) trailers: bool,
 }
 
 impl Relay<'_> {
-    /// Passes the response on, except for its end.
+    /// Passes the response on, except for its end; the fields that go with that.
     pub(super) async fn run<R: Respond>(
         &self,
         flight: &mut Flight<'_>,
         response: ResponseHead,
         pump: &mut Pump<'_>,
         respond: &mut R,
-    ) -> Result<(), Cut> {
+    ) -> Result<Option<HeaderMap>, Cut> {
         let status = response.status;
         let mut headers = response.headers;
         drop_hop_headers(&mut headers);
@@ -73,11 +78,15 @@ impl Relay<'_> {
             respond.head(&Outgoing {
                 status: outgoing.status,
                 // A status that a plugin changed has its own phrase.
-                reason: (outgoing.status == status).then_some(&response.reason[..]),
+                reason: response
+                    .reason
+                    .as_deref()
+                    .filter(|_| outgoing.status == status),
                 headers: &outgoing.headers,
                 spelling: &response.spelling,
                 framing,
                 body,
+                trailers: self.trailers,
                 close: false,
             });
         };
@@ -85,23 +94,20 @@ impl Relay<'_> {
             let body = self.hold(flight, &mut filter, pump).await?;
             let framing = Framing::Length(body.len() as u64);
             head(flight, framing, true, respond);
-            return respond.data(body).await.map_err(Cut::Client);
+            respond.data(body).await.map_err(Cut::Client)?;
+            return Ok(self.call.trailers());
         }
         let framing = self.outgoing(flight, &filter, has_body);
         head(flight, framing, has_body, respond);
         if !has_body {
             filter.last(flight);
-            return respond.flush().await.map_err(Cut::Client);
+            respond.flush().await.map_err(Cut::Client)?;
+            return Ok(None);
         }
-        let mut decoder = BodyDecoder::new(self.framing);
-        while let Some(piece) = self.next(&mut decoder, pump, Some(respond)).await? {
+        while let Some(piece) = self.next(pump, Some(respond)).await? {
             let piece = filter.piece(flight, piece).map_err(|_| Cut::TooLong)?;
             if !piece.is_empty() {
-                let ended = !filter.is_active()
-                    && decoder
-                        .has_ended(&mut self.connection.input())
-                        // What is wrong is found again by the next look.
-                        .unwrap_or(false);
+                let ended = !self.trailers && !filter.is_active() && self.call.has_ended();
                 let sent = if ended {
                     pump.alongside(respond.last(piece)).await?
                 } else {
@@ -114,7 +120,7 @@ impl Relay<'_> {
         if !last.is_empty() {
             respond.data(last).await.map_err(Cut::Client)?;
         }
-        Ok(())
+        Ok(self.call.trailers())
     }
 
     /// The framing towards the client.
@@ -143,9 +149,8 @@ impl Relay<'_> {
         filter: &mut BodyFilter,
         pump: &mut Pump<'_>,
     ) -> Result<Bytes, Cut> {
-        let mut decoder = BodyDecoder::new(self.framing);
         while let Some(piece) = self
-            .next::<crate::downstream::http1::Responder<'_>>(&mut decoder, pump, None)
+            .next::<crate::downstream::http1::Responder<'_>>(pump, None)
             .await?
         {
             filter.piece(flight, piece).map_err(|_| Cut::TooLong)?;
@@ -157,33 +162,39 @@ impl Relay<'_> {
     /// waiting.
     async fn next<R: Respond>(
         &self,
-        decoder: &mut BodyDecoder,
         pump: &mut Pump<'_>,
-        mut respond: Option<&mut R>,
+        respond: Option<&mut R>,
     ) -> Result<Option<Bytes>, Cut> {
-        loop {
-            let piece = decoder
-                .decode(&mut self.connection.input())
-                .map_err(Fault::from)?;
-            match piece {
-                Piece::Data(piece) => return Ok(Some(piece)),
-                Piece::End => return Ok(None),
-                Piece::More => {}
-            }
-            if let Some(respond) = &mut respond {
-                respond.flush().await.map_err(Cut::Client)?;
-            }
-            let read = self
-                .timer
-                .limit(self.read_limit, self.connection.fill_long());
-            match pump.alongside(read).await? {
-                Err(_) => return Err(Fault::Timeout.into()),
-                Ok(Err(error)) => return Err(Fault::Broken(error).into()),
-                Ok(Ok(0)) => decoder.closed().map_err(Fault::from)?,
-                Ok(Ok(_)) => {}
-            }
+        let there = poll_fn(|cx| Poll::Ready(self.call.poll_piece(cx))).await;
+        if let Poll::Ready(piece) = there {
+            return Ok(piece?);
+        }
+        let piece = poll_fn(|cx| self.call.poll_piece(cx));
+        let Some(respond) = respond else {
+            let read = self.timer.limit(self.read_limit, piece);
+            return Ok(pump.alongside(read).await?.map_err(|_| Fault::Timeout)??);
+        };
+        respond.flush().await.map_err(Cut::Client)?;
+        let piece = unless_gone(piece, false, respond);
+        let read = self.timer.limit(self.read_limit, piece);
+        match pump.alongside(read).await? {
+            Ok(Some(piece)) => Ok(piece?),
+            Ok(None) => Err(Cut::Client(io::ErrorKind::BrokenPipe.into())),
+            Err(_) => Err(Fault::Timeout.into()),
         }
     }
+}
+
+/// Passes an informational response on.
+pub(super) async fn informational<R: Respond>(
+    response: ResponseHead,
+    respond: &mut R,
+) -> io::Result<()> {
+    let mut headers = response.headers;
+    drop_hop_headers(&mut headers);
+    respond
+        .informational(response.status, &headers, &response.spelling)
+        .await
 }
 
 /// Removes what the upstream said for this hop only.

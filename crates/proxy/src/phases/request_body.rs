@@ -1,8 +1,10 @@
 //! The request body on its way to the upstream.
 
+use std::cell::Cell;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, StatusCode};
 use smallvec::SmallVec;
 
 use super::{Answer, Flight};
@@ -24,6 +26,10 @@ pub(super) struct RequestBody {
     pub(super) more: bool,
     /// How its end is told to the upstream.
     pub(super) framing: Framing,
+    /// Whether some of what follows was read; then none of it can be sent again.
+    pub(super) begun: Cell<bool>,
+    /// The fields after a body that was read whole.
+    pub(super) trailers: Option<HeaderMap>,
 }
 
 /// Reads the whole body for a plugin that asked for it.
@@ -67,6 +73,8 @@ pub(super) async fn prepare<U: Upload>(
             ahead: SmallVec::from_iter([body]),
             more: false,
             framing,
+            begun: Cell::default(),
+            trailers: None,
         });
     }
     upload.invite().await?;
@@ -74,6 +82,8 @@ pub(super) async fn prepare<U: Upload>(
         ahead: SmallVec::new(),
         more: true,
         framing: flight.received.framing,
+        begun: Cell::default(),
+        trailers: None,
     };
     let mut read = 0;
     let limit = if wait { READ_AHEAD } else { ARRIVED };
@@ -101,10 +111,26 @@ pub(super) async fn prepare<U: Upload>(
             }
             None => {
                 body.more = false;
-                body.framing = Framing::Length(read);
+                body.trailers = trailers(upload, flight.exchange.headers.keys());
+                if body.trailers.is_none() {
+                    body.framing = Framing::Length(read);
+                }
                 break;
             }
         }
     }
     Ok(body)
+}
+
+/// The fields after a body that was read to its end, as they are passed on: what the request's
+/// head tells, or a plugin has told, none of them may tell otherwise.
+pub(super) fn trailers<'n, U: Upload>(
+    upload: &mut U,
+    told: impl IntoIterator<Item = &'n HeaderName>,
+) -> Option<HeaderMap> {
+    let mut trailers = upload.trailers()?;
+    for name in told {
+        trailers.remove(name);
+    }
+    (!trailers.is_empty()).then_some(trailers)
 }

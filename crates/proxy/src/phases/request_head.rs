@@ -1,13 +1,16 @@
 //! The head of the request as the upstream receives it.
 
-use http::header::{CONNECTION, TE, UPGRADE, VIA};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, TE, UPGRADE, VIA};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
 use percent_encoding::percent_encode_byte;
 
 use super::Flight;
 use super::forwarded::{header, write_address, write_for};
 use super::rewrite::via_version;
 use crate::http1::{Framing, encode};
+use crate::upstream::Fault;
 
 /// Whether the client asks to change to the WebSocket protocol.
 pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
@@ -48,19 +51,47 @@ pub(super) fn drop_hop_headers(headers: &mut HeaderMap, hop: &[HopHeader]) {
 /// What an attempt decides about the head.
 pub(super) struct Facts<'a> {
     pub(super) host: &'a str,
+    pub(super) tls: bool,
     pub(super) websocket: bool,
     pub(super) trailers: bool,
     pub(super) framing: Framing,
 }
 
-/// Writes the head. Headers that the gateway decides on replace what the client or a plugin set.
+/// Where the head's fields go: onto the wire, or into a map.
+trait Fields {
+    /// Adds a field whose value `write` appends.
+    fn add(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>));
+}
+
+/// The fields as lines of HTTP/1.
+struct Wire<'o>(&'o mut Vec<u8>);
+
+impl Fields for Wire<'_> {
+    fn add(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b": ");
+        write(self.0);
+        self.0.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Fields for HeaderMap {
+    fn add(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut value = Vec::with_capacity(32);
+        write(&mut value);
+        if let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_maybe_shared(Bytes::from(value)),
+        ) {
+            self.append(name, value);
+        }
+    }
+}
+
+/// Writes the head in HTTP/1. Headers that the gateway decides on replace what the client or a
+/// plugin set.
 pub(super) fn write(flight: &Flight<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) {
     let exchange = &flight.exchange;
-    let headers = &exchange.headers;
-    let spelling = &flight.received.spelling;
-    let forwarded = &flight.forwarded;
-    let added = &flight.core.settings.headers;
-
     out.extend_from_slice(exchange.method.as_str().as_bytes());
     out.push(b' ');
     write_target(&exchange.upstream.path, out);
@@ -69,32 +100,107 @@ pub(super) fn write(flight: &Flight<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) {
         write_target(query, out);
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    if facts.trailers {
-        out.extend_from_slice(b"TE: trailers\r\n");
-    }
-    out.extend_from_slice(b"Via: ");
-    if let Some(via) = headers.get(VIA) {
-        out.extend_from_slice(via.as_bytes());
-        out.extend_from_slice(b", ");
-    }
-    out.extend_from_slice(via_version(exchange.version).as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(flight.core.server.as_bytes());
-    out.extend_from_slice(b"\r\nHost: ");
+    tell_hop(flight, facts, &mut Wire(out));
+    out.extend_from_slice(b"Host: ");
     write_target(facts.host, out);
     if facts.websocket {
-        out.extend_from_slice(b"\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade");
+        out.extend_from_slice(b"\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n");
     } else {
-        out.extend_from_slice(b"\r\nConnection: keep-alive");
+        out.extend_from_slice(b"\r\nConnection: keep-alive\r\n");
     }
-    out.extend_from_slice(b"\r\nX-Forwarded-For: ");
-    write_for(
-        header(headers, spelling.underscores, "x-forwarded-for"),
-        flight.client,
-        exchange.client.ip,
+    tell_origin(flight, &mut Wire(out));
+    encode::framing(facts.framing, out);
+    let request_id = flight.core.settings.headers.request_id_upstream;
+    encode::lines(
+        &exchange.headers,
+        &flight.received.spelling,
+        |name| is_decided(name, request_id),
         out,
     );
     out.extend_from_slice(b"\r\n");
+}
+
+/// The same head in HTTP/2.
+pub(super) fn build(flight: &Flight<'_>, facts: &Facts<'_>) -> Result<Request<()>, Fault> {
+    let exchange = &flight.exchange;
+    let unsayable = |error: http::Error| Fault::Unsayable(error.to_string());
+    let mut target = Vec::with_capacity(exchange.upstream.path.len());
+    escape(&exchange.upstream.path, is_unsayable, &mut target);
+    if let Some(query) = &exchange.query {
+        target.push(b'?');
+        escape(query, is_unsayable, &mut target);
+    }
+    let mut uri = http::uri::Parts::default();
+    uri.scheme = Some(if facts.tls {
+        Scheme::HTTPS
+    } else {
+        Scheme::HTTP
+    });
+    uri.authority = Some(
+        facts
+            .host
+            .parse()
+            .map_err(|error: http::uri::InvalidUri| unsayable(error.into()))?,
+    );
+    uri.path_and_query = Some(
+        PathAndQuery::from_maybe_shared(Bytes::from(target))
+            .map_err(|error| unsayable(error.into()))?,
+    );
+    let mut request = Request::new(());
+    *request.method_mut() = exchange.method.clone();
+    *request.version_mut() = Version::HTTP_2;
+    *request.uri_mut() =
+        Uri::from_parts(uri).map_err(|error| unsayable(http::Error::from(error)))?;
+
+    let headers = request.headers_mut();
+    headers.reserve(exchange.headers.len() + 10);
+    tell_hop(flight, facts, headers);
+    tell_origin(flight, headers);
+    // A stream tells its end itself; a length is passed on where the client told one.
+    if let Framing::Length(length) = facts.framing
+        && flight.received.framing != Framing::Chunked
+    {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let request_id = flight.core.settings.headers.request_id_upstream;
+    for (name, value) in &exchange.headers {
+        if !is_decided(name.as_str(), request_id) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    Ok(request)
+}
+
+/// What is for the next hop.
+fn tell_hop(flight: &Flight<'_>, facts: &Facts<'_>, fields: &mut impl Fields) {
+    let exchange = &flight.exchange;
+    if facts.trailers {
+        fields.add("TE", |out| out.extend_from_slice(b"trailers"));
+    }
+    fields.add("Via", |out| {
+        if let Some(via) = exchange.headers.get(VIA) {
+            out.extend_from_slice(via.as_bytes());
+            out.extend_from_slice(b", ");
+        }
+        out.extend_from_slice(via_version(exchange.version).as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(flight.core.server.as_bytes());
+    });
+}
+
+/// Where the request came from.
+fn tell_origin(flight: &Flight<'_>, fields: &mut impl Fields) {
+    let exchange = &flight.exchange;
+    let forwarded = &flight.forwarded;
+    let underscores = flight.received.spelling.underscores;
+    fields.add("X-Forwarded-For", |out| {
+        write_for(
+            header(&exchange.headers, underscores, "x-forwarded-for"),
+            flight.client,
+            exchange.client.ip,
+            out,
+        );
+    });
     let proto = match &forwarded.proto {
         Some(proto) => proto.as_bytes(),
         None if exchange.client.tls => b"https",
@@ -112,35 +218,37 @@ pub(super) fn write(flight: &Flight<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) {
     ] {
         // What a trusted proxy left empty is not told.
         if !value.is_empty() {
-            encode::line(name, value, out);
+            fields.add(name, |out| out.extend_from_slice(value));
         }
     }
-    out.extend_from_slice(b"X-Real-IP: ");
-    write_address(flight.client, exchange.client.ip, out);
-    out.extend_from_slice(b"\r\n");
-    if added.request_id_upstream {
-        encode::line("X-Kong-Request-Id", exchange.request_id.as_bytes(), out);
+    fields.add("X-Real-IP", |out| {
+        write_address(flight.client, exchange.client.ip, out);
+    });
+    if flight.core.settings.headers.request_id_upstream {
+        fields.add("X-Kong-Request-Id", |out| {
+            out.extend_from_slice(exchange.request_id.as_bytes());
+        });
     }
-    encode::framing(facts.framing, out);
-    encode::lines(
-        headers,
-        spelling,
-        |name| is_decided(name, added.request_id_upstream),
-        out,
-    );
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Writes a part of the request line or the host. Plugins can set them to any text; what would end
 /// the line is escaped.
 fn write_target(text: &str, out: &mut Vec<u8>) {
-    let ends = |byte: u8| byte <= b' ' || byte == 0x7f;
-    if !text.bytes().any(ends) {
+    escape(text, |byte| byte <= b' ' || byte == 0x7f, out);
+}
+
+/// What HTTP/2 libraries do not take in a path or a query.
+fn is_unsayable(byte: u8) -> bool {
+    byte <= b' ' || byte == 0x7f || matches!(byte, b'#' | b'<' | b'>' | b'`')
+}
+
+fn escape(text: &str, escaped: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
+    if !text.bytes().any(&escaped) {
         out.extend_from_slice(text.as_bytes());
         return;
     }
     for byte in text.bytes() {
-        if ends(byte) {
+        if escaped(byte) {
             out.extend_from_slice(percent_encode_byte(byte).as_bytes());
         } else {
             out.push(byte);

@@ -1,5 +1,7 @@
 //! `upstream`: the service is called, as often as it takes.
 
+use http::HeaderName;
+use keelgate_entities::kinds::Protocol;
 use keelgate_runtime::ServiceEntry;
 
 use super::attempt::{self, Failure};
@@ -7,6 +9,7 @@ use super::balance::Choosing;
 use super::request_body::{self, RequestBody};
 use super::{Answer, Flight, answer, request_head};
 use crate::downstream::{Outcome, Respond, Upload};
+use crate::http1::Framing;
 use crate::upstream::Fault;
 
 /// Calls the upstream and passes its response on; answers instead where that fails.
@@ -16,7 +19,7 @@ pub(super) async fn proxy<'r, U: Upload, R: Respond>(
     upload: &mut U,
     respond: &mut R,
 ) -> Outcome {
-    let result = match prepare(flight, upload).await {
+    let result = match prepare(flight, entry, upload).await {
         Ok(request) => call(flight, entry, request, upload, respond).await,
         Err(answer) => Err(answer),
     };
@@ -31,14 +34,22 @@ pub(super) struct Request {
     pub(super) body: RequestBody,
     pub(super) websocket: bool,
     /// The client takes trailers.
-    trailers: bool,
+    pub(super) trailers: bool,
+    /// What the head tells, where fields may follow a body that is still on its way.
+    pub(super) told: Vec<HeaderName>,
 }
 
-async fn prepare<U: Upload>(flight: &mut Flight<'_>, upload: &mut U) -> Result<Request, Answer> {
-    let wait = flight
-        .exchange
-        .route
-        .is_none_or(|route| route.request_buffering);
+async fn prepare<U: Upload>(
+    flight: &mut Flight<'_>,
+    entry: &ServiceEntry,
+    upload: &mut U,
+) -> Result<Request, Answer> {
+    // In gRPC either side may wait for what the other says first.
+    let wait = !speaks_http2(entry)
+        && flight
+            .exchange
+            .route
+            .is_none_or(|route| route.request_buffering);
     let body = match request_body::prepare(flight, upload, wait).await {
         Ok(body) => body,
         Err(fault) => return Err(Answer::of_upload(flight, &fault)),
@@ -47,11 +58,22 @@ async fn prepare<U: Upload>(flight: &mut Flight<'_>, upload: &mut U) -> Result<R
     let websocket = request_head::wants_websocket(headers);
     let trailers = request_head::wants_trailers(headers);
     request_head::drop_hop_headers(headers, &flight.received.hop);
+    let told = if body.more && body.framing == Framing::Chunked {
+        headers.keys().cloned().collect()
+    } else {
+        Vec::new()
+    };
     Ok(Request {
         body,
-        websocket,
+        websocket: websocket && !speaks_http2(entry),
         trailers,
+        told,
     })
+}
+
+/// Whether the service is spoken to in HTTP/2.
+pub(super) fn speaks_http2(entry: &ServiceEntry) -> bool {
+    matches!(entry.service.protocol, Protocol::Grpc | Protocol::Grpcs)
 }
 
 /// Attempts until one gives a response, as often as the service allows.
@@ -64,23 +86,10 @@ async fn call<'r, U: Upload, R: Respond>(
 ) -> Result<Outcome, Answer> {
     let mut left = entry.service.retries;
     let mut choosing = Choosing::new(flight, entry);
-    let mut head = Vec::with_capacity(1024);
     loop {
         let choice = choosing.next(flight).await?;
         flight.proxied = true;
-        head.clear();
-        request_head::write(
-            flight,
-            &request_head::Facts {
-                host: &choice.host,
-                websocket: request.websocket,
-                trailers: request.trailers,
-                framing: request.body.framing,
-            },
-            &mut head,
-        );
-        let fault = match attempt::run(flight, entry, &choice, &head, &mut request, upload, respond)
-            .await
+        let fault = match attempt::run(flight, entry, &choice, &mut request, upload, respond).await
         {
             Ok(outcome) => return Ok(outcome),
             Err(Failure::Upload(fault)) => return Err(Answer::of_upload(flight, &fault)),
@@ -88,7 +97,7 @@ async fn call<'r, U: Upload, R: Respond>(
                 // A connection that idled may have been closed under our hands; that says
                 // nothing about the upstream, so it does not count as an attempt. That it stays
                 // silent does.
-                let reused = reused && matches!(fault, Fault::Broken(_));
+                let reused = reused && matches!(fault, Fault::Broken(_) | Fault::Refused);
                 if !reused {
                     choice.failed(&fault);
                 }
@@ -117,7 +126,7 @@ async fn call<'r, U: Upload, R: Respond>(
 /// have seen it, seeing it twice must do no harm.
 fn can_be_sent_again(flight: &Flight<'_>, request: &Request, fault: &Fault) -> bool {
     if !fault.after_sending() {
-        return true;
+        return !request.body.begun.get();
     }
     let method = flight.exchange.method.as_str();
     !request.body.more && !matches!(method, "POST" | "PATCH" | "LOCK")

@@ -10,41 +10,62 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use super::pool::{Key, Pooled};
-use super::{Fault, Pool};
+use super::links::{Links, Look, Place};
+use super::pool::{Key, Pool, Pooled};
+use super::{Call, Fault, http1, http2};
 use crate::net::{Connection, Stream, Timer};
 
-/// Where a request is sent.
+/// Where a request is sent, and how it is spoken to.
 pub(crate) struct Peer<'r> {
     pub(crate) address: SocketAddr,
     /// The profile and the server's name.
     pub(crate) tls: Option<(&'r Arc<TlsProfile>, &'r str)>,
+    /// Whether HTTP/2 is spoken; in clear without asking first.
+    pub(crate) http2: bool,
 }
 
 impl Peer<'_> {
-    /// A connection to the peer: an idle one, or a new one within `limit`.
-    pub(crate) async fn connect(
+    /// A call at the peer: over a connection that is there, or over a new one within `limit`.
+    pub(crate) async fn call(
         &self,
         pool: &Pool,
+        links: &Links,
         timer: &Timer,
         limit: Duration,
-    ) -> Result<Pooled, Fault> {
+    ) -> Result<Call, Fault> {
         let key = Key {
             address: self.address,
             tls: self.tls.map(|(profile, name)| (profile.id, name.into())),
         };
+        if self.http2 {
+            let place = timer
+                .limit(limit, self.place(links, &key))
+                .await
+                .map_err(|_| Fault::ConnectTimeout)??;
+            return Ok(Call::Http2(http2::Call::new(place)));
+        }
         if let Some(pooled) = pool.take(&key) {
-            return Ok(pooled);
+            return Ok(Call::Http1(http1::Call::new(pooled)));
         }
         let stream = timer
             .limit(limit, self.open())
             .await
             .map_err(|_| Fault::ConnectTimeout)??;
-        Ok(Pooled {
+        Ok(Call::Http1(http1::Call::new(Pooled {
             connection: Connection::new(stream),
             key,
             served: 0,
-        })
+        })))
+    }
+
+    async fn place(&self, links: &Links, key: &Key) -> Result<Place, Fault> {
+        loop {
+            match links.look(key) {
+                Look::Place(place) => return Ok(place),
+                Look::Wait(told) => told.notified().await,
+                Look::Open(opening) => return opening.start(self.open().await?).await,
+            }
+        }
     }
 
     async fn open(&self) -> Result<Stream, Fault> {
@@ -58,10 +79,15 @@ impl Peer<'_> {
         };
         let name = ServerName::try_from(name.to_owned())
             .map_err(|error| Fault::Tls(io::Error::other(error)))?;
-        let stream = TlsConnector::from(Arc::clone(&profile.config))
-            .connect(name, stream)
-            .await
-            .map_err(Fault::Tls)?;
+        let connector = TlsConnector::from(Arc::clone(&profile.config));
+        let connecting = if self.http2 {
+            connector
+                .with_alpn(vec![b"h2".to_vec()])
+                .connect(name, stream)
+        } else {
+            connector.connect(name, stream)
+        };
+        let stream = connecting.await.map_err(Fault::Tls)?;
         Ok(Stream::Tls(Box::new(TlsStream::from(stream))))
     }
 }

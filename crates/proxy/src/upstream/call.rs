@@ -1,0 +1,148 @@
+//! One request at an upstream, whatever the HTTP version. The phases know nothing more of an
+//! upstream than this.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::{Fault, Pool, http1, http2};
+use crate::http1::{Framing, Spelling};
+use crate::net::Connection;
+
+/// The head of a request, as the connection to its upstream takes it.
+pub(crate) enum RequestHead {
+    /// On the wire.
+    Http1(Vec<u8>),
+    Http2(http::Request<()>),
+}
+
+/// What is sent together with the head.
+pub(crate) struct Ahead<'a> {
+    pub(crate) pieces: &'a [Bytes],
+    pub(crate) framing: Framing,
+    /// Whether more of the body follows.
+    pub(crate) more: bool,
+    /// The fields after a body that does not go on.
+    pub(crate) trailers: Option<&'a HeaderMap>,
+}
+
+/// The head of a response.
+pub(crate) struct ResponseHead {
+    pub(crate) status: StatusCode,
+    /// What the upstream called the status, in versions that have a word for it; may be empty.
+    pub(crate) reason: Option<Bytes>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) spelling: Spelling,
+    /// `Chunked` stands for a length that is not told.
+    pub(crate) framing: Framing,
+    /// Whether fields may follow the body.
+    pub(crate) trailers: bool,
+}
+
+/// One request at an upstream. Dropped before the response's end, it is given up: the upstream
+/// sees that.
+///
+/// Sending and receiving borrow it for the length of one poll only, so that a task can await both
+/// at once.
+pub(crate) enum Call {
+    Http1(http1::Call),
+    Http2(http2::Call),
+}
+
+impl Call {
+    /// Whether the connection has served before.
+    pub(crate) fn reused(&self) -> bool {
+        match self {
+            Self::Http1(call) => call.reused(),
+            Self::Http2(call) => call.reused(),
+        }
+    }
+
+    /// Sends the head and what is there of the body.
+    pub(crate) async fn begin(&self, head: RequestHead, ahead: Ahead<'_>) -> Result<(), Fault> {
+        match (self, head) {
+            (Self::Http1(call), RequestHead::Http1(head)) => {
+                call.begin(&head, ahead).await.map_err(Fault::Broken)
+            }
+            (Self::Http2(call), RequestHead::Http2(head)) => call.begin(head, &ahead),
+            _ => Err(Fault::Broken(io::ErrorKind::InvalidInput.into())),
+        }
+    }
+
+    /// Sends a piece of the body.
+    pub(crate) async fn send(&self, piece: Bytes) -> io::Result<()> {
+        match self {
+            Self::Http1(call) => call.send(piece).await,
+            Self::Http2(call) => call.send(piece).await,
+        }
+    }
+
+    /// Ends the body.
+    pub(crate) async fn end(&self, trailers: Option<HeaderMap>) -> io::Result<()> {
+        match self {
+            Self::Http1(call) => call.end(trailers.as_ref()).await,
+            Self::Http2(call) => call.end(trailers),
+        }
+    }
+
+    /// The next head of the response: any number of informational ones, then the final one.
+    /// `head_only` when a `HEAD` was sent.
+    pub(crate) fn poll_head(
+        &self,
+        head_only: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ResponseHead, Fault>> {
+        match self {
+            Self::Http1(call) => call.poll_head(head_only, cx),
+            Self::Http2(call) => call.poll_head(head_only, cx),
+        }
+    }
+
+    /// The next piece of the response's body; none at its end.
+    pub(crate) fn poll_piece(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
+        match self {
+            Self::Http1(call) => call.poll_piece(cx),
+            Self::Http2(call) => call.poll_piece(cx),
+        }
+    }
+
+    /// Whether no data follows, as far as is known without waiting.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            Self::Http1(call) => call.has_ended(),
+            Self::Http2(call) => call.has_ended(),
+        }
+    }
+
+    /// The fields after the response's body, once its end was found; given once.
+    pub(crate) fn trailers(&self) -> Option<HeaderMap> {
+        match self {
+            Self::Http1(call) => call.trailers(),
+            Self::Http2(call) => call.trailers(),
+        }
+    }
+
+    /// The upstream has been silent for too long: what else it is asked goes elsewhere.
+    pub(crate) fn distrust(&self) {
+        if let Self::Http2(call) = self {
+            call.distrust();
+        }
+    }
+
+    /// Ends the call after the response's end; `sent` when the whole request was sent.
+    pub(crate) fn finish(self, sent: bool, pool: &Pool) {
+        if let Self::Http1(call) = self {
+            call.finish(sent, pool);
+        }
+    }
+
+    /// The bare connection, for a tunnel after 101; none where there is no such thing.
+    pub(crate) fn connection(&self) -> Option<&Connection> {
+        match self {
+            Self::Http1(call) => Some(call.connection()),
+            Self::Http2(_) => None,
+        }
+    }
+}
