@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::{Method, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use keelgate_runtime::{ServiceEntry, UpstreamTls};
 
 use super::balance::Choice;
@@ -21,8 +21,10 @@ use crate::downstream::{Outcome, Respond, Upload, UploadFault};
 use crate::http1::Malformed;
 use crate::upstream::{Ahead, Call, Fault, Peer, RequestHead, ResponseHead};
 
-/// Informational responses before the final one at most.
+/// Informational responses before the final one at most, and the length of all their headers, in
+/// bytes.
 const MAX_INFORMATIONAL: usize = 16;
+const MAX_INFORMATIONAL_BYTES: usize = 64 * 1024;
 
 /// Why an attempt gave no response.
 pub(super) enum Failure {
@@ -111,7 +113,7 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
         watch: !body.more,
         limit: read_limit,
     };
-    let mut informational = 0;
+    let mut informational = Informational::default();
     let response = loop {
         let response = match waiting.head(flight, &mut pump, respond).await {
             Ok(Ok(response)) => response,
@@ -122,8 +124,7 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
         {
             break response;
         }
-        informational += 1;
-        if informational > MAX_INFORMATIONAL {
+        if !informational.may_be_followed_by(&response) {
             return Err(failed(Fault::Response(Malformed::Head)));
         }
         // Whoever waited for `100` was told by the gateway itself.
@@ -149,6 +150,7 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
         framing: response.framing,
         trailers: response.trailers
             && (request.trailers || flight.exchange.version == Version::HTTP_2),
+        websocket: request.websocket,
     };
     let passed = relay.run(flight, response, &mut pump, respond).await;
     if switching && passed.is_ok() {
@@ -176,6 +178,23 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
             Outcome::Abort
         }
     })
+}
+
+/// What an upstream has said before its final response.
+#[derive(Default)]
+struct Informational {
+    heads: usize,
+    bytes: usize,
+}
+
+impl Informational {
+    /// Counts one more; `false` when that is too much.
+    fn may_be_followed_by(&mut self, response: &ResponseHead) -> bool {
+        self.heads += 1;
+        let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+        self.bytes += response.headers.iter().map(line).sum::<usize>();
+        self.heads <= MAX_INFORMATIONAL && self.bytes <= MAX_INFORMATIONAL_BYTES
+    }
 }
 
 /// The head as the service takes it.
@@ -242,6 +261,7 @@ impl Waiting<'_> {
         let mut head = pin!(unless_gone(head, self.watch, respond));
         let found = match pump.ahead_of(head.as_mut()).await? {
             Some(found) => found,
+            None if pump.has_stalled() => return Ok(Err(Fault::Timeout)),
             None => match flight.timer.limit(self.limit, head).await {
                 Ok(found) => found,
                 Err(_) => return Ok(Err(Fault::Timeout)),

@@ -15,6 +15,7 @@ use crate::upstream::Call;
 
 /// Sends the rest of a body as it comes from the client; `begun` is told when some of it was taken.
 /// Failures of the upstream are left for the reading side to find: it may have answered early.
+/// That it takes nothing any more is told.
 pub(super) async fn send_rest<U: Upload>(
     upload: &mut U,
     call: &Call,
@@ -36,7 +37,8 @@ pub(super) async fn send_rest<U: Upload>(
         match timer.limit(limit, written).await {
             Ok(Ok(())) if last => return Ok(Sent::Whole),
             Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return Ok(Sent::Partly),
+            Ok(Err(_)) => return Ok(Sent::Partly),
+            Err(_) => return Ok(Sent::Stalled),
         }
     }
 }
@@ -46,6 +48,8 @@ pub(super) async fn send_rest<U: Upload>(
 pub(super) enum Sent {
     Whole,
     Partly,
+    /// The upstream took nothing for too long.
+    Stalled,
 }
 
 pub(super) type PinnedPump<'p> = Pin<Box<dyn Future<Output = Result<Sent, UploadFault>> + 'p>>;
@@ -71,6 +75,16 @@ impl<'p> Pump<'p> {
     /// Whether the whole body was sent.
     pub(super) fn is_done(&self) -> bool {
         self.sent == Sent::Whole
+    }
+
+    /// Whether nothing is on its way any more.
+    pub(super) fn is_still(&self) -> bool {
+        self.running.is_none()
+    }
+
+    /// Whether the upstream took nothing for too long.
+    pub(super) fn has_stalled(&self) -> bool {
+        self.sent == Sent::Stalled
     }
 
     /// Awaits `other` while the body moves on; an error when the body cannot be read any more.

@@ -41,6 +41,8 @@ pub(super) struct Relay<'c> {
     pub(super) framing: Framing,
     /// Whether fields may follow the body that the client asked for.
     pub(super) trailers: bool,
+    /// Whether the client asked to change to the WebSocket protocol.
+    pub(super) websocket: bool,
 }
 
 impl Relay<'_> {
@@ -54,7 +56,7 @@ impl Relay<'_> {
     ) -> Result<Option<HeaderMap>, Cut> {
         let status = response.status;
         let mut headers = response.headers;
-        drop_hop_headers(&mut headers);
+        drop_hop_headers(&mut headers, self.websocket);
         let told = std::mem::take(&mut flight.exchange.response.headers);
         if !told.is_empty() {
             // The gateway's own come first where the upstream uses the same names.
@@ -175,7 +177,8 @@ impl Relay<'_> {
             return Ok(pump.alongside(read).await?.map_err(|_| Fault::Timeout)??);
         };
         respond.flush().await.map_err(Cut::Client)?;
-        let piece = unless_gone(piece, false, respond);
+        // While the request is on its way up, reading it tells when the client goes away.
+        let piece = unless_gone(piece, pump.is_still(), respond);
         let read = self.timer.limit(self.read_limit, piece);
         match pump.alongside(read).await? {
             Ok(Some(piece)) => Ok(piece?),
@@ -191,14 +194,15 @@ pub(super) async fn informational<R: Respond>(
     respond: &mut R,
 ) -> io::Result<()> {
     let mut headers = response.headers;
-    drop_hop_headers(&mut headers);
+    drop_hop_headers(&mut headers, false);
     respond
         .informational(response.status, &headers, &response.spelling)
         .await
 }
 
-/// Removes what the upstream said for this hop only.
-fn drop_hop_headers(headers: &mut HeaderMap) {
+/// Removes what the upstream said for this hop only; it may name the WebSocket protocol to a client
+/// that asked for that.
+fn drop_hop_headers(headers: &mut HeaderMap, websocket: bool) {
     if let Some(named) = headers.remove(CONNECTION) {
         let named = named.to_str().unwrap_or("");
         for name in named.split(',').map(str::trim) {
@@ -214,7 +218,7 @@ fn drop_hop_headers(headers: &mut HeaderMap) {
         }
     }
     if let Some(upgrade) = headers.get(UPGRADE)
-        && !upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")
+        && !(websocket && upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
     {
         headers.remove(UPGRADE);
     }

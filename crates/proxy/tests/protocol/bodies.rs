@@ -173,10 +173,11 @@ fn a_client_that_waits_is_invited_to_send() {
 }
 
 #[test]
-fn informational_responses_are_passed_over() {
+fn early_hints_are_passed_on() {
     let (address, _) = upstream(|mut client, _| {
         while client.request().is_some() {
-            client.send("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n");
+            client.send("HTTP/1.1 100 Continue\r\n\r\n");
+            client.send("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\nConnection: close\r\n\r\n");
             client.send("HTTP/1.1 204 No Content\r\n\r\n");
         }
     });
@@ -184,10 +185,65 @@ fn informational_responses_are_passed_over() {
     let mut client = gateway.connect();
     for _ in 0..2 {
         client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(
+            client.until("\r\n\r\n").unwrap(),
+            "HTTP/1.1 103 Early Hints\r\nLink: <x>"
+        );
         let response = client.response(false);
         assert_eq!(
             (response.status, response.header("Content-Length")),
             (204, None)
         );
     }
+    // HTTP/1.0 knows none.
+    let response = gateway.ask("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!((response.status, response.header("Link")), (204, None));
+}
+
+#[test]
+fn an_upstream_cannot_hint_for_ever() {
+    let long = format!("Link: <{}>\r\n", "x".repeat(30_000));
+    for (hints, header, status) in [
+        (16, "", 200),
+        (17, "", 502),
+        (2, &*long, 200),
+        (3, &*long, 502),
+    ] {
+        let hint = format!("HTTP/1.1 103 Early Hints\r\n{header}\r\n");
+        let (address, _) = upstream(move |mut client, _| {
+            client.request().unwrap();
+            client.send(&hint.repeat(hints));
+            client.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            client.is_closed();
+        });
+        let gateway = Gateway::start(config(address));
+        let mut client = gateway.connect();
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        let last = loop {
+            let head = client.until("\r\n\r\n").unwrap();
+            if !head.starts_with("HTTP/1.1 103") {
+                break head;
+            }
+        };
+        assert!(last.starts_with(&format!("HTTP/1.1 {status}")), "{last}");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_a_silent_stream_ends_it_at_the_upstream() {
+    let (told, seen) = channel();
+    let told = std::sync::Mutex::new(told);
+    let (address, _) = upstream(move |mut client, _| {
+        client.request().unwrap();
+        client.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nevent\r\n");
+        told.lock().unwrap().send(client.is_closed()).unwrap();
+    });
+    let gateway = Gateway::start(config(address));
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.until("event").unwrap();
+    drop(client);
+    // Long before the upstream's own time is over.
+    let ended = seen.recv_timeout(std::time::Duration::from_secs(20));
+    assert_eq!(ended, Ok(true));
 }
