@@ -1,14 +1,16 @@
 //! What one worker thread has for itself.
 
 use std::cell::{Cell, RefCell};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::{Either, select};
 use http::HeaderValue;
 use keelgate_runtime::{Held, Reader, Shared};
+use slab::Slab;
 use tokio::sync::Notify;
 
 use crate::http1::Limits;
@@ -87,8 +89,11 @@ impl Core {
 #[derive(Default)]
 pub(crate) struct Draining {
     started: Cell<bool>,
+    /// Woken when draining starts. Every idle connection waits here, and comes and goes with each
+    /// request, which is why this is no [`Notify`] with its lock.
+    waiting: RefCell<Slab<Waker>>,
     connections: Cell<usize>,
-    /// Woken when draining starts, and when the last connection has ended.
+    /// Woken when the last connection has ended.
     changed: Notify,
 }
 
@@ -99,13 +104,16 @@ impl Draining {
 
     pub(crate) fn start(&self) {
         self.started.set(true);
-        self.changed.notify_waiters();
+        for waker in self.waiting.take() {
+            waker.1.wake();
+        }
     }
 
     /// Ready once draining has started.
-    pub(crate) async fn started(&self) {
-        while !self.started.get() {
-            self.changed.notified().await;
+    pub(crate) fn started(&self) -> Started<'_> {
+        Started {
+            draining: self,
+            seat: None,
         }
     }
 
@@ -138,6 +146,39 @@ impl Draining {
         let count = &core.draining.connections;
         count.set(count.get() + 1);
         Served(Rc::clone(core))
+    }
+}
+
+/// Ready once draining has started.
+pub(crate) struct Started<'d> {
+    draining: &'d Draining,
+    /// Its place among those that wait.
+    seat: Option<usize>,
+}
+
+impl Future for Started<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let draining = self.draining;
+        if draining.started.get() {
+            return Poll::Ready(());
+        }
+        let mut waiting = draining.waiting.borrow_mut();
+        match self.seat.and_then(|seat| waiting.get_mut(seat)) {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.seat = Some(waiting.insert(cx.waker().clone())),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Started<'_> {
+    fn drop(&mut self) {
+        // From the start on nobody waits, and no seat is given.
+        if let Some(seat) = self.seat {
+            self.draining.waiting.borrow_mut().try_remove(seat);
+        }
     }
 }
 

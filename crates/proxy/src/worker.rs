@@ -8,8 +8,8 @@ use std::time::Duration;
 use keelgate_runtime::Shared;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
+use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
-use tokio::task::LocalSet;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use crate::core::{Core, Draining, FRESH};
@@ -39,8 +39,8 @@ impl Worker {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .event_interval(61)
-            .build()?;
-        LocalSet::new().block_on(&runtime, self.serve())
+            .build_local(LocalOptions::default())?;
+        runtime.block_on(self.serve())
     }
 
     async fn serve(mut self) -> std::io::Result<usize> {

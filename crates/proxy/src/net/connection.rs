@@ -82,7 +82,8 @@ impl Connection {
             if self.input.borrow().len() > BODY_ROOM {
                 return Poll::Pending;
             }
-            match ready!(self.poll_fill(HEAD_ROOM, cx)) {
+            // In most cases nothing comes: the room that is left will do.
+            match ready!(self.poll_fill(1, cx)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => {}
             }

@@ -7,10 +7,12 @@
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
+
+use super::clock;
 
 /// A limit was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,11 +22,18 @@ pub(crate) struct Elapsed;
 /// The timer of one task.
 #[derive(Default)]
 pub(crate) struct Timer {
-    sleep: RefCell<Option<Pin<Box<Sleep>>>>,
+    armed: RefCell<Option<Armed>>,
+}
+
+struct Armed {
+    sleep: Pin<Box<Sleep>>,
+    /// Who is woken.
+    waker: Waker,
 }
 
 impl Timer {
-    /// Waits for `future` for `limit` at most. Several waits of the same task may share the timer.
+    /// Waits for `future` for `limit`, and for a few [`clock::GRAIN`]s more at most. Several waits of
+    /// the same task may share the timer.
     pub(crate) async fn limit<F: Future>(
         &self,
         limit: Duration,
@@ -36,23 +45,29 @@ impl Timer {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + limit);
+            let deadline = *deadline.get_or_insert_with(|| clock::now() + limit + clock::GRAIN);
             self.poll(deadline, cx).map(Err)
         })
         .await
     }
 
     fn poll(&self, deadline: Instant, cx: &mut Context<'_>) -> Poll<Elapsed> {
-        let mut slot = self.sleep.borrow_mut();
-        let sleep = slot.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if sleep.deadline() > deadline {
-            sleep.as_mut().reset(deadline);
+        let mut slot = self.armed.borrow_mut();
+        let armed = slot.get_or_insert_with(|| Armed {
+            sleep: Box::pin(tokio::time::sleep_until(deadline)),
+            waker: Waker::noop().clone(),
+        });
+        if armed.sleep.deadline() > deadline {
+            armed.sleep.as_mut().reset(deadline);
+        } else if armed.waker.will_wake(cx.waker()) && !armed.sleep.is_elapsed() {
+            return Poll::Pending;
         }
-        while sleep.as_mut().poll(cx).is_ready() {
+        armed.waker.clone_from(cx.waker());
+        while armed.sleep.as_mut().poll(cx).is_ready() {
             if Instant::now() >= deadline {
                 return Poll::Ready(Elapsed);
             }
-            sleep.as_mut().reset(deadline);
+            armed.sleep.as_mut().reset(deadline);
         }
         Poll::Pending
     }

@@ -1,6 +1,6 @@
 //! `rewrite`: who asks, and what; then the global plugins that run before routing.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use http::header::HeaderMap;
 use http::{StatusCode, Version};
@@ -15,7 +15,7 @@ use super::forwarded::{self, Forwarded};
 use super::{Answer, Flight, Received, real_ip, request_head};
 use crate::core::Core;
 use crate::downstream::{Client, Incoming};
-use crate::net::Timer;
+use crate::net::{Timer, clock};
 
 /// Lays out the request for the phases.
 pub(super) fn begin<'r>(
@@ -71,7 +71,7 @@ pub(super) fn begin<'r>(
         shared: Vec::new(),
         kept: Vec::new(),
         times: Times {
-            received_at: SystemTime::now(),
+            received_at: clock::wall(),
             started: Instant::now(),
             upstream: None,
         },

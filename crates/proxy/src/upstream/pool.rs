@@ -9,7 +9,7 @@ use std::rc::Rc;
 use rustc_hash::FxBuildHasher;
 use tokio::time::Instant;
 
-use crate::net::Connection;
+use crate::net::{Connection, clock};
 use crate::settings::Keepalive;
 
 /// Idle connections of one core at most, over all keys: clients can choose the server name, and
@@ -101,7 +101,7 @@ impl Pool {
         list.push(Idle {
             connection: pooled.connection,
             served,
-            since: Instant::now(),
+            since: clock::now(),
         });
     }
 
@@ -120,6 +120,7 @@ impl Pool {
     }
 
     fn is_too_old(&self, idle: &Idle) -> bool {
-        !self.settings.idle_timeout.is_zero() && idle.since.elapsed() >= self.settings.idle_timeout
+        let limit = self.settings.idle_timeout;
+        !limit.is_zero() && clock::now().saturating_duration_since(idle.since) >= limit
     }
 }
