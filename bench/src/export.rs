@@ -13,9 +13,11 @@ use hdrhistogram::Histogram;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::connection::Transport;
 use crate::control_plane::Changes;
 use crate::load::{Load, Outcome};
 use crate::process::Process;
+use crate::request::Request;
 use crate::table::{self, median};
 use crate::{port, upstream, wait};
 
@@ -145,9 +147,10 @@ impl Bench<'_> {
         let process = Process::start(&mut command, &log)?;
         let load = Load {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            tls: None,
-            request: self.request(),
-            connections: CONNECTIONS,
+            transport: Transport::Clear,
+            requests: [self.request()?].into(),
+            senders: CONNECTIONS,
+            connect: false,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -200,12 +203,10 @@ impl Bench<'_> {
         Ok((outcome, process.usage()?.cpu - before))
     }
 
-    fn request(&self) -> std::sync::Arc<[u8]> {
+    fn request(&self) -> anyhow::Result<Request> {
         // The last route: prepared changes are made to the others.
         let last = self.options.routes - 1;
-        format!("GET /route-{last}/1024 HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n")
-            .into_bytes()
-            .into()
+        Request::get(&format!("/route-{last}/1024"), &[])
     }
 
     fn command(

@@ -5,17 +5,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use rustls::ClientConfig;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Transport};
+use crate::request::{self, Request};
 
 /// What is sent, to whom, over how many connections.
 #[derive(Clone)]
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
-    pub(crate) tls: Option<Arc<ClientConfig>>,
-    pub(crate) request: Arc<[u8]>,
-    pub(crate) connections: usize,
+    pub(crate) transport: Transport,
+    /// Each sending picks one of them.
+    pub(crate) requests: Arc<[Request]>,
+    /// Requests that are under way at once.
+    pub(crate) senders: usize,
+    /// Whether each request has a connection of its own.
+    pub(crate) connect: bool,
 }
 
 /// What came of it.
@@ -38,28 +42,25 @@ impl Load {
             .build()?;
         runtime.block_on(async {
             let mut connections = Vec::new();
-            for _ in 0..self.connections {
-                connections.push(Connection::open(self.address, self.tls.clone()).await?);
+            while !self.connect && connections.len() < self.senders {
+                connections.extend(Connection::open(self.address, &self.transport).await?);
             }
+            let mut connections = connections.into_iter();
             let start = Instant::now();
-            let tasks: Vec<_> = connections
-                .into_iter()
-                .enumerate()
-                .map(|(index, connection)| {
+            let tasks: Vec<_> = (0..self.senders)
+                .map(|index| {
                     let pace = rate.map(|rate| {
-                        let interval = Duration::from_secs_f64(self.connections as f64 / rate);
+                        let interval = Duration::from_secs_f64(self.senders as f64 / rate);
                         (
-                            start + interval.mul_f64(index as f64 / self.connections as f64),
+                            start + interval.mul_f64(index as f64 / self.senders as f64),
                             interval,
                         )
                     });
-                    tokio::spawn(send(
-                        connection,
-                        self.request.clone(),
-                        start,
-                        start + duration,
-                        pace,
-                    ))
+                    let sender = Sender {
+                        load: self.clone(),
+                        connection: connections.next(),
+                    };
+                    tokio::spawn(sender.send(start, start + duration, pace))
                 })
                 .collect();
             let mut outcome = Outcome {
@@ -82,34 +83,54 @@ impl Load {
     }
 }
 
-async fn send(
-    mut connection: Connection,
-    request: Arc<[u8]>,
-    start: Instant,
-    end: Instant,
-    pace: Option<(Instant, Duration)>,
-) -> anyhow::Result<Vec<Histogram<u64>>> {
-    let mut seconds = Vec::new();
-    let mut due = pace.map_or_else(Instant::now, |(first, _)| first);
-    while due < end {
-        let begin = match pace {
-            Some(_) if Instant::now() < due => {
-                tokio::time::sleep_until(due.into()).await;
-                Instant::now()
+/// Sends one request after the other.
+struct Sender {
+    load: Load,
+    /// None where each request opens its own.
+    connection: Option<Connection>,
+}
+
+impl Sender {
+    async fn send(
+        mut self,
+        start: Instant,
+        end: Instant,
+        pace: Option<(Instant, Duration)>,
+    ) -> anyhow::Result<Vec<Histogram<u64>>> {
+        let mut seconds = Vec::new();
+        let mut due = pace.map_or_else(Instant::now, |(first, _)| first);
+        while due < end {
+            let begin = match pace {
+                Some(_) if Instant::now() < due => {
+                    tokio::time::sleep_until(due.into()).await;
+                    Instant::now()
+                }
+                _ => due,
+            };
+            self.exchange().await?;
+            let now = Instant::now();
+            let second = (begin - start).as_secs() as usize;
+            while seconds.len() <= second {
+                seconds.push(Histogram::new(3)?);
             }
-            _ => due,
-        };
-        connection.exchange(&request).await?;
-        let now = Instant::now();
-        let second = (begin - start).as_secs() as usize;
-        while seconds.len() <= second {
-            seconds.push(Histogram::new(3)?);
+            seconds[second].record(u64::try_from((now - begin).as_micros()).unwrap_or(u64::MAX))?;
+            due = match pace {
+                Some((_, interval)) => due + interval,
+                None => now,
+            };
         }
-        seconds[second].record(u64::try_from((now - begin).as_micros()).unwrap_or(u64::MAX))?;
-        due = match pace {
-            Some((_, interval)) => due + interval,
-            None => now,
-        };
+        Ok(seconds)
     }
-    Ok(seconds)
+
+    async fn exchange(&mut self) -> anyhow::Result<()> {
+        let request = request::pick(&self.load.requests);
+        if let Some(connection) = &mut self.connection {
+            return connection.exchange(request).await;
+        }
+        let opened = Connection::open(self.load.address, &self.load.transport).await?;
+        for mut connection in opened.into_iter().take(1) {
+            connection.exchange(request).await?;
+        }
+        Ok(())
+    }
 }

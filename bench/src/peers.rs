@@ -1,15 +1,19 @@
 //! The proxies under test, each with a minimal configuration for the same job: two workers, one route
-//! to one upstream, keep-alive to both sides, HTTP and TLS.
+//! to one upstream (or a hundred routes), keep-alive to both sides, HTTP and TLS.
 
 mod envoy;
+mod gateway;
 mod haproxy;
 mod keelgate;
+mod kong;
 mod nginx;
+mod relay;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::policy::Policy;
 use crate::process::Process;
 
 /// What every peer is told.
@@ -26,14 +30,28 @@ pub(crate) struct Setting<'a> {
     pub(crate) certificate: &'a Path,
     /// Its key.
     pub(crate) key: &'a Path,
+    /// What it does with requests.
+    pub(crate) policy: &'a Policy,
 }
 
 /// Writes a peer's configuration and makes the command that starts it.
 type Prepare = fn(&Path, &Setting<'_>) -> anyhow::Result<Command>;
 
+/// What a peer can do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Routes, and plugins.
+    Gateway,
+    /// Routes.
+    Proxy,
+    /// Neither.
+    Relay,
+}
+
 /// A proxy under test.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
     binary: PathBuf,
     prepare: Prepare,
 }
@@ -46,30 +64,46 @@ impl Peer {
     }
 }
 
-/// Keelgate and those of its peers that are installed; the others by name.
-pub(crate) fn all(keelgate: &Path) -> (Vec<Peer>, Vec<&'static str>) {
-    let mut found = vec![Peer {
+/// Keelgate alone.
+pub(crate) fn keelgate(keelgate: &Path) -> Peer {
+    Peer {
         name: "keelgate",
+        kind: Kind::Gateway,
         binary: keelgate.into(),
         prepare: keelgate::prepare,
-    }];
-    let mut missing = Vec::new();
-    let others: [(&'static str, Prepare); 3] = [
-        ("nginx", nginx::prepare),
-        ("haproxy", haproxy::prepare),
-        ("envoy", envoy::prepare),
+    }
+}
+
+/// Keelgate, the bare relay, and those of the other peers that are installed; the rest by name.
+pub(crate) fn all(keelgate: &Path) -> anyhow::Result<(Vec<Peer>, Vec<&'static str>)> {
+    let mut found = vec![
+        self::keelgate(keelgate),
+        Peer {
+            name: "bare relay",
+            kind: Kind::Relay,
+            binary: std::env::current_exe()?,
+            prepare: relay::prepare,
+        },
     ];
-    for (name, prepare) in others {
+    let mut missing = Vec::new();
+    let others: [(&'static str, Kind, Prepare); 4] = [
+        ("nginx", Kind::Proxy, nginx::prepare),
+        ("haproxy", Kind::Proxy, haproxy::prepare),
+        ("envoy", Kind::Proxy, envoy::prepare),
+        ("kong", Kind::Gateway, kong::prepare),
+    ];
+    for (name, kind, prepare) in others {
         match installed(name) {
             Some(binary) => found.push(Peer {
                 name,
+                kind,
                 binary,
                 prepare,
             }),
             None => missing.push(name),
         }
     }
-    (found, missing)
+    Ok((found, missing))
 }
 
 fn installed(name: &str) -> Option<PathBuf> {

@@ -35,6 +35,15 @@ pub(crate) fn print(title: &str, header: &[&str], rows: &[Vec<String>]) {
     }
 }
 
+/// Prints a line that goes with a table.
+#[expect(
+    clippy::print_stdout,
+    reason = "the report is the product of this program"
+)]
+pub(crate) fn note(text: &str) {
+    println!("\n{text}");
+}
+
 /// The middle value; the mean of the two middle ones for an even count.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();

@@ -9,23 +9,25 @@ use tokio::net::{TcpListener, TcpStream};
 /// bytes; other requests are read whole and answered with two.
 pub(crate) fn start() -> anyhow::Result<SocketAddr> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
+    std::thread::spawn(move || run(listener));
+    Ok(address)
+}
+
+/// Serves on the thread that calls.
+pub(crate) fn run(listener: std::net::TcpListener) -> anyhow::Result<()> {
+    listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    std::thread::spawn(move || {
-        runtime.block_on(async move {
-            let Ok(listener) = TcpListener::from_std(listener) else {
-                return;
-            };
-            while let Ok((stream, _)) = listener.accept().await {
-                let _ = stream.set_nodelay(true);
-                tokio::spawn(serve(stream));
-            }
-        });
-    });
-    Ok(address)
+    runtime.block_on(async move {
+        let listener = TcpListener::from_std(listener)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            let _ = stream.set_nodelay(true);
+            tokio::spawn(serve(stream));
+        }
+    })
 }
 
 async fn serve(mut stream: TcpStream) -> std::io::Result<()> {

@@ -18,6 +18,7 @@ pub(super) fn prepare(binary: &Path, setting: &Setting<'_>) -> anyhow::Result<Co
         "typed_config": {
             "@type": TLS,
             "common_tls_context": {
+                "alpn_protocols": ["h2", "http/1.1"],
                 "tls_certificates": [{
                     "certificate_chain": {"filename": setting.certificate},
                     "private_key": {"filename": setting.key},
@@ -25,11 +26,19 @@ pub(super) fn prepare(binary: &Path, setting: &Setting<'_>) -> anyhow::Result<Co
             },
         },
     });
+    let routes: Vec<Value> = (0..setting.policy.routes)
+        .map(|route| {
+            json!({
+                "match": {"prefix": setting.policy.path(route)},
+                "route": {"cluster": "upstream"},
+            })
+        })
+        .collect();
     let config = json!({
         "static_resources": {
             "listeners": [
-                listener("http", setting.port, &Value::Null),
-                listener("https", setting.tls_port, &tls),
+                listener("http", setting.port, &routes, &Value::Null),
+                listener("https", setting.tls_port, &routes, &tls),
             ],
             "clusters": [{
                 "name": "upstream",
@@ -59,7 +68,7 @@ fn socket(port: u16) -> Value {
     json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
 }
 
-fn listener(name: &str, port: u16, tls: &Value) -> Value {
+fn listener(name: &str, port: u16, routes: &[Value], tls: &Value) -> Value {
     let mut chain = json!({
         "filters": [{
             "name": "envoy.filters.network.http_connection_manager",
@@ -71,7 +80,7 @@ fn listener(name: &str, port: u16, tls: &Value) -> Value {
                     "virtual_hosts": [{
                         "name": "all",
                         "domains": ["*"],
-                        "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}],
+                        "routes": routes,
                     }],
                 },
                 "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": ROUTER}}],

@@ -13,6 +13,12 @@ pub(super) fn prepare(binary: &Path, setting: &Setting<'_>) -> anyhow::Result<Co
     ]
     .concat();
     std::fs::write(&bundle, pem)?;
+    let routes: String = (0..setting.policy.routes)
+        .map(|route| {
+            let path = setting.policy.path(route);
+            format!("  use_backend out if {{ path_beg {path} }}\n")
+        })
+        .collect();
     let file = setting.directory.join("haproxy.cfg");
     let config = format!(
         "global
@@ -27,11 +33,10 @@ defaults
   http-reuse always
 frontend in
   bind 127.0.0.1:{port}
-  bind 127.0.0.1:{tls_port} ssl crt {bundle}
+  bind 127.0.0.1:{tls_port} ssl crt {bundle} alpn h2,http/1.1
   http-request set-header X-Forwarded-Proto http unless {{ ssl_fc }}
   http-request set-header X-Forwarded-Proto https if {{ ssl_fc }}
-  default_backend out
-backend out
+{routes}backend out
   server upstream {upstream} pool-max-conn 256
 ",
         port = setting.port,

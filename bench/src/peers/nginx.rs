@@ -8,6 +8,12 @@ use super::Setting;
 pub(super) fn prepare(binary: &Path, setting: &Setting<'_>) -> anyhow::Result<Command> {
     let file = setting.directory.join("nginx.conf");
     let directory = setting.directory.display();
+    let locations: String = (0..setting.policy.routes)
+        .map(|route| {
+            let path = setting.policy.path(route);
+            format!("    location {path} {{ proxy_pass http://backend; }}\n")
+        })
+        .collect();
     let config = format!(
         "daemon off;
 worker_processes 2;
@@ -25,19 +31,16 @@ http {{
   upstream backend {{ server {upstream}; keepalive 256; keepalive_requests 1000000; }}
   server {{
     listen 127.0.0.1:{port} reuseport;
-    listen 127.0.0.1:{tls_port} ssl reuseport;
+    listen 127.0.0.1:{tls_port} ssl http2 reuseport;
     ssl_certificate {certificate};
     ssl_certificate_key {key};
-    location / {{
-      proxy_pass http://backend;
-      proxy_http_version 1.1;
-      proxy_set_header Connection \"\";
-      proxy_set_header Host $host;
-      proxy_set_header X-Real-IP $remote_addr;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header X-Forwarded-Proto $scheme;
-    }}
-  }}
+    proxy_http_version 1.1;
+    proxy_set_header Connection \"\";
+    proxy_set_header Host $host;
+    proxy_set_header X-Real-IP $remote_addr;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-Proto $scheme;
+{locations}  }}
 }}
 ",
         upstream = setting.upstream,
