@@ -5,8 +5,8 @@
 use bytes::BytesMut;
 
 use crate::http1::chunked::Chunked;
-use crate::http1::head::Limits;
-use crate::http1::{Framing, Malformed, Piece, RequestHead, ResponseHead, encode};
+use crate::http1::head::{Limits, is_plain_name};
+use crate::http1::{Framing, Malformed, Piece, RequestHead, ResponseHead, encode, trailers};
 
 /// Small, so that short inputs reach them.
 const LIMITS: Limits = Limits {
@@ -22,8 +22,18 @@ pub fn request_head(bytes: &[u8], cut: usize) {
         return;
     };
     assert!(bytes.ends_with(&rest), "something after the head was taken");
-    if Framing::of_request(&head.headers, head.minor) == Ok(Framing::Chunked) {
-        assert!(!head.headers.contains_key("content-length"));
+    if let Ok(framing) = Framing::of_request(&head.headers, head.minor) {
+        let told = told_framing(&bytes[..bytes.len() - rest.len()]);
+        match framing {
+            Framing::Empty => assert_eq!(told, [""; 0]),
+            Framing::Chunked => assert_eq!(told, ["transfer-encoding chunked"]),
+            Framing::Length(length) => {
+                assert_eq!(told.len(), 1);
+                let digits = told[0].strip_prefix("content-length ").expect("a length");
+                assert_eq!(digits.parse(), Ok(length));
+            }
+            Framing::UntilClose => panic!("no request is framed so"),
+        }
     }
     let mut written = format!("{} ", head.method).into_bytes();
     written.extend_from_slice(&head.target);
@@ -49,10 +59,16 @@ pub fn response_head(bytes: &[u8], cut: usize) {
         return;
     };
     assert!(bytes.ends_with(&rest), "something after the head was taken");
+    let told = told_framing(&bytes[..bytes.len() - rest.len()]);
     for head_only in [false, true] {
         let framing = Framing::of_response(head.status, &head.headers, head.minor, head_only);
         if head_only {
             assert!(matches!(framing, Ok(Framing::Empty) | Err(_)));
+        }
+        match framing {
+            Ok(Framing::UntilClose) => assert_eq!(told, [""; 0]),
+            Ok(_) => assert!(told.len() <= 1),
+            Err(_) => {}
         }
     }
     let mut written = Vec::new();
@@ -80,6 +96,11 @@ pub fn chunked(bytes: &[u8], cut: usize) {
     let (data, Ok(true)) = whole else {
         return;
     };
+    assert_eq!(
+        lenient(bytes).as_ref(),
+        Some(&data),
+        "others find another body"
+    );
     let mut written = Vec::new();
     if !data.is_empty() {
         encode::chunk_size(data.len(), &mut written);
@@ -88,6 +109,73 @@ pub fn chunked(bytes: &[u8], cut: usize) {
     }
     written.extend_from_slice(encode::LAST_CHUNK);
     assert_eq!(decode(&[&written]), (data, Ok(true)));
+}
+
+/// The fields after a body are plain, none of them is one that belongs into a head, and they are the
+/// same when they are written down again.
+pub fn trailer_fields(bytes: &[u8]) {
+    let Ok(Some(fields)) = trailers::parse(bytes) else {
+        return;
+    };
+    for name in fields.keys() {
+        assert!(is_plain_name(name.as_str()));
+    }
+    for forbidden in [
+        "content-length",
+        "transfer-encoding",
+        "host",
+        "authorization",
+    ] {
+        assert!(!fields.contains_key(forbidden));
+    }
+    let mut written = Vec::new();
+    trailers::write_end(Some(&fields), &mut written);
+    let lines = written.strip_prefix(b"0\r\n").expect("the last chunk");
+    assert_eq!(trailers::parse(lines), Ok(Some(fields)));
+}
+
+/// The lines of a head that some reader, however lenient, takes for framing: it ends lines where it
+/// can, and strips from names and values what is no letter and no digit.
+fn told_framing(head: &[u8]) -> Vec<String> {
+    let strip = |part: &[u8]| {
+        let text = String::from_utf8_lossy(part).to_ascii_lowercase();
+        text.trim_matches(|c: char| !c.is_ascii_graphic())
+            .to_owned()
+    };
+    head.split(|byte| matches!(byte, b'\r' | b'\n'))
+        .filter(|line| !line.is_empty())
+        .skip(1)
+        .filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (name, value) = (strip(&line[..colon]), strip(&line[colon + 1..]));
+            matches!(name.as_str(), "content-length" | "transfer-encoding")
+                .then(|| format!("{name} {value}"))
+        })
+        .collect()
+}
+
+/// The data of a chunked body as the most lenient of servers reads it; none without an end.
+fn lenient(bytes: &[u8]) -> Option<Vec<u8>> {
+    fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let line = &bytes[..end];
+        Some((line.strip_suffix(b"\r").unwrap_or(line), &bytes[end + 1..]))
+    }
+    let mut rest = bytes;
+    let mut data = Vec::new();
+    loop {
+        let (size, after) = line(rest)?;
+        let size = String::from_utf8_lossy(size);
+        let digits = size
+            .find(|c: char| !c.is_ascii_hexdigit())
+            .unwrap_or(size.len());
+        let size = usize::from_str_radix(&size[..digits], 16).ok()?;
+        if size == 0 {
+            return Some(data);
+        }
+        data.extend_from_slice(after.get(..size)?);
+        rest = line(&after[size..])?.1;
+    }
 }
 
 /// The data, and whether the end was seen.

@@ -7,6 +7,7 @@ pub(crate) mod chunked;
 pub(crate) mod encode;
 pub(crate) mod framing;
 pub(crate) mod head;
+pub(crate) mod hop;
 pub(crate) mod reason;
 pub(crate) mod spelling;
 pub(crate) mod trailers;

@@ -1,19 +1,33 @@
 //! The proxy over real sockets, between a scripted client and a scripted upstream.
 #![allow(clippy::unwrap_used)]
 
+#[path = "protocol/cases.rs"]
+mod cases;
+#[path = "protocol/strict.rs"]
+mod strict;
 #[path = "protocol/support.rs"]
 mod support;
 
+#[path = "protocol/aborts.rs"]
+mod aborts;
+#[path = "protocol/ambiguity.rs"]
+mod ambiguity;
 #[path = "protocol/balancing.rs"]
 mod balancing;
 #[path = "protocol/bodies.rs"]
 mod bodies;
 #[path = "protocol/errors.rs"]
 mod errors;
+#[path = "protocol/framing.rs"]
+mod framing;
 #[path = "protocol/http2.rs"]
 mod http2;
+#[path = "protocol/http2_head.rs"]
+mod http2_head;
 #[path = "protocol/lifecycle.rs"]
 mod lifecycle;
+#[path = "protocol/limits.rs"]
+mod limits;
 #[path = "protocol/plain.rs"]
 mod plain;
 #[path = "protocol/plugins.rs"]

@@ -11,14 +11,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, EXPECT, UPGRADE};
+use http::header::{EXPECT, UPGRADE};
 use http::{HeaderMap, Method, StatusCode, Version};
 use keelgate_router::host;
 
 use super::refusal::{self, Refusal};
 use super::{Client, Incoming, Outcome, Outgoing, Respond, Upload, UploadFault};
 use crate::core::{Core, FRESH};
-use crate::http1::{BodyDecoder, Framing, Piece, RequestHead, Spelling, encode, trailers};
+use crate::http1::{BodyDecoder, Framing, Piece, RequestHead, Spelling, encode, hop, trailers};
 use crate::net::{Connection, Timer};
 use crate::phases;
 
@@ -71,7 +71,9 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, connection: Connection
             timeout: limits.body_timeout,
             limit: limits.body,
             read: 0,
-            expected: minor == 1 && expects_continue(&incoming.headers),
+            expected: minor == 1
+                && !matches!(incoming.framing, Framing::Empty | Framing::Length(0))
+                && expects_continue(&incoming.headers),
             done: incoming.framing == Framing::Empty,
         };
         let mut respond = Responder {
@@ -89,6 +91,10 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, connection: Connection
         let outcome =
             phases::serve(&core, &client, &timer, incoming, &mut upload, &mut respond).await;
         if outcome == Outcome::Abort {
+            // A body that ends with the connection must not seem to be whole.
+            if respond.body == Way::UntilClose {
+                connection.reset();
+            }
             return;
         }
         // What is left of an unread body would be taken for the next request.
@@ -208,7 +214,7 @@ fn origin_form(target: &Bytes) -> Option<(Bytes, Option<String>)> {
     let rest = &text[scheme.len()..];
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let authority = &rest[..end];
-    if !host::is_valid(authority) {
+    if authority.contains('@') || !host::is_valid(authority) {
         return None;
     }
     let path = match &rest[end..] {
@@ -219,17 +225,8 @@ fn origin_form(target: &Bytes) -> Option<(Bytes, Option<String>)> {
 }
 
 fn wants_keepalive(head: &RequestHead) -> bool {
-    let mut keep = head.minor == 1;
-    for value in head.headers.get_all(CONNECTION) {
-        for token in value.as_bytes().split(|byte| *byte == b',') {
-            let token = token.trim_ascii();
-            if token.eq_ignore_ascii_case(b"close") {
-                return false;
-            }
-            keep |= token.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-    keep
+    !hop::lists(&head.headers, "close")
+        && (head.minor == 1 || hop::lists(&head.headers, "keep-alive"))
 }
 
 fn expects_continue(headers: &HeaderMap) -> bool {

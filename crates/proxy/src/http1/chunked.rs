@@ -10,10 +10,16 @@ use super::{Malformed, trailers};
 const MAX_EXTENSION: usize = 4096;
 const MAX_TRAILERS: usize = 16384;
 
+/// Bytes of size lines that one body may have beside 16, and twice the data, of each chunk: who
+/// sends more sends work, not a body.
+const MAX_OVERHEAD: u64 = 16 * 1024;
+
 /// A decoder of one chunked body.
 #[derive(Debug)]
 pub(crate) struct Chunked {
     state: State,
+    /// Bytes of size lines so far that no data makes up for.
+    overhead: u64,
     /// The fields after the body that may be passed on.
     trailers: Option<Box<HeaderMap>>,
 }
@@ -32,6 +38,7 @@ impl Chunked {
     pub(crate) fn new() -> Self {
         Self {
             state: State::Size,
+            overhead: 0,
             trailers: None,
         }
     }
@@ -75,6 +82,11 @@ impl Chunked {
                         return Ok(());
                     };
                     input.advance(used);
+                    let fair = size.saturating_mul(2).saturating_add(16);
+                    self.overhead = (self.overhead + used as u64).saturating_sub(fair);
+                    if self.overhead > MAX_OVERHEAD {
+                        return Err(Malformed::Chunk);
+                    }
                     self.state = match size {
                         0 => State::Trailers,
                         size => State::Data(size),
@@ -128,13 +140,14 @@ fn size_line(input: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
         [] | [b'\r'] => Ok(None),
         [b'\n', ..] => Ok(Some((size, at + 1))),
         [b'\r', b'\n', ..] => Ok(Some((size, at + 2))),
-        [b';' | b' ' | b'\t', rest @ ..] => match memchr::memchr2(b'\r', b'\n', rest) {
+        rest @ [b';' | b' ' | b'\t', ..] => match memchr::memchr2(b'\r', b'\n', rest) {
             Some(end) if end > MAX_EXTENSION => Err(Malformed::Chunk),
             None if rest.len() > MAX_EXTENSION => Err(Malformed::Chunk),
             None => Ok(None),
-            Some(end) => match &rest[end..] {
-                [b'\r', b'\n', ..] => Ok(Some((size, at + 1 + end + 2))),
-                [b'\r'] => Ok(None),
+            Some(end) => match rest.split_at(end) {
+                (extension, _) if !is_extension(extension) => Err(Malformed::Chunk),
+                (_, [b'\r', b'\n', ..]) => Ok(Some((size, at + end + 2))),
+                (_, [b'\r']) => Ok(None),
                 _ => Err(Malformed::Chunk),
             },
         },
@@ -142,11 +155,23 @@ fn size_line(input: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
     }
 }
 
+/// Whether what stands between a size and its line break is blank or begins with a semicolon, and
+/// is text.
+fn is_extension(bytes: &[u8]) -> bool {
+    let blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
+    let first = bytes.iter().find(|byte| !blank(byte));
+    first.is_none_or(|first| *first == b';')
+        && bytes
+            .iter()
+            .all(|byte| *byte == b'\t' || !byte.is_ascii_control())
+}
+
 /// The length of the lines after the last chunk; none when they are not there whole.
 fn trailers_length(input: &[u8]) -> Result<Option<usize>, Malformed> {
     let end = match input {
         [b'\r', b'\n', ..] => Some(2),
         [b'\n', ..] => Some(1),
+        [b'\r', _, ..] => return Err(Malformed::Chunk),
         _ => memchr::memchr_iter(b'\n', input).find_map(|at| match &input[at + 1..] {
             [b'\r', b'\n', ..] => Some(at + 3),
             [b'\n', ..] => Some(at + 2),
@@ -192,6 +217,27 @@ mod tests {
     }
 
     #[test]
+    fn a_size_may_be_padded() {
+        let padded = b"5  \r\nhello\r\n5\t; a=\"b c\"\r\nthere\r\n0 \r\n\r\n";
+        assert_eq!(decode(&[padded]).unwrap().unwrap(), b"hellothere");
+    }
+
+    #[test]
+    fn extensions_are_in_proportion_to_the_data() {
+        let small = format!("1;{}\r\nx\r\n", "e".repeat(1000));
+        assert_eq!(decode(&[small.repeat(16).as_bytes()]), Ok(None));
+        assert_eq!(
+            decode(&[small.repeat(18).as_bytes()]),
+            Err(Malformed::Chunk)
+        );
+        let data = "x".repeat(1000);
+        let fair = format!("3e8;{}\r\n{data}\r\n", "e".repeat(1000)).repeat(1000);
+        assert_eq!(decode(&[fair.as_bytes()]), Ok(None));
+        let bare = "1\r\nx\r\n".repeat(100_000);
+        assert_eq!(decode(&[bare.as_bytes()]), Ok(None));
+    }
+
+    #[test]
     fn the_end_is_seen_as_soon_as_it_is_there() {
         let mut decoder = Chunked::new();
         let mut input = BytesMut::from("5\r\nhello\r\n0\r\n");
@@ -211,7 +257,17 @@ mod tests {
             b"5\r\nhelloXX\r\n0\r\n\r\n",
             b"ffffffffffffffffff\r\nx",
             b"5;x\nhello\r\n0\r\n\r\n",
+            b"5;x\ry\r\nhello\r\n0\r\n\r\n",
+            b"5;x\0\r\nhello\r\n0\r\n\r\n",
+            b"5 x\r\nhello\r\n0\r\n\r\n",
+            b"5 \t5\r\nhello\r\n0\r\n\r\n",
+            b" 5\r\nhello\r\n0\r\n\r\n",
+            b"0x5\r\nhello\r\n0\r\n\r\n",
+            b"5_\r\nhello\r\n0\r\n\r\n",
+            b"+5\r\nhello\r\n0\r\n\r\n",
+            b"5\rhello\r\n0\r\n\r\n",
             b"0\r\nno field\r\n\r\n",
+            b"0\r\n\r\r\n",
             b"\r\n",
         ] {
             assert_eq!(decode(&[bad]).unwrap_err(), Malformed::Chunk, "{bad:?}");

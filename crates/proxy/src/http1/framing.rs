@@ -84,11 +84,12 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Malformed::Length);
     }
+    // Half the range: the others' numbers often have a sign.
     value
         .to_str()
         .ok()
-        .and_then(|digits| digits.parse().ok())
-        .map(Some)
+        .and_then(|digits| digits.parse::<i64>().ok())
+        .map(|length| Some(length.unsigned_abs()))
         .ok_or(Malformed::Length)
 }
 
@@ -127,6 +128,7 @@ mod tests {
         assert_eq!(of(&[(CL, "+5")]), Err(Malformed::Length));
         assert_eq!(of(&[(CL, "")]), Err(Malformed::Length));
         assert_eq!(of(&[(CL, "99999999999999999999")]), Err(Malformed::Length));
+        assert_eq!(of(&[(CL, "9223372036854775808")]), Err(Malformed::Length));
         assert_eq!(
             of(&[(TE, "chunked"), (TE, "chunked")]),
             Err(Malformed::Length)

@@ -58,10 +58,14 @@ impl RequestHead {
     ///
     /// Header names with characters other than letters, digits, `-` and `_` are left out.
     pub(crate) fn take(input: &mut BytesMut, limits: Limits) -> Result<Option<Self>, Malformed> {
-        let empty = input
-            .iter()
-            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-            .count();
+        let empty = empty_lines(input);
+        if empty >= limits.line {
+            return Err(Malformed::LineTooLong);
+        }
+        // Empty lines alone are kept, so that they have an end.
+        if matches!(input[empty..], [] | [b'\r']) {
+            return Ok(None);
+        }
         input.advance(empty);
 
         let mut lines = [const { MaybeUninit::uninit() }; MAX_LINES];
@@ -97,10 +101,7 @@ impl RequestHead {
         else {
             return Err(Malformed::Head);
         };
-        if !method
-            .bytes()
-            .all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-'))
-        {
+        if !is_plain_method(method) {
             return Err(Malformed::Head);
         }
         if !first_line_fits(input, limits) {
@@ -108,9 +109,11 @@ impl RequestHead {
         }
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed::Head)?;
         let target = range_of(base, path.as_bytes());
-        if request.headers.iter().any(|header| {
-            header.name.eq_ignore_ascii_case("host") && has_tab_around(input, base, header.value)
-        }) {
+        if request
+            .headers
+            .iter()
+            .any(|header| decides(header.name) && has_tab_around(input, base, header.value))
+        {
             return Err(Malformed::Head);
         }
         let mut lines = Lines::new();
@@ -162,6 +165,9 @@ impl ResponseHead {
         };
         let mut lines = Lines::new();
         locate(base, response.headers, limits, &mut lines)?;
+        if length > limits.head {
+            return Err(Malformed::HeaderTooLarge);
+        }
         let head = input.split_to(length).freeze();
         let (headers, spelling) = headers_of(&head, &lines)?;
         Ok(Some(Self {
@@ -180,14 +186,31 @@ fn range_of(base: usize, part: &[u8]) -> Range<usize> {
     start..start + part.len()
 }
 
-/// Whether tabs surround a value. Some servers take them for a part of it; a host that is read in
-/// two ways is refused.
+/// Methods that are passed on; the others are more likely a mistake, or a trick, than a method.
+pub(crate) fn is_plain_method(method: &str) -> bool {
+    method
+        .bytes()
+        .all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-'))
+}
+
+/// Headers that decide where a request goes and where it ends.
+fn decides(name: &str) -> bool {
+    ["host", "content-length", "transfer-encoding"]
+        .iter()
+        .any(|decisive| name.eq_ignore_ascii_case(decisive))
+}
+
+/// Whether tabs surround a value. Some servers take them for a part of it; a host or a framing that
+/// is read in two ways is refused.
 fn has_tab_around(input: &[u8], base: usize, value: &[u8]) -> bool {
+    if value.is_empty() {
+        return false;
+    }
     let blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
     let Range { start, end } = range_of(base, value);
     let before = input[..start].iter().rev().take_while(blank);
     let after = input[end..].iter().take_while(blank);
-    !value.is_empty() && before.chain(after).any(|byte| *byte == b'\t')
+    before.chain(after).any(|byte| *byte == b'\t')
 }
 
 fn locate(
@@ -197,7 +220,7 @@ fn locate(
     lines: &mut Lines,
 ) -> Result<(), Malformed> {
     for header in headers {
-        if !is_plain_name(header.name) {
+        if !is_plain_name(header.name) || is_disguised(header.name) {
             continue;
         }
         if header.name.len() + header.value.len() + 4 > limits.line {
@@ -217,9 +240,23 @@ fn locate(
 
 /// Names that are passed on: the others (`X.Dot`, `X!Bang`) mean different things to different
 /// servers.
-fn is_plain_name(name: &str) -> bool {
+pub(crate) fn is_plain_name(name: &str) -> bool {
     name.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// Names that a server which takes underscores for dashes reads as framing.
+fn is_disguised(name: &str) -> bool {
+    matches!(name.len(), 14 | 17) && name.contains('_') && decides(&name.replace('_', "-"))
+}
+
+/// Takes away the names that are left out here from fields that came in another way.
+pub(crate) fn drop_odd_names(headers: &mut HeaderMap) {
+    let is_odd = |name: &&HeaderName| !is_plain_name(name.as_str()) || is_disguised(name.as_str());
+    let odd: SmallVec<[HeaderName; 2]> = headers.keys().filter(is_odd).cloned().collect();
+    for name in odd {
+        headers.remove(name);
+    }
 }
 
 fn headers_of(head: &Bytes, lines: &Lines) -> Result<(HeaderMap, Spelling), Malformed> {
@@ -236,6 +273,15 @@ fn headers_of(head: &Bytes, lines: &Lines) -> Result<(HeaderMap, Spelling), Malf
             .map_err(|_| Malformed::HeaderTooLarge)?;
     }
     Ok((headers, spelling))
+}
+
+/// The length of the empty lines at the start.
+fn empty_lines(input: &[u8]) -> usize {
+    let mut rest = input;
+    while let [b'\n', tail @ ..] | [b'\r', b'\n', tail @ ..] = rest {
+        rest = tail;
+    }
+    input.len() - rest.len()
 }
 
 /// Whether more of an unfinished request head may be read.
@@ -320,10 +366,13 @@ mod tests {
 
     #[test]
     fn names_that_servers_read_differently_are_left_out() {
-        let head = take("GET / HTTP/1.1\r\nHost: h\r\nX.Dot: 1\r\nX!Bang: 1\r\n\r\n")
+        let lines = "Host: h\r\nX.Dot: 1\r\nX!Bang: 1\r\nContent_Length: 1\r\n\
+                     transfer_encoding: chunked\r\nTransfer-Encoding_: 1\r\n";
+        let head = take(&format!("GET / HTTP/1.1\r\n{lines}\r\n"))
             .unwrap()
             .unwrap();
-        assert_eq!(head.headers.len(), 1);
+        let names: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["host", "transfer-encoding_"]);
     }
 
     #[test]
@@ -332,9 +381,16 @@ mod tests {
         assert_eq!(refused("get / HTTP/1.1\r\n\r\n"), Malformed::Head);
         assert_eq!(refused("GET / HTTP/2.0\r\n\r\n"), Malformed::Version);
         assert_eq!(refused("GET / HTTP/0.9\r\n\r\n"), Malformed::Head);
-        for host in ["Host : h", "Host: h\t", "Host:\th", "Host: h \t"] {
-            let request = format!("GET / HTTP/1.1\r\n{host}\r\n\r\n");
-            assert_eq!(refused(&request), Malformed::Head, "{host:?}");
+        for line in [
+            "Host : h",
+            "Host: h\t",
+            "Host:\th",
+            "Host: h \t",
+            "Content-Length:\t1",
+            "Transfer-Encoding: chunked\t",
+        ] {
+            let request = format!("GET / HTTP/1.1\r\n{line}\r\n\r\n");
+            assert_eq!(refused(&request), Malformed::Head, "{line:?}");
         }
         assert_eq!(
             refused("GET / HTTP/1.1\r\n Host: h\r\n\r\n"),
@@ -350,6 +406,21 @@ mod tests {
         assert_eq!(refused(&long), Malformed::HeaderTooLarge);
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: 1\r\n".repeat(300));
         assert_eq!(refused(&many), Malformed::HeaderTooLarge);
+    }
+
+    #[test]
+    fn empty_lines_before_a_request_have_an_end() {
+        assert!(take("\r\n\n\r\nGET / HTTP/1.1\r\n\r\n").unwrap().is_some());
+        assert!(take(&"\r\n".repeat(1000)).unwrap().is_none());
+        assert!(take("\r\n\r").unwrap().is_none());
+        assert_eq!(
+            take("\rGET / HTTP/1.1\r\n\r\n").unwrap_err(),
+            Malformed::Head
+        );
+        assert_eq!(
+            take(&"\n".repeat(LIMITS.line)).unwrap_err(),
+            Malformed::LineTooLong
+        );
     }
 
     #[test]

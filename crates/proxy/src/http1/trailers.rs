@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::head::is_plain_name;
 use super::{Malformed, encode};
 
 /// Fields after one body at most.
@@ -9,7 +10,7 @@ const MAX_FIELDS: usize = 64;
 
 /// Reads the lines after the last chunk, the empty one among them; none where there is no field
 /// that may be passed on.
-pub(super) fn parse(lines: &[u8]) -> Result<Option<HeaderMap>, Malformed> {
+pub(crate) fn parse(lines: &[u8]) -> Result<Option<HeaderMap>, Malformed> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let parsed = httparse::parse_headers(lines, &mut fields).map_err(|_| Malformed::Chunk)?;
     let httparse::Status::Complete((_, fields)) = parsed else {
@@ -19,7 +20,8 @@ pub(super) fn parse(lines: &[u8]) -> Result<Option<HeaderMap>, Malformed> {
         return Ok(None);
     }
     let mut trailers = HeaderMap::with_capacity(fields.len());
-    for field in fields {
+    // Other names are left out of heads too.
+    for field in fields.iter().filter(|field| is_plain_name(field.name)) {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed::Chunk)?;
         let value = HeaderValue::from_bytes(field.value).map_err(|_| Malformed::Chunk)?;
         trailers.append(name, value);
@@ -113,7 +115,9 @@ mod tests {
         let trailers = parse(lines).unwrap().unwrap();
         assert_eq!(trailers.len(), 2);
         assert!(trailers.get_all("x-sum").iter().eq(["1", "2"]));
-        assert!(parse(b"Host: h\r\n\r\n").unwrap().is_none());
+        assert!(parse(b"Host: h\r\nX.Dot: 1\r\n\r\n").unwrap().is_none());
+        assert_eq!(parse(b"X : 1\r\n\r\n"), Err(Malformed::Chunk));
+        assert_eq!(parse(b"X: 1\r\n folded\r\n\r\n"), Err(Malformed::Chunk));
         assert!(parse(b"\r\n").unwrap().is_none());
         assert_eq!(parse(b"no field\r\n\r\n"), Err(Malformed::Chunk));
     }

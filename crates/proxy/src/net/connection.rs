@@ -116,6 +116,12 @@ impl Connection {
         .await
     }
 
+    /// Makes the end of the connection an error for the peer.
+    pub(crate) fn reset(&self) {
+        // Fails when the peer is gone.
+        let _ = self.stream.borrow().tcp().set_zero_linger();
+    }
+
     /// Tells the peer that nothing more will be written.
     pub(crate) async fn shutdown(&self) -> io::Result<()> {
         poll_fn(|cx| Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(cx)).await

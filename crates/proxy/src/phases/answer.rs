@@ -134,7 +134,8 @@ pub(super) async fn send<R: Respond>(
     for (name, value) in &*answer.headers {
         response.headers.append(name.clone(), value.clone());
     }
-    if answer.unheard {
+    // An informational status of a plugin would leave the client waiting for the final one.
+    if answer.unheard || answer.status.is_informational() {
         return Outcome::Abort;
     }
     let date = flight.core.date(flight.exchange.times.received_at);

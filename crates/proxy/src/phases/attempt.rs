@@ -8,7 +8,8 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::header::UPGRADE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use keelgate_runtime::{ServiceEntry, UpstreamTls};
 
 use super::balance::Choice;
@@ -140,7 +141,9 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
     choice.answered(response.status, latency);
 
     let switching = response.status == StatusCode::SWITCHING_PROTOCOLS;
-    if switching && !request.websocket {
+    // Before it has the whole request, an upstream cannot speak another protocol.
+    let agreed = request.websocket && pump.is_done() && names_websocket(&response.headers);
+    if switching && !agreed {
         return Err(failed(Fault::Response(Malformed::Head)));
     }
     let relay = Relay {
@@ -195,6 +198,13 @@ impl Informational {
         self.bytes += response.headers.iter().map(line).sum::<usize>();
         self.heads <= MAX_INFORMATIONAL && self.bytes <= MAX_INFORMATIONAL_BYTES
     }
+}
+
+/// Whether the protocol that an upstream changes to is the one that it was asked for.
+fn names_websocket(headers: &HeaderMap) -> bool {
+    headers
+        .get(UPGRADE)
+        .is_none_or(|named| named.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// The head as the service takes it.

@@ -31,7 +31,7 @@ pub(super) async fn send_rest<U: Upload>(
         let written = async {
             match piece {
                 Some(piece) => call.send(piece).await,
-                None => call.end(request_body::trailers(upload, told)).await,
+                None => call.end(request_body::fields_after(upload, told)).await,
             }
         };
         match timer.limit(limit, written).await {

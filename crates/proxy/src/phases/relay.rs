@@ -9,14 +9,15 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use http::{HeaderMap, HeaderName, Method};
 use keelgate_plugins::exchange::{MadeBy, ResponseHead as Response};
+use smallvec::SmallVec;
 
 use super::attempt::unless_gone;
 use super::body_filter::BodyFilter;
 use super::pump::Pump;
 use super::{Flight, header_filter};
 use crate::downstream::{Outgoing, Respond, UploadFault};
-use crate::http1::Framing;
 use crate::http1::framing::may_have_body;
+use crate::http1::{Framing, hop};
 use crate::net::Timer;
 use crate::upstream::{Call, Fault, ResponseHead};
 
@@ -73,7 +74,9 @@ impl Relay<'_> {
         header_filter::run(flight);
         let mut filter = BodyFilter::new(flight);
         let head_only = flight.received.method == Method::HEAD;
-        let has_body = !head_only && may_have_body(status);
+        // A plugin may have changed the status to one that has none.
+        let outgoing = flight.exchange.response.status;
+        let has_body = !head_only && may_have_body(status) && may_have_body(outgoing);
 
         let head = |flight: &Flight<'_>, framing: Framing, body: bool, respond: &mut R| {
             let outgoing = &flight.exchange.response;
@@ -203,20 +206,11 @@ pub(super) async fn informational<R: Respond>(
 /// Removes what the upstream said for this hop only; it may name the WebSocket protocol to a client
 /// that asked for that.
 fn drop_hop_headers(headers: &mut HeaderMap, websocket: bool) {
-    if let Some(named) = headers.remove(CONNECTION) {
-        let named = named.to_str().unwrap_or("");
-        for name in named.split(',').map(str::trim) {
-            if name.eq_ignore_ascii_case("close")
-                || name.eq_ignore_ascii_case("keep-alive")
-                || name.eq_ignore_ascii_case("upgrade")
-            {
-                continue;
-            }
-            if let Ok(name) = name.parse::<HeaderName>() {
-                headers.remove(name);
-            }
-        }
+    let named: SmallVec<[HeaderName; 2]> = hop::named(headers).collect();
+    for name in named {
+        headers.remove(name);
     }
+    headers.remove(CONNECTION);
     if let Some(upgrade) = headers.get(UPGRADE)
         && !(websocket && upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
     {

@@ -58,11 +58,13 @@ pub(super) async fn hold<U: Upload>(flight: &mut Flight<'_>, upload: &mut U) -> 
 }
 
 /// Reads as much of the body as is read before the upstream is called. Without `wait`
-/// (`request_buffering` is off) that is what has arrived already.
+/// (`request_buffering` is off) that is what has arrived already. Fields after the body are kept for
+/// upstreams that take `trailers`.
 pub(super) async fn prepare<U: Upload>(
     flight: &mut Flight<'_>,
     upload: &mut U,
     wait: bool,
+    trailers: bool,
 ) -> Result<RequestBody, UploadFault> {
     if let Some(body) = flight.exchange.request_body.take() {
         let framing = match flight.received.framing {
@@ -111,7 +113,9 @@ pub(super) async fn prepare<U: Upload>(
             }
             None => {
                 body.more = false;
-                body.trailers = trailers(upload, flight.exchange.headers.keys());
+                if trailers {
+                    body.trailers = fields_after(upload, flight.exchange.headers.keys());
+                }
                 if body.trailers.is_none() {
                     body.framing = Framing::Length(read);
                 }
@@ -124,7 +128,7 @@ pub(super) async fn prepare<U: Upload>(
 
 /// The fields after a body that was read to its end, as they are passed on: what the request's
 /// head tells, or a plugin has told, none of them may tell otherwise.
-pub(super) fn trailers<'n, U: Upload>(
+pub(super) fn fields_after<'n, U: Upload>(
     upload: &mut U,
     told: impl IntoIterator<Item = &'n HeaderName>,
 ) -> Option<HeaderMap> {

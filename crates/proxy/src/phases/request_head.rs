@@ -1,15 +1,16 @@
 //! The head of the request as the upstream receives it.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, TE, UPGRADE, VIA};
+use http::header::{CONTENT_LENGTH, TE, UPGRADE, VIA};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
 use percent_encoding::percent_encode_byte;
+use smallvec::SmallVec;
 
 use super::Flight;
 use super::forwarded::{header, write_address, write_for};
 use super::rewrite::via_version;
-use crate::http1::{Framing, encode};
+use crate::http1::{Framing, encode, hop};
 use crate::upstream::Fault;
 
 /// Whether the client asks to change to the WebSocket protocol.
@@ -19,31 +20,28 @@ pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// A header that is for the next hop only, as the client sent it.
-pub(super) type HopHeader = (HeaderName, HeaderValue);
+/// A header that is for the next hop only, with its values as the client sent them.
+pub(super) type HopHeader = (HeaderName, SmallVec<[HeaderValue; 1]>);
 
 /// The headers that the client's `Connection` names: they are for the next hop only.
 pub(super) fn hop_headers(headers: &HeaderMap) -> Vec<HopHeader> {
-    let plain =
-        |named: &&HeaderValue| !matches!(named.as_bytes(), b"keep-alive" | b"close" | b"upgrade");
-    headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter(plain)
-        .filter_map(|named| named.to_str().ok())
-        .flat_map(|named| named.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .filter(|name: &HeaderName| name != UPGRADE)
-        .filter_map(|name| headers.get(&name).cloned().map(|value| (name, value)))
+    hop::named(headers)
+        .filter(|name| headers.contains_key(name))
+        .map(|name| {
+            let values = headers.get_all(&name).iter().cloned().collect();
+            (name, values)
+        })
         .collect()
 }
 
-/// Removes the headers of the hop, except those that plugins have set since: no client may take
+/// Removes the headers of the hop, except what plugins have set or added since: no client may take
 /// away what a plugin tells the upstream.
 pub(super) fn drop_hop_headers(headers: &mut HeaderMap, hop: &[HopHeader]) {
-    for (name, value) in hop {
-        if headers.get(name) == Some(value) {
-            headers.remove(name);
+    for (name, sent) in hop {
+        let now: SmallVec<[HeaderValue; 2]> = headers.get_all(name).iter().cloned().collect();
+        headers.remove(name);
+        for value in now.into_iter().filter(|value| !sent.contains(value)) {
+            headers.append(name, value);
         }
     }
 }
@@ -272,7 +270,7 @@ fn is_decided(name: &str, request_id: bool) -> bool {
         "host" | "connection" | "te" | "via" | "upgrade" | "x-forwarded-for"
         | "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-port" | "x-forwarded-path"
         | "x-forwarded-prefix" | "x-real-ip" | "content-length" | "transfer-encoding"
-        | "expect" | "keep-alive" | "proxy" | "proxy-connection" => true,
+        | "expect" | "http2-settings" | "keep-alive" | "proxy" | "proxy-connection" => true,
         "x-kong-request-id" => request_id,
         _ => false,
     }
@@ -301,17 +299,21 @@ mod tests {
     #[test]
     fn a_client_cannot_take_away_what_a_plugin_sets() {
         let mut headers = HeaderMap::new();
-        let named = HeaderValue::from_static("x-consumer-id, x-set, x-hop");
+        let named = HeaderValue::from_static("x-consumer-id, x-set, x-added, x-hop");
         headers.insert("connection", HeaderValue::from_static("close"));
         headers.append("connection", named);
         headers.insert("x-set", HeaderValue::from_static("client"));
+        headers.insert("x-added", HeaderValue::from_static("client"));
         headers.insert("x-hop", HeaderValue::from_static("client"));
+        headers.append("x-hop", HeaderValue::from_static("client too"));
         let hop = hop_headers(&headers);
         headers.insert("x-consumer-id", HeaderValue::from_static("plugin"));
         headers.insert("x-set", HeaderValue::from_static("plugin"));
+        headers.append("x-added", HeaderValue::from_static("plugin"));
         drop_hop_headers(&mut headers, &hop);
         assert_eq!(headers["x-consumer-id"], "plugin");
         assert_eq!(headers["x-set"], "plugin");
+        assert!(headers.get_all("x-added").iter().eq(["plugin"]));
         assert!(!headers.contains_key("x-hop"));
     }
 

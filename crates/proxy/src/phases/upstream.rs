@@ -45,12 +45,13 @@ async fn prepare<U: Upload>(
     upload: &mut U,
 ) -> Result<Request, Answer> {
     // In gRPC either side may wait for what the other says first.
-    let wait = !speaks_http2(entry)
+    let http2 = speaks_http2(entry);
+    let wait = !http2
         && flight
             .exchange
             .route
             .is_none_or(|route| route.request_buffering);
-    let body = match request_body::prepare(flight, upload, wait).await {
+    let body = match request_body::prepare(flight, upload, wait, http2).await {
         Ok(body) => body,
         Err(fault) => return Err(Answer::of_upload(flight, &fault)),
     };

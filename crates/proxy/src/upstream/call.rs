@@ -82,7 +82,7 @@ impl Call {
     /// Ends the body.
     pub(crate) async fn end(&self, trailers: Option<HeaderMap>) -> io::Result<()> {
         match self {
-            Self::Http1(call) => call.end(trailers.as_ref()).await,
+            Self::Http1(call) => call.end().await,
             Self::Http2(call) => call.end(trailers),
         }
     }

@@ -5,13 +5,13 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::CONNECTION;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 
 use super::call::{Ahead, ResponseHead};
 use super::pool::Pooled;
 use super::{Fault, Pool};
-use crate::http1::{self, BodyDecoder, Framing, Limits, Piece, encode, trailers};
+use crate::http1::{self, BodyDecoder, Framing, Limits, Piece, encode, hop};
 use crate::net::Connection;
 
 /// Longest head of an upstream's response, in bytes.
@@ -60,7 +60,7 @@ impl Call {
                 self.send(piece.clone()).await?;
             }
             if !ahead.more {
-                self.end(ahead.trailers).await?;
+                self.end().await?;
             }
             return Ok(());
         }
@@ -87,13 +87,15 @@ impl Call {
             .await
     }
 
-    pub(super) async fn end(&self, trailers: Option<&HeaderMap>) -> io::Result<()> {
+    /// Ends the body. Fields after it go no further: servers of HTTP/1 that know them disagree about
+    /// what they mean.
+    pub(super) async fn end(&self) -> io::Result<()> {
         if !self.chunked.get() {
             return Ok(());
         }
-        let mut end = Vec::with_capacity(encode::LAST_CHUNK.len());
-        trailers::write_end(trailers, &mut end);
-        self.connection().write(&end, Bytes::new()).await
+        self.connection()
+            .write(encode::LAST_CHUNK, Bytes::new())
+            .await
     }
 
     pub(super) fn poll_head(
@@ -123,6 +125,7 @@ impl Call {
             self.keep.set(
                 head.status != StatusCode::SWITCHING_PROTOCOLS
                     && framing != Framing::UntilClose
+                    && !tells_impossible_body(&head)
                     && keeps_alive(&head),
             );
         }
@@ -165,25 +168,28 @@ impl Call {
     }
 
     pub(super) fn finish(self, sent: bool, pool: &Pool) {
-        if sent && self.keep.get() {
+        // What stands after the end would be read as the answer to the next request.
+        if sent && self.keep.get() && self.has_ended() && self.connection().input().is_empty() {
             pool.put(self.pooled);
         }
     }
 }
 
+/// Whether a `204` tells a body all the same: an upstream that is wrong about that may send it.
+fn tells_impossible_body(response: &http1::ResponseHead) -> bool {
+    response.status == StatusCode::NO_CONTENT
+        && (response.headers.contains_key(TRANSFER_ENCODING)
+            || response
+                .headers
+                .get(CONTENT_LENGTH)
+                .is_some_and(|length| length.as_bytes().iter().any(|digit| *digit != b'0')))
+}
+
 /// Whether the upstream keeps the connection for another request.
 fn keeps_alive(response: &http1::ResponseHead) -> bool {
-    let named = |token: &str| {
-        response.headers.get_all(CONNECTION).iter().any(|value| {
-            value
-                .as_bytes()
-                .split(|byte| *byte == b',')
-                .any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-        })
-    };
     if response.minor == 0 {
-        named("keep-alive")
+        hop::lists(&response.headers, "keep-alive")
     } else {
-        !named("close")
+        !hop::lists(&response.headers, "close")
     }
 }

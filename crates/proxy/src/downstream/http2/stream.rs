@@ -20,6 +20,7 @@ use keelgate_router::host;
 use crate::core::Core;
 use crate::downstream::refusal::{self, Refusal};
 use crate::downstream::{Client, Incoming, Outcome, Outgoing, Respond, Upload, UploadFault};
+use crate::http1::head::{drop_odd_names, is_plain_method};
 use crate::http1::{Framing, Spelling, trailers};
 use crate::net::{Connection, Timer};
 use crate::phases;
@@ -82,6 +83,11 @@ fn accept(
     ) {
         return Err((headers, bad));
     }
+    // What goes on is as it would be in HTTP/1.
+    if !is_plain_method(parts.method.as_str()) {
+        return Err((headers, bad));
+    }
+    drop_odd_names(&mut headers);
     if matches!(parts.method, Method::TRACE | Method::CONNECT) {
         return Err((headers, Refusal::Status(StatusCode::METHOD_NOT_ALLOWED)));
     }
