@@ -16,6 +16,8 @@ mod process;
 mod proxy;
 mod relay;
 mod request;
+mod router;
+mod swap;
 mod table;
 mod upstream;
 mod wait;
@@ -53,6 +55,10 @@ enum Scenario {
     Birth(birth::BirthArguments),
     /// What exporting backups costs the requests of a data plane.
     Export(export::ExportArguments),
+    /// Matching: cost, compile time and memory by the number of routes.
+    Router(router::RouterArguments),
+    /// Latency while one large configuration after another is taken over.
+    Swap(swap::SwapArguments),
     /// Serve as an upstream, for looking at a proxy by other means.
     Upstream(ends::UpstreamArguments),
     /// Send requests, for looking at a proxy by other means.
@@ -62,25 +68,34 @@ enum Scenario {
     Relay(relay::RelayArguments),
 }
 
+/// The node's own allocator, so that memory and time are what they are there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    let quick = arguments.quick;
     match &arguments.scenario {
-        Scenario::Upstream(options) => return ends::serve(options),
-        Scenario::Load(options) => return ends::load(options),
-        Scenario::Relay(options) => return relay::run(options),
-        _ => {}
+        Scenario::Proxy(options) => proxy::run(&arguments.binary()?, options, quick),
+        Scenario::Plugins => plugins::run(&arguments.binary()?, quick),
+        Scenario::Birth(options) => birth::run(&arguments.binary()?, options, quick),
+        Scenario::Export(options) => export::run(&arguments.binary()?, options, quick),
+        Scenario::Router(options) => router::run(options, quick),
+        Scenario::Swap(options) => swap::run(&arguments.binary()?, options, quick),
+        Scenario::Upstream(options) => ends::serve(options),
+        Scenario::Load(options) => ends::load(options),
+        Scenario::Relay(options) => relay::run(options),
     }
-    let keelgate = arguments.keelgate.canonicalize().with_context(|| {
-        format!(
-            "{} is missing: build it with `cargo build --release`",
-            arguments.keelgate.display()
-        )
-    })?;
-    match arguments.scenario {
-        Scenario::Proxy(options) => proxy::run(&keelgate, &options, arguments.quick),
-        Scenario::Plugins => plugins::run(&keelgate, arguments.quick),
-        Scenario::Birth(options) => birth::run(&keelgate, &options, arguments.quick),
-        Scenario::Export(options) => export::run(&keelgate, &options, arguments.quick),
-        Scenario::Upstream(_) | Scenario::Load(_) | Scenario::Relay(_) => Ok(()),
+}
+
+impl Arguments {
+    /// The binary to measure, as a path that holds in every directory.
+    fn binary(&self) -> anyhow::Result<PathBuf> {
+        self.keelgate.canonicalize().with_context(|| {
+            format!(
+                "{} is missing: build it with `cargo build --release`",
+                self.keelgate.display()
+            )
+        })
     }
 }

@@ -64,6 +64,7 @@ fuzz_target!(|text: &str| {
     let facts = Facts {
         protocol: Protocol::Http,
         method: method.unwrap_or("GET"),
+        authority: host.unwrap_or_default(),
         host: host.unwrap_or_default(),
         port: 80,
         path: &path,

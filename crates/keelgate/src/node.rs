@@ -26,6 +26,7 @@ mod declarative;
 mod decoding;
 mod feed;
 mod offline;
+mod priority;
 mod reports;
 mod running;
 mod served;
@@ -56,6 +57,9 @@ pub(crate) fn run(settings: Settings, log: LogHandle) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("keelgate")
+        // Compiling a configuration must not be felt by requests. The proxy's own threads are
+        // started by this one, which keeps its priority.
+        .on_thread_start(priority::lower)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;

@@ -16,6 +16,12 @@ impl Captures {
         captures.beyond_the_whole()
     }
 
+    /// The same with another text as the whole match.
+    pub(crate) fn with_whole(mut self, text: &str) -> Self {
+        self.set("0".to_owned(), text);
+        self
+    }
+
     /// Adds what `regex` catches in `text`; groups of the same number or name are replaced.
     pub(crate) fn add(&mut self, regex: &Regex, text: &str) {
         let Some(caught) = regex.captures(text) else {

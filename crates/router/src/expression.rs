@@ -17,17 +17,13 @@ use crate::captures::Captures;
 use crate::request::Request;
 use crate::rule::Span;
 
-pub(crate) use keys::HostKey;
+pub(crate) use keys::ExpressionKeys;
 use test::Test;
 
 /// A compiled expression.
 #[derive(Debug)]
 pub(crate) struct Expression {
     root: Node,
-    /// One of them is a beginning of every path that matches; the empty one when any path may.
-    path_keys: Box<[Box<str>]>,
-    /// Every host that matches fits one of them; none when any host may match.
-    host_keys: Box<[HostKey]>,
 }
 
 /// A part of an expression.
@@ -50,21 +46,14 @@ struct Traces {
 }
 
 impl Expression {
-    pub(crate) fn compile(text: &str, subsystem: Subsystem) -> Result<Self, ExpressionError> {
+    /// The expression, and what to file it under.
+    pub(crate) fn compile(
+        text: &str,
+        subsystem: Subsystem,
+    ) -> Result<(Self, ExpressionKeys), ExpressionError> {
         let root = Node::of(parse(text, subsystem)?);
-        Ok(Self {
-            path_keys: keys::of_path(&root),
-            host_keys: keys::of_host(&root),
-            root,
-        })
-    }
-
-    pub(crate) fn path_keys(&self) -> &[Box<str>] {
-        &self.path_keys
-    }
-
-    pub(crate) fn host_keys(&self) -> &[HostKey] {
-        &self.host_keys
+        let keys = ExpressionKeys::of(&root);
+        Ok((Self { root }, keys))
     }
 
     /// The part of the path that was matched, if the request matches.

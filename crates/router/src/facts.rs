@@ -12,6 +12,8 @@ pub struct Facts<'a> {
     pub protocol: Protocol,
     /// Method, as received.
     pub method: &'a str,
+    /// `Host` as received, with its port.
+    pub authority: &'a str,
     /// Host without its port ([`crate::host::split_port`]), as received: matching is
     /// case-sensitive, as in Kong.
     pub host: &'a str,

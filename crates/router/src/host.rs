@@ -1,5 +1,9 @@
 //! `Host` values and host patterns.
 
+use std::borrow::Cow;
+
+use keelgate_entities::RouterFlavor;
+
 /// A host with its port taken off, as Kong does: at the first colon, if digits follow to the end.
 /// An address in brackets therefore stays whole. A number above 65535 is reported as port 0.
 pub fn split_port(host: &str) -> (&str, Option<u16>) {
@@ -25,8 +29,35 @@ pub fn is_valid(host: &str) -> bool {
     clean && !name.strip_suffix('.').unwrap_or(name).is_empty()
 }
 
+/// A host with its port taken off, as the flavour does it.
+pub(crate) fn split_port_for(flavor: RouterFlavor, host: &str) -> (&str, Option<u16>) {
+    match flavor {
+        RouterFlavor::Traditional => split_port_and_brackets(host),
+        _ => split_port(host),
+    }
+}
+
+/// A host without its port, without the colon of a port that is not there, and without the brackets
+/// around an address.
+fn split_port_and_brackets(host: &str) -> (&str, Option<u16>) {
+    let Some(bracketed) = host.strip_prefix('[') else {
+        return match host.split_once(':') {
+            Some((name, "")) => (name, None),
+            _ => split_port(host),
+        };
+    };
+    match bracketed.split_once(']') {
+        Some((address, "" | ":")) => (address, None),
+        Some((address, port)) => match split_port(port) {
+            ("", Some(port)) => (address, Some(port)),
+            _ => (host, None),
+        },
+        None => (host, None),
+    }
+}
+
 /// Where a pattern's star stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Shape<'a> {
     /// No star: equal.
     Exact(&'a str),
@@ -46,11 +77,47 @@ impl<'a> Shape<'a> {
             Self::Exact(pattern)
         }
     }
+
+    /// The pattern without its star.
+    pub(crate) fn name(self) -> &'a str {
+        let (Self::Exact(name) | Self::Suffix(name) | Self::Prefix(name)) = self;
+        name
+    }
+}
+
+/// A demand on the host: a pattern, perhaps one that an expression makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HostKey<'a> {
+    Exact(Cow<'a, str>),
+    Suffix(Cow<'a, str>),
+    Prefix(Cow<'a, str>),
+}
+
+impl<'a> HostKey<'a> {
+    pub(crate) fn of(pattern: &'a str) -> Self {
+        match Shape::of(pattern) {
+            Shape::Exact(name) => Self::Exact(name.into()),
+            Shape::Suffix(name) => Self::Suffix(name.into()),
+            Shape::Prefix(name) => Self::Prefix(name.into()),
+        }
+    }
+
+    pub(crate) fn shape(&self) -> Shape<'_> {
+        match self {
+            Self::Exact(name) => Shape::Exact(name),
+            Self::Suffix(name) => Shape::Suffix(name),
+            Self::Prefix(name) => Shape::Prefix(name),
+        }
+    }
+
+    pub(crate) fn length(&self) -> usize {
+        self.shape().name().len()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Shape, is_valid, split_port};
+    use super::{Shape, is_valid, split_port, split_port_and_brackets};
 
     #[test]
     fn ports_are_taken_off() {
@@ -60,6 +127,23 @@ mod tests {
         assert_eq!(split_port("a.test:x"), ("a.test:x", None));
         assert_eq!(split_port("a.test:99999"), ("a.test", Some(0)));
         assert_eq!(split_port("[::1]:80"), ("[::1]:80", None));
+    }
+
+    #[test]
+    fn brackets_and_empty_ports_are_taken_off_in_the_traditional_flavour() {
+        for (host, expected) in [
+            ("a.test:80", ("a.test", Some(80))),
+            ("a.test:", ("a.test", None)),
+            ("a.test:x", ("a.test:x", None)),
+            ("[::1]", ("::1", None)),
+            ("[::1]:", ("::1", None)),
+            ("[::1]:80", ("::1", Some(80))),
+            ("[::1]x", ("[::1]x", None)),
+            ("[::1", ("[::1", None)),
+            ("::1", ("::1", None)),
+        ] {
+            assert_eq!(split_port_and_brackets(host), expected, "{host}");
+        }
     }
 
     #[test]

@@ -14,12 +14,11 @@
 //! filed the same way, under what they demand of host and path.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod affix;
-mod bucket;
 mod captures;
 mod error;
 mod expression;
 mod header;
+mod index;
 mod network;
 mod pattern;
 mod priority;

@@ -2,8 +2,11 @@
 
 use std::cmp::Reverse;
 
+use keelgate_entities::RouterFlavor;
 use keelgate_entities::kinds::{Endpoint, Route};
 use uuid::Uuid;
+
+use crate::host::split_port_for;
 
 /// Expressions rank before everything else.
 const EXPRESSION: u64 = 0xFF << 56;
@@ -16,6 +19,7 @@ const REGEX_PRIORITY_SHIFT: u32 = 19;
 const REGEX_PRIORITY_MASK: i64 = 0x1FFF;
 const MAX_HEADERS: u64 = 255;
 const MAX_LENGTH: u64 = 0x7_FFFF;
+const MAX_COUNT: u64 = 0xFF_FFFF_FFFF;
 
 /// Sorts rules so that the one to ask first comes first.
 ///
@@ -26,42 +30,55 @@ const MAX_LENGTH: u64 = 0x7_FFFF;
 ///
 /// Where Kong itself is not repeatable the order goes on as elsewhere: four and more kinds count
 /// as that many, and a negative `regex_priority` ranks below 0 among otherwise equal routes.
+///
+/// Kong's first router compares the same facts in another order, one by one; the oldest of equal
+/// routes wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
     packed: Reverse<u64>,
-    negative: Reverse<i64>,
+    regex_priority: Reverse<i64>,
+    length: Reverse<u64>,
+    created_at: i64,
     /// Among equals the greatest id wins.
     id: Reverse<Uuid>,
 }
 
 impl Rank {
+    fn new(packed: u64, id: Uuid) -> Self {
+        Self {
+            packed: Reverse(packed),
+            regex_priority: Reverse(0),
+            length: Reverse(0),
+            created_at: 0,
+            id: Reverse(id),
+        }
+    }
+
     /// The rank of a route with an expression.
     pub(crate) fn of_expression(route: &Route) -> Self {
-        Self {
-            packed: Reverse(EXPRESSION | route.priority.unwrap_or_default()),
-            negative: Reverse(0),
-            id: Reverse(route.id),
-        }
+        Self::new(EXPRESSION | route.priority.unwrap_or_default(), route.id)
     }
 
     /// The rank of a stream route: one with server names, or with both sources and destinations,
     /// before others; then by how narrow its sources are, then its destinations.
-    pub(crate) fn of_stream(route: &Route) -> Self {
+    pub(crate) fn of_stream(route: &Route, flavor: RouterFlavor) -> Self {
+        if flavor == RouterFlavor::Traditional {
+            return Self::in_first_router(route, &[], route.id);
+        }
         let both = filled(&route.sources) && filled(&route.destinations);
         let mut packed = narrowness(&route.sources) << 4 | narrowness(&route.destinations);
         if both || filled(&route.snis) {
             packed |= STREAM_NAMED;
         }
-        Self {
-            packed: Reverse(packed),
-            negative: Reverse(0),
-            id: Reverse(route.id),
-        }
+        Self::new(packed, route.id)
     }
 
     /// The rank of one of the rules of a route; `paths` are the paths of that rule, all regular
     /// expressions or all prefixes of one length.
-    pub(crate) fn of(route: &Route, paths: &[String], id: Uuid) -> Self {
+    pub(crate) fn of(route: &Route, paths: &[&str], id: Uuid, flavor: RouterFlavor) -> Self {
+        if flavor == RouterFlavor::Traditional {
+            return Self::in_first_router(route, paths, id);
+        }
         let headers = route.headers.as_ref().map_or(0, |headers| headers.len()) as u64;
         let kinds = [
             filled(&route.sources),
@@ -97,11 +114,57 @@ impl Rank {
             None => {}
         }
         Self {
-            packed: Reverse(packed),
-            negative: Reverse(negative),
-            id: Reverse(id),
+            regex_priority: Reverse(negative),
+            ..Self::new(packed, id)
         }
     }
+
+    /// The number of kinds of attributes counts first, then which they are; then regular
+    /// expressions, plain hosts and ports of wildcard hosts; then the number of headers,
+    /// `regex_priority` among regular expressions, the length of the path, and the age.
+    fn in_first_router(route: &Route, paths: &[&str], id: Uuid) -> Self {
+        let headers = route.headers.as_ref().map_or(0, |headers| headers.len()) as u64;
+        let kinds = bits([
+            filled(&route.hosts),
+            headers > 0,
+            !paths.is_empty(),
+            filled(&route.methods),
+            filled(&route.snis),
+            filled(&route.sources),
+            filled(&route.destinations),
+        ]);
+        let hosts = route.hosts.as_deref().unwrap_or_default();
+        let regex = paths.first().is_some_and(|path| path.starts_with('~'));
+        let wild = |host: &&String| host.contains('*');
+        let within = bits([
+            hosts.iter().filter(wild).any(|host| {
+                let (_, port) = split_port_for(RouterFlavor::Traditional, host);
+                port.is_some()
+            }),
+            route.hosts.is_some() && !hosts.iter().any(|host| wild(&host)),
+            regex,
+        ]);
+        let packed = u64::from(kinds.count_ones()) << 56
+            | kinds << 48
+            | within << 40
+            | headers.min(MAX_COUNT);
+        let length = paths
+            .first()
+            .filter(|_| !regex)
+            .map_or(0, |path| path.len());
+        Self {
+            regex_priority: Reverse(if regex { route.regex_priority } else { 0 }),
+            length: Reverse(length as u64),
+            created_at: route.created_at.unwrap_or_default(),
+            ..Self::new(packed, id)
+        }
+    }
+}
+
+/// A number of these bits, the first the most significant.
+fn bits<const N: usize>(bits: [bool; N]) -> u64 {
+    bits.into_iter()
+        .fold(0, |sum, bit| sum << 1 | u64::from(bit))
 }
 
 /// An address counts more than a port, and a port more than a block of addresses.

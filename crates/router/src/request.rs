@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
+use keelgate_entities::RouterFlavor;
+use keelgate_entities::kinds::Protocol;
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
 use crate::facts::Facts;
+use crate::host::split_port_for;
 
 /// So many query arguments are looked at, as in Kong (`lua_max_uri_args`).
 const MAX_ARGUMENTS: usize = 100;
@@ -13,15 +16,51 @@ const MAX_ARGUMENTS: usize = 100;
 /// What rules are asked about.
 pub(crate) struct Request<'a> {
     pub(crate) facts: &'a Facts<'a>,
+    /// The host that patterns are compared with.
+    pub(crate) host: &'a str,
+    /// The port that host patterns without a wildcard are compared with.
+    pub(crate) port: Option<u16>,
+    /// The port that wildcard patterns are compared with.
+    pub(crate) wild_port: Option<u16>,
+    /// Whether the wildcard at the beginning of a pattern stands for one letter at least.
+    pub(crate) star_takes_one: bool,
     /// The query arguments that any rule looks at, in order.
     arguments: SmallVec<[(&'a str, Cow<'a, str>); 4]>,
 }
 
 impl<'a> Request<'a> {
+    /// A request without its query, as the flavour sees it.
+    pub(crate) fn new(facts: &'a Facts<'a>, flavor: RouterFlavor) -> Self {
+        if flavor != RouterFlavor::Traditional {
+            return Self {
+                facts,
+                host: facts.host,
+                port: Some(facts.port),
+                wild_port: Some(facts.port),
+                star_takes_one: false,
+                arguments: SmallVec::new(),
+            };
+        }
+        // Kong's first router does not ask where the request came in.
+        let (host, port) = split_port_for(flavor, facts.authority);
+        let default = match facts.protocol {
+            Protocol::Https | Protocol::Grpcs => 443,
+            _ => 80,
+        };
+        Self {
+            facts,
+            host,
+            port,
+            wild_port: Some(port.unwrap_or(default)),
+            star_takes_one: true,
+            arguments: SmallVec::new(),
+        }
+    }
+
     /// Takes the arguments with these names out of the query; `None` when one of them is not
     /// UTF-8.
-    pub(crate) fn read(facts: &'a Facts<'a>, names: &'a [Box<str>]) -> Option<Self> {
-        let mut arguments = SmallVec::new();
+    pub(crate) fn with_arguments(mut self, names: &'a [Box<str>]) -> Option<Self> {
+        let facts = self.facts;
         if let Some(query) = facts.query
             && !names.is_empty()
         {
@@ -32,11 +71,11 @@ impl<'a> Request<'a> {
                         Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok()?.into(),
                         Cow::Owned(bytes) => String::from_utf8(bytes).ok()?.into(),
                     };
-                    arguments.push((&**name, value));
+                    self.arguments.push((&**name, value));
                 }
             }
         }
-        Some(Self { facts, arguments })
+        Some(self)
     }
 
     /// The values of a query argument, in order; an argument without `=` has an empty one.
@@ -66,11 +105,13 @@ fn decode(text: &str) -> Cow<'_, [u8]> {
 mod tests {
     use super::Request;
     use crate::tests::Request as Get;
+    use keelgate_entities::RouterFlavor;
 
     fn values(query: &str) -> Option<Vec<String>> {
         let names: [Box<str>; 1] = ["q".into()];
         Get::get("/").with_query(query).ask(|facts| {
-            let request = Request::read(facts, &names)?;
+            let request = Request::new(facts, RouterFlavor::default());
+            let request = request.with_arguments(&names)?;
             Some(request.argument("q").map(str::to_owned).collect())
         })
     }

@@ -6,16 +6,13 @@ use std::fmt;
 
 use keelgate_entities::RouterFlavor;
 use keelgate_entities::expression::Subsystem;
-use keelgate_entities::kinds::{Protocol, Route};
-use rustc_hash::FxHashMap;
+use keelgate_entities::kinds::{PathHandling, Protocol, Route};
 
-use crate::affix::AffixTable;
-use crate::bucket::{Best, Bucket, Candidate};
 use crate::captures::Captures;
 use crate::error::CompileError;
-use crate::expression::Expression;
+use crate::expression::{Expression, ExpressionKeys};
 use crate::facts::Facts;
-use crate::host::{Shape, split_port};
+use crate::index::Index;
 use crate::path::escape;
 use crate::pattern::Patterns;
 use crate::priority::Rank;
@@ -24,16 +21,11 @@ use crate::rule::{Rule, Schemes, Span, split};
 
 /// Compiled routes.
 pub struct Router {
+    flavor: RouterFlavor,
     /// In order of rank.
     rules: Box<[Rule]>,
-    exact: FxHashMap<Box<[u8]>, Bucket>,
-    /// Hosts like `*.example.com`.
-    suffixes: AffixTable<Bucket>,
-    /// Hosts like `example.*`.
-    prefixes: AffixTable<Bucket>,
-    /// Rules without hosts.
-    anywhere: Bucket,
-    /// The headers that any rule looks at.
+    index: Index,
+    /// The headers that any rule looks at and must understand.
     header_names: Box<[Box<str>]>,
     /// The query arguments that any rule looks at.
     argument_names: Box<[Box<str>]>,
@@ -46,6 +38,7 @@ pub struct Match {
     pub route: usize,
     rule: u32,
     span: Span,
+    pub(crate) handling: PathHandling,
 }
 
 impl Match {
@@ -82,85 +75,37 @@ impl Router {
     /// without any attribute, which match nothing.
     pub fn compile(routes: &[Route], flavor: RouterFlavor) -> Result<Self, CompileError> {
         let mut patterns = Patterns::default();
-        let mut ranked = Vec::with_capacity(routes.len());
-        for (index, route) in routes.iter().enumerate() {
+        let mut filed = Vec::with_capacity(routes.len());
+        for (index, route) in (0_u32..).zip(routes) {
             if !route.protocols.iter().copied().any(is_http) {
                 continue;
             }
-            let index = index as u32;
-            let schemes = match flavor {
-                RouterFlavor::TraditionalCompatible => Schemes::Any,
-                RouterFlavor::Expressions => Schemes::of(route),
-            };
             if let Some(text) = &route.expression {
                 let expression = expression_of(route, text, flavor, Subsystem::Http)?;
-                let rule = Rule::of_expression(index, schemes, expression);
-                ranked.push((Rank::of_expression(route), rule));
+                let schemes = Schemes::of(route, flavor);
+                let filing = Rule::of_expression(index, schemes, expression);
+                filed.push((Rank::of_expression(route), filing));
                 continue;
             }
             if !has_attribute(route) {
                 continue;
             }
             for (id, paths) in split(route) {
-                let rank = Rank::of(route, &paths, id);
-                let rule = Rule::of_attributes(index, route, &paths, schemes, &mut patterns)?;
-                ranked.push((rank, rule));
+                let rank = Rank::of(route, &paths, id, flavor);
+                let filing = Rule::of_attributes(index, route, &paths, flavor, &mut patterns)?;
+                filed.push((rank, filing));
             }
         }
-        ranked.sort_unstable_by_key(|(rank, _)| *rank);
-        let rules = ranked.into_iter().map(|(_, rule)| rule).collect();
-        Ok(Self::file(routes, rules))
-    }
-
-    /// Files the rules by host.
-    fn file(routes: &[Route], rules: Box<[Rule]>) -> Self {
-        let mut exact = FxHashMap::<&str, Vec<Candidate>>::default();
-        let mut suffixes = FxHashMap::<&str, Vec<Candidate>>::default();
-        let mut prefixes = FxHashMap::<&str, Vec<Candidate>>::default();
-        let mut anywhere = Vec::new();
-        for (rank, rule) in rules.iter().enumerate() {
-            let candidates = |port| {
-                (0..rule.keys()).map(move |key| Candidate {
-                    rule: rank as u32,
-                    key: key as u32,
-                    port,
-                })
-            };
-            let hosts = match rule.host_keys() {
-                Some(keys) => keys,
-                None => {
-                    let hosts = routes[rule.route as usize].hosts.as_deref();
-                    let split = hosts
-                        .unwrap_or_default()
-                        .iter()
-                        .map(|host| split_port(host));
-                    split.map(|(name, port)| (Shape::of(name), port)).collect()
-                }
-            };
-            if hosts.is_empty() {
-                anywhere.extend(candidates(None));
-            }
-            for (shape, port) in hosts {
-                let list = match shape {
-                    Shape::Exact(name) => exact.entry(name),
-                    Shape::Suffix(name) => suffixes.entry(name),
-                    Shape::Prefix(name) => prefixes.entry(name),
-                };
-                list.or_default().extend(candidates(port));
-            }
-        }
-        let bucket = |(name, list): (&str, Vec<Candidate>)| {
-            (Box::from(name.as_bytes()), Bucket::new(list, &rules))
-        };
-        Self {
+        filed.sort_unstable_by_key(|(rank, _)| *rank);
+        let (rules, entries): (Vec<_>, Vec<_>) =
+            filed.into_iter().map(|(_, filing)| filing).unzip();
+        Ok(Self {
+            flavor,
             header_names: distinct(&rules, Rule::header_names),
             argument_names: distinct(&rules, Rule::argument_names),
-            exact: exact.into_iter().map(bucket).collect(),
-            suffixes: suffixes.into_iter().map(bucket).collect(),
-            prefixes: prefixes.into_iter().map(bucket).collect(),
-            anywhere: Bucket::new(anywhere, &rules),
-            rules,
-        }
+            index: Index::new(&entries),
+            rules: rules.into(),
+        })
     }
 
     /// The route for a request: of those that match, the one that ranks first. Whether it accepts
@@ -169,25 +114,12 @@ impl Router {
     /// Nothing matches a request in which a header or query argument that routes look at is not
     /// UTF-8.
     pub fn find(&self, facts: &Facts<'_>) -> Option<Match> {
-        let request = &self.read(facts)?;
-        let host = facts.host.as_bytes();
-        let mut best = Best::default();
-        if let Some(bucket) = self.exact.get(host) {
-            bucket.search(&self.rules, request, &mut best);
-        }
-        for bucket in self.suffixes.suffixes_of(host) {
-            bucket.search(&self.rules, request, &mut best);
-        }
-        for bucket in self.prefixes.prefixes_of(host) {
-            bucket.search(&self.rules, request, &mut best);
-        }
-        self.anywhere.search(&self.rules, request, &mut best);
-
-        let (rule, span) = best.0?;
+        let found = self.index.find(&self.rules, &self.read(facts)?)?;
         Some(Match {
-            route: self.rules[rule as usize].route as usize,
-            rule,
-            span,
+            route: found.route as usize,
+            rule: found.rank,
+            span: found.span,
+            handling: found.handling,
         })
     }
 
@@ -211,7 +143,7 @@ impl Router {
         {
             return None;
         }
-        Request::read(facts, &self.argument_names)
+        Request::new(facts, self.flavor).with_arguments(&self.argument_names)
     }
 }
 
@@ -227,11 +159,11 @@ pub(crate) fn expression_of(
     text: &str,
     flavor: RouterFlavor,
     subsystem: Subsystem,
-) -> Result<Expression, CompileError> {
+) -> Result<(Expression, ExpressionKeys), CompileError> {
     if flavor != RouterFlavor::Expressions {
         return Err(CompileError::new(
             route,
-            "it has an expression, but the router flavor is traditional_compatible".into(),
+            "it has an expression, but the router flavor has none".into(),
             "set router_flavor = expressions, or write hosts, paths, methods instead",
         ));
     }

@@ -2,17 +2,21 @@
 //!
 //! Its hosts are not here: they are where the rule is filed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use keelgate_entities::kinds::{Protocol, Route};
+use keelgate_entities::RouterFlavor;
+use keelgate_entities::kinds::{PathHandling, Protocol, Route};
+use smallvec::{SmallVec, smallvec};
 use uuid::{Uuid, uuid};
 
 use crate::captures::Captures;
 use crate::error::CompileError;
-use crate::expression::Expression;
+use crate::expression::{Expression, ExpressionKeys};
 use crate::facts::Facts;
 use crate::header::HeaderRule;
-use crate::host::Shape;
+use crate::host::{self, HostKey};
+use crate::index::{Decision, Entry};
 use crate::network::EndpointRule;
 use crate::pattern::{Pattern, Patterns};
 use crate::request::Request;
@@ -33,8 +37,10 @@ pub(crate) struct Rule {
 
 #[derive(Debug)]
 enum Condition {
-    Attributes(Attributes),
-    Expression(Expression),
+    /// Nothing beyond the host and the key that it is filed under.
+    Filed(Decision),
+    Attributes(Box<Attributes>),
+    Expression(Box<Expression>),
 }
 
 /// Which of `http` and `https` a rule is for.
@@ -47,9 +53,12 @@ pub(crate) enum Schemes {
 }
 
 impl Schemes {
-    /// The schemes of a route in the expressions flavor. A route for TLS alone matches in clear as
-    /// well, so that such a request can be answered with a redirect.
-    pub(crate) fn of(route: &Route) -> Self {
+    /// The schemes of a route, which only the expressions flavor makes a condition. A route for TLS
+    /// alone matches in clear as well, so that such a request can be answered with a redirect.
+    pub(crate) fn of(route: &Route, flavor: RouterFlavor) -> Self {
+        if flavor != RouterFlavor::Expressions {
+            return Self::Any;
+        }
         use Protocol::{Grpcs, Https};
         let tls = |protocol: &Protocol| matches!(protocol, Https | Grpcs);
         match route.protocols.as_slice() {
@@ -79,20 +88,17 @@ struct Attributes {
     snis: Box<[SniRule]>,
     sources: Box<[EndpointRule]>,
     destinations: Box<[EndpointRule]>,
+    flavor: RouterFlavor,
 }
 
 /// What the path must be.
 #[derive(Debug)]
 pub(crate) enum Paths {
     Any,
-    /// Prefixes of one length.
-    Prefixes(Box<[Box<str>]>),
+    /// What the rule is filed under.
+    Prefixes,
     /// Regular expressions, asked in this order.
-    Regexes {
-        /// What each of them begins with.
-        literal_start: Box<[u8]>,
-        patterns: Box<[Arc<Pattern>]>,
-    },
+    Regexes(Box<[Arc<Pattern>]>),
 }
 
 /// The part of the path that a rule matched.
@@ -106,25 +112,42 @@ pub(crate) struct Span {
     pub(crate) pattern: Option<u32>,
 }
 
-impl Paths {
-    fn compile(
-        route: &Route,
-        paths: &[String],
-        patterns: &mut Patterns,
-    ) -> Result<Self, CompileError> {
-        if paths.is_empty() {
-            return Ok(Self::Any);
+impl Span {
+    /// A path that begins with so many bytes of a key.
+    pub(crate) fn prefix(length: usize) -> Self {
+        Self {
+            range: Some((0, length)),
+            ..Self::default()
         }
-        if !paths[0].starts_with('~') {
-            return Ok(Self::Prefixes(
-                paths.iter().map(|path| path.as_str().into()).collect(),
-            ));
+    }
+}
+
+/// Beginnings of the paths that can match.
+type Keys<'r> = SmallVec<[Cow<'r, [u8]>; 1]>;
+
+impl Paths {
+    /// The paths of a rule, and the keys to file it under.
+    fn compile<'r>(
+        route: &Route,
+        paths: &[&'r str],
+        flavor: RouterFlavor,
+        patterns: &mut Patterns,
+    ) -> Result<(Self, Keys<'r>), CompileError> {
+        let Some(first) = paths.first() else {
+            return Ok((Self::Any, smallvec![Cow::Borrowed(&b""[..])]));
+        };
+        if !first.starts_with('~') {
+            let keys = paths.iter().map(|path| Cow::Borrowed(path.as_bytes()));
+            return Ok((Self::Prefixes, keys.collect()));
         }
         let compiled = paths
             .iter()
             .map(|path| {
-                // Kong's rewriting of capture names, which also touches an escaped `\?<`.
-                let source = format!("^{}", path[1..].replace("?<", "?P<"));
+                let source = match flavor {
+                    RouterFlavor::Traditional => format!("^(?:{})", &path[1..]),
+                    // Kong's rewriting of capture names, which also touches an escaped `\?<`.
+                    _ => format!("^{}", path[1..].replace("?<", "?P<")),
+                };
                 patterns.get(&source).map_err(|error| {
                     CompileError::new(
                         route,
@@ -135,40 +158,21 @@ impl Paths {
                 })
             })
             .collect::<Result<Box<[_]>, _>>()?;
-        let literal_start = compiled
+        let key = compiled
             .iter()
             .map(|pattern| pattern.literal_start())
             .reduce(common_prefix)
-            .unwrap_or_default()
-            .into();
-        Ok(Self::Regexes {
-            literal_start,
-            patterns: compiled,
-        })
-    }
-
-    /// How many keys a rule is filed under.
-    pub(crate) fn keys(&self) -> usize {
-        match self {
-            Self::Any | Self::Regexes { .. } => 1,
-            Self::Prefixes(prefixes) => prefixes.len(),
-        }
-    }
-
-    /// A key: what a path that matches begins with.
-    pub(crate) fn key(&self, index: usize) -> &[u8] {
-        match self {
-            Self::Any => b"",
-            Self::Prefixes(prefixes) => prefixes[index].as_bytes(),
-            Self::Regexes { literal_start, .. } => literal_start,
-        }
+            .unwrap_or_default();
+        let key = Cow::Owned(key.to_vec());
+        Ok((Self::Regexes(compiled), smallvec![key]))
     }
 }
 
 impl Attributes {
     fn compile(
         route: &Route,
-        paths: &[String],
+        paths: Paths,
+        flavor: RouterFlavor,
         patterns: &mut Patterns,
     ) -> Result<Self, CompileError> {
         let headers = route
@@ -176,7 +180,7 @@ impl Attributes {
             .iter()
             .flatten()
             .map(|(name, values)| {
-                HeaderRule::compile(name, values, patterns).map_err(|error| {
+                HeaderRule::compile(name, values, flavor, patterns).map_err(|error| {
                     CompileError::new(
                         route,
                         format!("header {name:?} has no valid regular expression: {error}"),
@@ -200,7 +204,7 @@ impl Attributes {
                 .collect::<Result<Box<[_]>, _>>()
         };
         Ok(Self {
-            paths: Paths::compile(route, paths, patterns)?,
+            paths,
             methods: route
                 .methods
                 .iter()
@@ -212,18 +216,18 @@ impl Attributes {
                 .snis
                 .iter()
                 .flatten()
-                .map(|name| SniRule::compile(name))
+                .map(|name| SniRule::compile(name, flavor))
                 .collect(),
             sources: endpoints("sources", &route.sources)?,
             destinations: endpoints("destinations", &route.destinations)?,
+            flavor,
         })
     }
 
     /// Whether the request matches everything but hosts and path.
     fn accepts(&self, facts: &Facts<'_>) -> bool {
         any_or_none(&self.methods, |method| **method == *facts.method)
-            // A server name can only be asked of a TLS connection.
-            && (!matches!(facts.protocol, Protocol::Https | Protocol::Tls)
+            && (!self.asks_server_name(facts.protocol)
                 || any_or_none(&self.snis, |own| {
                     facts.sni.is_some_and(|name| own.accepts(name))
                 }))
@@ -232,84 +236,121 @@ impl Attributes {
             && self.headers.iter().all(|own| own.accepts(facts.headers))
     }
 
+    /// A server name can only be asked of a TLS connection. Kong's first router asks it of every
+    /// stream, too.
+    fn asks_server_name(&self, protocol: Protocol) -> bool {
+        match self.flavor {
+            RouterFlavor::Traditional => !matches!(protocol, Protocol::Http | Protocol::Grpc),
+            _ => matches!(protocol, Protocol::Https | Protocol::Tls),
+        }
+    }
+
+    /// Whether host and key alone decide.
+    fn decision(&self) -> Decision {
+        let more = !self.methods.is_empty()
+            || !self.headers.is_empty()
+            || !self.snis.is_empty()
+            || !self.sources.is_empty()
+            || !self.destinations.is_empty();
+        match self.paths {
+            Paths::Any if !more => Decision::Host,
+            Paths::Prefixes if !more => Decision::Path,
+            _ => Decision::Rule,
+        }
+    }
+
     /// The part of the path that the rule matches, given that the path begins with `key` bytes of
     /// one of its keys.
     fn span(&self, path: &str, key: usize) -> Option<Span> {
         match &self.paths {
             Paths::Any => Some(Span::default()),
-            Paths::Prefixes(_) => Some(Span {
-                range: Some((0, key)),
-                ..Span::default()
-            }),
-            Paths::Regexes { patterns, .. } => {
-                patterns.iter().enumerate().find_map(|(index, pattern)| {
-                    let found = pattern.regex()?.find(path)?;
-                    Some(Span {
-                        range: Some((found.start(), found.end())),
-                        pattern: Some(index as u32),
-                        ..Span::default()
-                    })
+            Paths::Prefixes => Some(Span::prefix(key)),
+            Paths::Regexes(patterns) => patterns.iter().enumerate().find_map(|(index, pattern)| {
+                let found = pattern.regex()?.find(path)?;
+                Some(Span {
+                    range: Some((found.start(), found.end())),
+                    pattern: Some(index as u32),
+                    ..Span::default()
                 })
-            }
+            }),
         }
     }
 }
 
 impl Rule {
-    /// The rule of a route's attributes, of which `paths` are those of this rule.
-    pub(crate) fn of_attributes(
+    /// The rule of a route's attributes, of which `paths` are those of this rule, and what to file
+    /// it under.
+    pub(crate) fn of_attributes<'r>(
         index: u32,
-        route: &Route,
-        paths: &[String],
-        schemes: Schemes,
+        route: &'r Route,
+        paths: &[&'r str],
+        flavor: RouterFlavor,
         patterns: &mut Patterns,
-    ) -> Result<Self, CompileError> {
-        let attributes = Attributes::compile(route, paths, patterns)?;
-        Ok(Self {
+    ) -> Result<(Self, Entry<'r>), CompileError> {
+        let schemes = Schemes::of(route, flavor);
+        let (paths, keys) = Paths::compile(route, paths, flavor, patterns)?;
+        let attributes = Attributes::compile(route, paths, flavor, patterns)?;
+        let mut decision = attributes.decision();
+        if schemes != Schemes::Any {
+            decision = Decision::Rule;
+        }
+        let hosts = route.hosts.iter().flatten().map(|host| {
+            let (name, port) = host::split_port_for(flavor, host);
+            (HostKey::of(name), port)
+        });
+        let entry = Entry {
+            route: index,
+            hosts: hosts.collect(),
+            paths: keys,
+            decision,
+            handling: match flavor {
+                RouterFlavor::Traditional => route.path_handling,
+                _ => PathHandling::V0,
+            },
+        };
+        let condition = match decision {
+            Decision::Rule => Condition::Attributes(attributes.into()),
+            _ => Condition::Filed(decision),
+        };
+        let rule = Self {
             route: index,
             schemes,
-            condition: Condition::Attributes(attributes),
-        })
+            condition,
+        };
+        Ok((rule, entry))
     }
 
-    /// The rule of a route's expression.
-    pub(crate) fn of_expression(index: u32, schemes: Schemes, expression: Expression) -> Self {
-        Self {
+    /// The rule of a route's expression, and what to file it under.
+    pub(crate) fn of_expression<'r>(
+        index: u32,
+        schemes: Schemes,
+        (expression, keys): (Expression, ExpressionKeys),
+    ) -> (Self, Entry<'r>) {
+        let decision = match schemes {
+            Schemes::Any => keys.decision,
+            _ => Decision::Rule,
+        };
+        let entry = Entry {
+            route: index,
+            hosts: keys.hosts.into_iter().map(|key| (key, None)).collect(),
+            paths: keys
+                .paths
+                .into_iter()
+                .map(|key| Cow::Owned(key.into_bytes()))
+                .collect(),
+            decision,
+            handling: PathHandling::V0,
+        };
+        let condition = match decision {
+            Decision::Rule => Condition::Expression(expression.into()),
+            _ => Condition::Filed(decision),
+        };
+        let rule = Self {
             route: index,
             schemes,
-            condition: Condition::Expression(expression),
-        }
-    }
-
-    /// The hosts under which an expression is filed, none for any host; `None` for a rule of
-    /// attributes, which are filed under the hosts of their route.
-    pub(crate) fn host_keys(&self) -> Option<Vec<(Shape<'_>, Option<u16>)>> {
-        match &self.condition {
-            Condition::Attributes(_) => None,
-            Condition::Expression(expression) => Some(
-                expression
-                    .host_keys()
-                    .iter()
-                    .map(|key| (key.shape(), None))
-                    .collect(),
-            ),
-        }
-    }
-
-    /// How many keys the rule is filed under.
-    pub(crate) fn keys(&self) -> usize {
-        match &self.condition {
-            Condition::Attributes(attributes) => attributes.paths.keys(),
-            Condition::Expression(expression) => expression.path_keys().len(),
-        }
-    }
-
-    /// A key: what a path that matches begins with.
-    pub(crate) fn key(&self, index: usize) -> &[u8] {
-        match &self.condition {
-            Condition::Attributes(attributes) => attributes.paths.key(index),
-            Condition::Expression(expression) => expression.path_keys()[index].as_bytes(),
-        }
+            condition,
+        };
+        (rule, entry)
     }
 
     /// Whether the request matches, and which part of its path; given that its host is one under
@@ -320,6 +361,8 @@ impl Rule {
             return None;
         }
         match &self.condition {
+            Condition::Filed(Decision::Path) => Some(Span::prefix(key)),
+            Condition::Filed(_) => Some(Span::default()),
             Condition::Attributes(attributes) if attributes.accepts(facts) => {
                 attributes.span(facts.path, key)
             }
@@ -331,7 +374,8 @@ impl Rule {
     /// Whether a match can have captures at all.
     pub(crate) fn may_capture(&self) -> bool {
         match &self.condition {
-            Condition::Attributes(attributes) => matches!(attributes.paths, Paths::Regexes { .. }),
+            Condition::Filed(_) => false,
+            Condition::Attributes(attributes) => matches!(attributes.paths, Paths::Regexes(_)),
             Condition::Expression(expression) => expression.may_capture(),
         }
     }
@@ -339,14 +383,19 @@ impl Rule {
     /// What the groups of the regular expressions that took part in the match caught.
     pub(crate) fn captures(&self, request: &Request<'_>, pattern: Option<u32>) -> Option<Captures> {
         match &self.condition {
-            Condition::Attributes(Attributes {
-                paths: Paths::Regexes { patterns, .. },
-                ..
-            }) => {
+            Condition::Filed(_) => None,
+            Condition::Attributes(attributes) => {
+                let Paths::Regexes(patterns) = &attributes.paths else {
+                    return None;
+                };
                 let pattern = patterns.get(pattern? as usize)?;
-                Captures::of(pattern.regex()?, request.facts.path)
+                let path = request.facts.path;
+                let captures = Captures::of(pattern.regex()?, path)?;
+                Some(match attributes.flavor {
+                    RouterFlavor::Traditional => captures.with_whole(path),
+                    _ => captures,
+                })
             }
-            Condition::Attributes(_) => None,
             Condition::Expression(expression) => expression.captures(request),
         }
     }
@@ -354,6 +403,7 @@ impl Rule {
     /// The names of the headers that the rule looks at.
     pub(crate) fn header_names(&self) -> Vec<&str> {
         match &self.condition {
+            Condition::Filed(_) => Vec::new(),
             Condition::Attributes(attributes) => attributes
                 .headers
                 .iter()
@@ -366,7 +416,7 @@ impl Rule {
     /// The names of the query arguments that the rule looks at.
     pub(crate) fn argument_names(&self) -> Vec<&str> {
         match &self.condition {
-            Condition::Attributes(_) => Vec::new(),
+            Condition::Filed(_) | Condition::Attributes(_) => Vec::new(),
             Condition::Expression(expression) => expression.argument_names(),
         }
     }
@@ -374,19 +424,19 @@ impl Rule {
 
 /// The paths of a route, split as its rules: regular expressions together, prefixes by length, in
 /// order of appearance, each with the id that decides ties.
-pub(crate) fn split(route: &Route) -> Vec<(Uuid, Vec<String>)> {
+pub(crate) fn split(route: &Route) -> SmallVec<[(Uuid, Group<'_>); 1]> {
     let paths = route.paths.as_deref().unwrap_or_default();
-    let mut groups: Vec<(usize, Vec<String>)> = Vec::new();
+    let mut groups: SmallVec<[(usize, Group<'_>); 1]> = SmallVec::new();
     for path in paths {
         let key = if path.starts_with('~') { 0 } else { path.len() };
         match groups.iter_mut().find(|(own, _)| *own == key) {
-            Some((_, group)) => group.push(path.clone()),
-            None => groups.push((key, vec![path.clone()])),
+            Some((_, group)) => group.push(path),
+            None => groups.push((key, smallvec![path.as_str()])),
         }
     }
     if groups.len() < 2 {
         let paths = groups.pop().map(|(_, group)| group).unwrap_or_default();
-        return vec![(route.id, paths)];
+        return smallvec![(route.id, paths)];
     }
     groups
         .into_iter()
@@ -397,6 +447,9 @@ pub(crate) fn split(route: &Route) -> Vec<(Uuid, Vec<String>)> {
         })
         .collect()
 }
+
+/// The paths of one rule.
+type Group<'r> = SmallVec<[&'r str; 1]>;
 
 fn any_or_none<T>(list: &[T], accepts: impl FnMut(&T) -> bool) -> bool {
     list.is_empty() || list.iter().any(accepts)

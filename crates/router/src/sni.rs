@@ -1,5 +1,7 @@
 //! Conditions on the TLS server name.
 
+use keelgate_entities::RouterFlavor;
+
 use crate::host::Shape;
 
 /// One accepted server name.
@@ -11,8 +13,13 @@ pub(crate) enum SniRule {
 }
 
 impl SniRule {
-    pub(crate) fn compile(pattern: &str) -> Self {
-        match Shape::of(bare(pattern)) {
+    /// Kong's first router knows no wildcards in server names.
+    pub(crate) fn compile(pattern: &str, flavor: RouterFlavor) -> Self {
+        let pattern = bare(pattern);
+        if flavor == RouterFlavor::Traditional {
+            return Self::Exact(pattern.into());
+        }
+        match Shape::of(pattern) {
             Shape::Exact(name) => Self::Exact(name.into()),
             Shape::Suffix(name) => Self::Suffix(name.into()),
             Shape::Prefix(name) => Self::Prefix(name.into()),
@@ -39,15 +46,26 @@ pub(crate) fn bare(pattern: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::SniRule;
+    use keelgate_entities::RouterFlavor::{Traditional, TraditionalCompatible};
+
+    fn accepts(pattern: &str, name: &str) -> bool {
+        SniRule::compile(pattern, TraditionalCompatible).accepts(name)
+    }
 
     #[test]
     fn names_match_whole_or_by_wildcard() {
-        assert!(SniRule::compile("a.test").accepts("a.test"));
-        assert!(SniRule::compile("a.test.").accepts("a.test"));
-        assert!(!SniRule::compile("a.test").accepts("A.test"));
-        assert!(SniRule::compile("*.test").accepts("a.b.test"));
-        assert!(!SniRule::compile("*.test").accepts("test"));
-        assert!(SniRule::compile("a.*").accepts("a.test"));
-        assert!(!SniRule::compile("a.*").accepts("b.a.test"));
+        assert!(accepts("a.test", "a.test"));
+        assert!(accepts("a.test.", "a.test"));
+        assert!(!accepts("a.test", "A.test"));
+        assert!(accepts("*.test", "a.b.test"));
+        assert!(!accepts("*.test", "test"));
+        assert!(accepts("a.*", "a.test"));
+        assert!(!accepts("a.*", "b.a.test"));
+    }
+
+    #[test]
+    fn the_first_router_takes_a_star_for_a_letter() {
+        assert!(!SniRule::compile("*.test", Traditional).accepts("a.test"));
+        assert!(SniRule::compile("a.test.", Traditional).accepts("a.test"));
     }
 }

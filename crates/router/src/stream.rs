@@ -103,11 +103,11 @@ impl StreamRouter {
             }
             let (rank, rule) = if let Some(text) = &route.expression {
                 let expression = expression_of(route, text, flavor, Subsystem::Stream)?;
-                let rule = Rule::of_expression(index, Schemes::Any, expression);
+                let (rule, _) = Rule::of_expression(index, Schemes::Any, expression);
                 (Rank::of_expression(route), rule)
             } else if has_attribute(route) {
-                let rule = Rule::of_attributes(index, route, &[], Schemes::Any, &mut patterns)?;
-                (Rank::of_stream(route), rule)
+                let (rule, _) = Rule::of_attributes(index, route, &[], flavor, &mut patterns)?;
+                (Rank::of_stream(route, flavor), rule)
             } else {
                 continue;
             };
@@ -144,6 +144,7 @@ impl StreamRouter {
         let connection = Facts {
             protocol: facts.protocol,
             method: "",
+            authority: "",
             host: "",
             port: facts.destination.port(),
             path: "",
@@ -153,7 +154,7 @@ impl StreamRouter {
             source: facts.source,
             destination: facts.destination,
         };
-        let request = Request::read(&connection, &[])?;
+        let request = Request::new(&connection, RouterFlavor::default());
         let of_name = facts.sni.and_then(|name| self.by_name.get(name));
         let of_port = self.by_port.get(&facts.destination.port());
         let lists = [of_name, of_port, Some(&self.anywhere)];

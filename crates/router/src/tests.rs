@@ -3,6 +3,7 @@
 mod random;
 mod semantics;
 mod ties;
+mod traditional;
 
 use std::collections::BTreeMap;
 
@@ -46,6 +47,7 @@ pub(crate) fn route(id: u128) -> Route {
         https_redirect_status_code: 426,
         service: None,
         tags: None,
+        created_at: None,
     }
 }
 
@@ -76,6 +78,8 @@ pub(crate) struct Request<'a> {
     method: &'a str,
     host: &'a str,
     port: u16,
+    /// Whether the client names the port.
+    explicit_port: bool,
     path: &'a str,
     query: Option<&'a str>,
     headers: &'a [(&'a str, &'a str)],
@@ -90,6 +94,7 @@ impl<'a> Request<'a> {
             method: "GET",
             host: "a.test",
             port: 8000,
+            explicit_port: false,
             path,
             query: None,
             headers: &[],
@@ -112,9 +117,14 @@ impl<'a> Request<'a> {
     }
 
     pub(crate) fn ask<T>(&self, answer: impl FnOnce(&Facts<'_>) -> T) -> T {
+        let authority = match self.explicit_port {
+            true => format!("{}:{}", self.host, self.port),
+            false => self.host.to_owned(),
+        };
         answer(&Facts {
             protocol: self.protocol,
             method: self.method,
+            authority: &authority,
             host: self.host,
             port: self.port,
             path: self.path,

@@ -12,6 +12,9 @@ use std::time::Duration;
 /// How often runtimes that somebody still holds are looked at.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// How much lower than the cores the thread is scheduled.
+const NICENESS: i32 = 15;
+
 /// Takes runtimes that serve no new requests.
 #[derive(Debug)]
 pub(crate) struct Reclaim<T> {
@@ -37,6 +40,8 @@ impl<T: Send + Sync + 'static> Reclaim<T> {
 }
 
 fn run<T>(arriving: &Receiver<Arc<T>>) {
+    // Nobody waits for it. A refusal costs nothing but the help.
+    let _ = rustix::process::nice(NICENESS);
     let mut held = Vec::new();
     loop {
         let next = if held.is_empty() {

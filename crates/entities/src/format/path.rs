@@ -1,5 +1,7 @@
 //! Paths of services and routes.
 
+mod pattern;
+
 use std::borrow::Cow;
 
 /// What is wrong with a path.
@@ -46,14 +48,7 @@ pub(crate) fn route_path(text: &str) -> Result<(), String> {
         return Err(message);
     }
     if let Some(pattern) = text.strip_prefix('~') {
-        return match regex::Regex::new(pattern) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(format!(
-                "invalid regex: '{pattern}' (PCRE returned: pcre2_compile() failed: {} in \
-                 \"{pattern}\")",
-                reason(&error)
-            )),
-        };
+        return pattern::check(pattern);
     }
     let normal = normalize(text);
     if normal != text {
@@ -62,21 +57,6 @@ pub(crate) fn route_path(text: &str) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-/// Why a regular expression is refused, in the words of PCRE where they are common.
-fn reason(error: &regex::Error) -> String {
-    let text = error.to_string();
-    let last = text.lines().last().unwrap_or_default();
-    let why = last.strip_prefix("error: ").unwrap_or(last);
-    match why {
-        "unclosed group" => "missing closing parenthesis",
-        "unopened group" => "unmatched closing parenthesis",
-        "unclosed character class" => "missing terminating ] for character class",
-        "repetition operator missing expression" => "quantifier does not follow a repeatable item",
-        other => other,
-    }
-    .to_owned()
 }
 
 /// The normal form of a path: escapes of harmless characters undone, the others in upper case,

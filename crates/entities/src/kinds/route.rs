@@ -1,12 +1,14 @@
 //! Routes: the rules that lead requests to services.
 
+mod attributes;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Protocol, null, text};
-use crate::expression::{self, Subsystem};
+use crate::expression;
 use crate::format::{host, path};
 use crate::schema::definition::{Variant, Variants};
 use crate::schema::{CheckRule, Field, ITEM, Schema, typedefs};
@@ -89,6 +91,9 @@ pub struct Route {
     /// Labels.
     #[serde(default)]
     pub tags: Option<Vec<String>>,
+    /// Seconds since the epoch; in the `traditional` router flavour the oldest of equal routes wins.
+    #[serde(default)]
+    pub created_at: Option<i64>,
 }
 
 /// An address range and/or port of a stream route.
@@ -132,7 +137,7 @@ pub(crate) fn schema(flavor: RouterFlavor) -> Schema {
         .check(if expressions {
             CheckRule::custom_always(MATCHING, rule)
         } else {
-            CheckRule::custom_always(&["headers"], header_patterns)
+            CheckRule::custom_always(&["paths", "headers"], attributes::check)
         })
         .variants(Variants::Words {
             key: "protocols",
@@ -318,7 +323,7 @@ fn rule(entity: &Object) -> Result<(), String> {
                  'sources' or 'destinations' simultaneously",
             );
         }
-        return header_patterns(entity);
+        return attributes::check(entity);
     };
     if with_attributes {
         return refuse(
@@ -329,31 +334,10 @@ fn rule(entity: &Object) -> Result<(), String> {
     if ranked("regex_priority") {
         return refuse("cannot set 'regex_priority' with 'expression' simultaneously");
     }
-    let stream = entity
-        .get("protocols")
-        .and_then(|list| list.get(0))
-        .and_then(Value::as_str)
-        .is_some_and(|first| matches!(first, "tcp" | "tls" | "udp" | "tls_passthrough"));
-    match expression::parse(expression, Subsystem::of(stream)) {
+    match expression::parse(expression, attributes::subsystem(entity)) {
         Ok(_) => Ok(()),
         Err(error) => refuse(&error.to_string()),
     }
-}
-
-/// Header values that are patterns can be compiled.
-fn header_patterns(entity: &Object) -> Result<(), String> {
-    let Some(Value::Object(headers)) = entity.get("headers") else {
-        return Ok(());
-    };
-    for values in headers.values() {
-        if let Some([Value::String(value)]) = values.as_array().map(Vec::as_slice)
-            && let Some(pattern) = value.strip_prefix("~*")
-        {
-            regex::Regex::new(pattern)
-                .map_err(|error| format!("Router Expression failed validation: {error}"))?;
-        }
-    }
-    Ok(())
 }
 
 /// Refuses `sources` and `destinations`, which only the expressions flavor matches outside of

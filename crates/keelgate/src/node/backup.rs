@@ -13,11 +13,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::activation::Activation;
+use super::priority;
 use super::storages::storages;
 use super::verification::ClusterIdentity;
-
-/// How much lower than the proxy the publisher's thread is scheduled.
-const NICENESS: i32 = 10;
 
 /// A running publisher.
 pub(crate) struct Backup {
@@ -47,14 +45,14 @@ pub(crate) async fn start(
         .enable_all()
         // Checking a large snapshot may block; such threads begin with the priority of this one and
         // lower it further, so that renewing the lease comes before.
-        .on_thread_start(lower_priority)
+        .on_thread_start(priority::lower)
         .max_blocking_threads(2)
         .build()
         .context("cannot start the publisher's runtime")?;
     let thread = std::thread::Builder::new()
         .name("publisher".to_owned())
         .spawn(move || {
-            lower_priority();
+            priority::lower();
             runtime.block_on(async move {
                 let publisher =
                     Publisher::start(&storages, &publisher, &verify, Some(&prepare), &snapshots);
@@ -138,12 +136,5 @@ impl Backup {
         {
             tracing::error!("the publisher's thread panicked");
         }
-    }
-}
-
-fn lower_priority() {
-    // On Linux this is the calling thread's own niceness. It may only ever be refused, never harm.
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!("cannot lower the priority of the publisher: {error}");
     }
 }

@@ -65,11 +65,11 @@ pub(crate) fn plugin_schemas(settings: &Settings) -> Vec<keelgate_entities::Plug
         .collect()
 }
 
-/// The language of routes. Kong's first router is not rebuilt: its routes are matched by the rules
-/// of `traditional_compatible`.
+/// The language of routes.
 pub(crate) fn router_flavor(settings: &Settings) -> keelgate_entities::RouterFlavor {
     match settings.proxy.router_flavor {
-        RouterFlavor::Traditional | RouterFlavor::TraditionalCompatible => {
+        RouterFlavor::Traditional => keelgate_entities::RouterFlavor::Traditional,
+        RouterFlavor::TraditionalCompatible => {
             keelgate_entities::RouterFlavor::TraditionalCompatible
         }
         RouterFlavor::Expressions => keelgate_entities::RouterFlavor::Expressions,

@@ -26,10 +26,12 @@ pub(super) fn run<'r>(flight: &mut Flight<'r>) -> Result<&'r Chain, Answer> {
     };
     let runtime = flight.runtime;
     let exchange = &mut flight.exchange;
-    let (host, host_port) = forwarded::host(&exchange.headers).map_or(("", None), host::split_port);
+    let authority = forwarded::host(&exchange.headers).unwrap_or_default();
+    let (host, host_port) = host::split_port(authority);
     let facts = Facts {
         protocol: exchange.protocol,
         method: exchange.method.as_str(),
+        authority,
         host,
         port: host_port.unwrap_or(exchange.client.local.port()),
         path: &path,

@@ -5,48 +5,64 @@
 
 use super::Node;
 use super::test::{Test, TextField, TextOperator};
-use crate::host::Shape;
+use crate::host::HostKey;
+use crate::index::Decision;
 use crate::pattern::literal_start_of;
 
-/// An expression is filed under at most so many keys of a kind; one that allows more is filed under
-/// none.
+/// An expression is filed under at most so many pairs of a host and a path; one that allows more is
+/// filed under fewer demands.
 const MOST: usize = 64;
 
-/// A demand on the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum HostKey {
-    Exact(Box<str>),
-    Suffix(Box<str>),
-    Prefix(Box<str>),
+/// What an expression is filed under.
+#[derive(Debug)]
+pub(crate) struct ExpressionKeys {
+    /// Every host that matches fits one of them; none when any host may match.
+    pub(crate) hosts: Vec<HostKey<'static>>,
+    /// One of them is a beginning of every path that matches; the empty one when any path may.
+    pub(crate) paths: Vec<String>,
+    /// What has to be asked when host and path fit.
+    pub(crate) decision: Decision,
 }
 
-impl HostKey {
-    pub(crate) fn shape(&self) -> Shape<'_> {
-        match self {
-            Self::Exact(name) => Shape::Exact(name),
-            Self::Suffix(name) => Shape::Suffix(name),
-            Self::Prefix(name) => Shape::Prefix(name),
+impl ExpressionKeys {
+    pub(super) fn of(root: &Node) -> Self {
+        let mut hosts = demands(root, &host_key, &HostKey::length).unwrap_or_default();
+        let paths = demands(root, &path_key, &String::len);
+        let paths = paths.unwrap_or_else(|| vec![String::new()]);
+        if hosts.len() * paths.len() > MOST {
+            hosts.clear();
+        }
+        Self {
+            hosts,
+            paths,
+            decision: decision(root),
         }
     }
+}
 
-    fn length(&self) -> usize {
-        let (Self::Exact(name) | Self::Suffix(name) | Self::Prefix(name)) = self;
-        name.len()
+/// A host and a beginning of the path, or one of the two, are all that some expressions ask for.
+fn decision(root: &Node) -> Decision {
+    let tests = match root {
+        Node::All(nodes) => nodes,
+        test => std::slice::from_ref(test),
+    };
+    let asks_host = |node: &Node| {
+        let Node::Test(test) = node else { return false };
+        // An empty host fits no test.
+        host_key(test).is_some_and(|key| key.length() > 0)
+    };
+    let asks_prefix = |node: &Node| {
+        let Node::Test(test) = node else { return false };
+        is_prefix(test)
+    };
+    match tests {
+        [test] if asks_prefix(test) => Decision::Path,
+        [test] if asks_host(test) => Decision::Host,
+        [a, b] if asks_host(a) && asks_prefix(b) || asks_prefix(a) && asks_host(b) => {
+            Decision::Path
+        }
+        _ => Decision::Rule,
     }
-}
-
-/// Beginnings of the paths that can match; the empty one when any can.
-pub(super) fn of_path(root: &Node) -> Box<[Box<str>]> {
-    let keys = demands(root, &path_key, &String::len);
-    let keys = keys.unwrap_or_else(|| vec![String::new()]);
-    keys.into_iter().map(String::into_boxed_str).collect()
-}
-
-/// The hosts that can match; none when any can.
-pub(super) fn of_host(root: &Node) -> Box<[HostKey]> {
-    demands(root, &host_key, &HostKey::length)
-        .unwrap_or_default()
-        .into()
 }
 
 /// Keys of which every request that matches has one; `None` when there are no such keys.
@@ -97,7 +113,19 @@ fn path_key(test: &Test) -> Option<String> {
     }
 }
 
-fn host_key(test: &Test) -> Option<HostKey> {
+fn is_prefix(test: &Test) -> bool {
+    matches!(
+        test,
+        Test::Text {
+            field: TextField::Path,
+            lower: false,
+            operator: TextOperator::Prefix(_),
+            ..
+        }
+    )
+}
+
+fn host_key(test: &Test) -> Option<HostKey<'static>> {
     let Test::Text {
         field: TextField::Host,
         lower: false,
@@ -107,10 +135,11 @@ fn host_key(test: &Test) -> Option<HostKey> {
     else {
         return None;
     };
+    let own = |name: &str| name.to_owned().into();
     match operator {
-        TextOperator::Equal(name) => Some(HostKey::Exact(name.clone())),
-        TextOperator::Prefix(name) => Some(HostKey::Prefix(name.clone())),
-        TextOperator::Postfix(name) => Some(HostKey::Suffix(name.clone())),
+        TextOperator::Equal(name) => Some(HostKey::Exact(own(name))),
+        TextOperator::Prefix(name) => Some(HostKey::Prefix(own(name))),
+        TextOperator::Postfix(name) => Some(HostKey::Suffix(own(name))),
         _ => None,
     }
 }

@@ -4,6 +4,7 @@ use keelgate_entities::kinds::{Protocol, Route};
 
 use super::Expression;
 use crate::Router;
+use crate::index::Decision;
 use crate::tests::{Request, route};
 
 fn rule(id: u128, text: &str, priority: u64) -> Route {
@@ -157,14 +158,8 @@ fn routes_for_one_scheme_match_that_scheme() {
 #[test]
 fn keys_are_what_every_match_demands() {
     let keys = |text: &str| {
-        let expression = Expression::compile(text, Subsystem::Http).unwrap();
-        let hosts = expression.host_keys().len();
-        let paths: Vec<String> = expression
-            .path_keys()
-            .iter()
-            .map(|key| key.to_string())
-            .collect();
-        (hosts, paths)
+        let (_, keys) = Expression::compile(text, Subsystem::Http).unwrap();
+        (keys.hosts.len(), keys.paths)
     };
     let (hosts, paths) =
         keys(r#"http.host == "a" || http.host =^ ".b" && http.path ~ "^/x/[0-9]""#);
@@ -173,4 +168,33 @@ fn keys_are_what_every_match_demands() {
     assert_eq!((hosts, paths), (0, vec![String::new()]));
     let (_, paths) = keys(r#"http.path ^= "/a" && http.path ^= "/a/b" || http.path == "/c""#);
     assert_eq!(paths, ["/a/b", "/c"].map(str::to_owned));
+}
+
+#[test]
+fn a_host_and_a_beginning_of_the_path_need_no_further_question() {
+    let decision = |text: &str| {
+        Expression::compile(text, Subsystem::Http)
+            .unwrap()
+            .1
+            .decision
+    };
+    let path = r#"http.path ^= "/a""#;
+    let host = r#"http.host == "a.test""#;
+    assert_eq!(decision(path), Decision::Path);
+    assert_eq!(decision(host), Decision::Host);
+    assert_eq!(decision(&format!("{path} && {host}")), Decision::Path);
+    for text in [
+        r#"http.path == "/a""#.to_owned(),
+        format!("{path} || {host}"),
+        format!("!({host})"),
+        format!("{path} && {path}"),
+        format!(r#"{path} && {host} && http.method == "GET""#),
+        r#"http.host == """#.to_owned(),
+        r#"lower(http.path) ^= "/a""#.to_owned(),
+    ] {
+        assert_eq!(decision(&text), Decision::Rule, "{text}");
+    }
+    let both = format!("{host} && {path}");
+    assert!(holds(&both, Request::get("/a/b")));
+    assert!(!holds(&both, Request::get("/b")));
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use keelgate_entities::kinds::PathHandling;
+
 use crate::router::Match;
 
 /// The path sent upstream, before [`super::escape`]: the path of the service followed by the
@@ -15,6 +17,10 @@ pub fn upstream_path<'p>(
     strip_path: bool,
 ) -> Cow<'p, str> {
     let base = service_path.unwrap_or("/");
+    let stripped = found.matched_path(path).map_or(1, |matched| matched.len());
+    if found.handling == PathHandling::V1 {
+        return as_they_are(base, path, strip_path.then_some(stripped));
+    }
     if !strip_path {
         return match (base.strip_suffix('/'), path) {
             (Some(""), _) => Cow::Borrowed(path),
@@ -23,7 +29,6 @@ pub fn upstream_path<'p>(
             (None, _) => Cow::Owned(format!("{base}{path}")),
         };
     }
-    let stripped = found.matched_path(path).map_or(1, |matched| matched.len());
     let rest = without_dots(rest_of(path, stripped));
     let slash = path.ends_with('/');
     match (base.strip_suffix('/'), rest) {
@@ -38,6 +43,19 @@ pub fn upstream_path<'p>(
             let rest = rest.strip_prefix('/').unwrap_or(rest);
             Cow::Owned(format!("{base}/{rest}"))
         }
+    }
+}
+
+/// `path_handling = v1`: one text after the other, with no slash between them that is not there,
+/// save that two in a row become one.
+fn as_they_are<'p>(base: &'p str, path: &'p str, stripped: Option<usize>) -> Cow<'p, str> {
+    let Some(stripped) = stripped else {
+        return Cow::Owned(format!("{base}{}", rest_of(path, 1)));
+    };
+    let rest = without_dots(rest_of(path, stripped));
+    match base.strip_suffix('/') {
+        Some(base) if rest.starts_with('/') => Cow::Owned(format!("{base}{rest}")),
+        _ => Cow::Owned(format!("{base}{rest}")),
     }
 }
 
@@ -65,11 +83,30 @@ mod tests {
     use crate::tests::{Request, route};
     use crate::{Router, path::upstream_path};
     use keelgate_entities::RouterFlavor;
+    use keelgate_entities::kinds::PathHandling;
 
     fn sent(service: Option<&str>, route_path: &str, request: &str, strip: bool) -> String {
+        sent_in(
+            RouterFlavor::TraditionalCompatible,
+            service,
+            route_path,
+            request,
+            strip,
+        )
+    }
+
+    /// With `path_handling = v1`, which only the traditional flavour heeds.
+    fn sent_in(
+        flavor: RouterFlavor,
+        service: Option<&str>,
+        route_path: &str,
+        request: &str,
+        strip: bool,
+    ) -> String {
         let mut route = route(1);
         route.paths = Some(vec![route_path.to_owned()]);
-        let router = Router::compile(&[route], RouterFlavor::TraditionalCompatible).unwrap();
+        route.path_handling = PathHandling::V1;
+        let router = Router::compile(&[route], flavor).unwrap();
         let found = Request::get(request).find(&router).unwrap();
         upstream_path(service, request, &found, strip).into_owned()
     }
@@ -116,6 +153,27 @@ mod tests {
                 expected,
                 "{service:?} {request}"
             );
+        }
+    }
+
+    #[test]
+    fn v1_puts_one_path_after_the_other_in_the_traditional_flavour() {
+        for (service, route, request, stripped, whole) in [
+            (None, "/r", "/r", "/", "/r"),
+            (None, "/r", "/r/x", "/x", "/r/x"),
+            (None, "/r", "/rx", "/x", "/rx"),
+            (Some("/s"), "/r", "/r", "/s", "/sr"),
+            (Some("/s"), "/r", "/rx", "/sx", "/srx"),
+            (Some("/s"), "/r", "/r/x", "/s/x", "/sr/x"),
+            (Some("/s/"), "/r", "/r", "/s/", "/s/r"),
+            (Some("/s/"), "/r", "/r/x", "/s/x", "/s/r/x"),
+            (Some("/s"), "/r/", "/r/x", "/sx", "/sr/x"),
+            (Some("/s"), "/", "/", "/s", "/s"),
+            (Some("/s"), "/r", "/r../x", "/sx", "/sr../x"),
+        ] {
+            let sent = |strip| sent_in(RouterFlavor::Traditional, service, route, request, strip);
+            assert_eq!(sent(true), stripped, "{service:?} {route} {request}");
+            assert_eq!(sent(false), whole, "{service:?} {route} {request}");
         }
     }
 

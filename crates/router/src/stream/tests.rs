@@ -176,3 +176,17 @@ fn ten_thousand_names_are_found_by_hash() {
         Some(777)
     );
 }
+
+#[test]
+fn the_traditional_flavour_counts_kinds_and_asks_every_session_for_its_name() {
+    use Protocol::{Tcp, Tls};
+    let mut named = stream(1, &[Tls, Tcp]);
+    named.snis = names(&["a.test"]);
+    let mut both = stream(2, &[Tls]);
+    both.snis = names(&["a.test"]);
+    both.destinations = endpoints(&[(None, Some(443))]);
+    let router = StreamRouter::compile(&[named, both], RouterFlavor::Traditional).unwrap();
+    assert_eq!(find(&router, Tls, Some("a.test"), 443), Some(1));
+    assert_eq!(find(&router, Tls, Some("a.test"), 1), Some(0));
+    assert_eq!(find(&router, Tcp, None, 1), None);
+}

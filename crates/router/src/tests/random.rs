@@ -13,7 +13,7 @@ use crate::expression::Expression;
 use crate::host::{Shape, split_port};
 use crate::pattern::Patterns;
 use crate::priority::Rank;
-use crate::rule::{Rule, Schemes, split};
+use crate::rule::{Rule, split};
 use crate::{Facts, Router};
 
 const HOSTS: &[&str] = &[
@@ -72,10 +72,10 @@ fn routes() -> impl Strategy<Value = Vec<Route>> {
 }
 
 /// The reference: every rule, in order of rank.
-struct Naive(Vec<(Rank, Rule, Vec<String>)>);
+struct Naive(RouterFlavor, Vec<(Rank, Rule, Vec<String>)>);
 
 impl Naive {
-    fn new(routes: &[Route]) -> Self {
+    fn new(routes: &[Route], flavor: RouterFlavor) -> Self {
         let mut patterns = Patterns::default();
         let mut rules = Vec::new();
         for (index, route) in routes.iter().enumerate() {
@@ -84,30 +84,37 @@ impl Naive {
                 || route.methods.is_some()
                 || route.headers.is_some();
             for (id, paths) in split(route).into_iter().filter(|_| any) {
-                let rank = Rank::of(route, &paths, id);
-                let rule =
-                    Rule::of_attributes(index as u32, route, &paths, Schemes::Any, &mut patterns)
+                let rank = Rank::of(route, &paths, id, flavor);
+                let (rule, _) =
+                    Rule::of_attributes(index as u32, route, &paths, flavor, &mut patterns)
                         .unwrap();
+                let paths = paths.iter().map(|path| path.to_string()).collect();
                 rules.push((rank, rule, paths));
             }
         }
         rules.sort_by_key(|(rank, ..)| *rank);
-        Self(rules)
+        Self(flavor, rules)
     }
 
     fn find(&self, routes: &[Route], facts: &Facts<'_>) -> Option<(usize, Option<String>)> {
-        let asked = &crate::request::Request::read(facts, &[]).unwrap();
-        self.0.iter().find_map(|(_, rule, paths)| {
+        let asked = &crate::request::Request::new(facts, self.0);
+        self.1.iter().find_map(|(_, rule, paths)| {
             let hosts = routes[rule.route as usize].hosts.as_deref();
-            let host = hosts.is_none_or(|hosts| hosts.iter().any(|own| host_matches(own, facts)));
-            let path = paths.iter().find_map(|own| path_matches(own, facts.path));
+            let host =
+                hosts.is_none_or(|hosts| hosts.iter().any(|own| host_matches(own, facts, self.0)));
+            let path = paths
+                .iter()
+                .find_map(|own| path_matches(own, facts.path, self.0));
             (host && (paths.is_empty() || path.is_some()) && rule.find(asked, 0).is_some())
                 .then_some((rule.route as usize, path))
         })
     }
 }
 
-fn host_matches(pattern: &str, facts: &Facts<'_>) -> bool {
+fn host_matches(pattern: &str, facts: &Facts<'_>, flavor: RouterFlavor) -> bool {
+    if flavor == RouterFlavor::Traditional {
+        return host_matches_in_first_router(pattern, facts);
+    }
     let (name, port) = split_port(pattern);
     port.is_none_or(|port| port == facts.port)
         && match Shape::of(name) {
@@ -117,10 +124,31 @@ fn host_matches(pattern: &str, facts: &Facts<'_>) -> bool {
         }
 }
 
-fn path_matches(pattern: &str, path: &str) -> Option<String> {
+/// As regular expressions on the host with its port, or with the one of the scheme.
+fn host_matches_in_first_router(pattern: &str, facts: &Facts<'_>) -> bool {
+    if !pattern.contains('*') {
+        return facts.authority == pattern || facts.host == pattern;
+    }
+    let (_, port) = split_port(pattern);
+    let ending = if port.is_some() { "$" } else { "(?::[0-9]+)?$" };
+    let source = pattern.replace('.', "\\.").replace('*', ".+");
+    let regex = regex::Regex::new(&format!("^{source}{ending}")).unwrap();
+    let with_port = if facts.authority.contains(':') {
+        facts.authority.to_owned()
+    } else {
+        format!("{}:80", facts.host)
+    };
+    regex.is_match(&with_port)
+}
+
+fn path_matches(pattern: &str, path: &str, flavor: RouterFlavor) -> Option<String> {
     match pattern.strip_prefix('~') {
         Some(source) => {
-            let regex = regex::Regex::new(&format!("^{source}")).unwrap();
+            let source = match flavor {
+                RouterFlavor::Traditional => format!("^(?:{source})"),
+                _ => format!("^{source}"),
+            };
+            let regex = regex::Regex::new(&source).unwrap();
             Some(regex.find(path)?.as_str().to_owned())
         }
         None => path.starts_with(pattern).then(|| pattern.to_owned()),
@@ -149,17 +177,21 @@ proptest! {
     #[test]
     fn the_index_agrees_with_asking_every_rule(
         routes in routes(),
+        first in any::<bool>(),
         requests in vec(
             (select(REQUEST_HOSTS), select(REQUEST_PATHS), select(&["GET", "PUT"][..]),
              select(&[80_u16, 8000][..]), select(&["1", "2", "3"][..])),
             1..30,
         ),
     ) {
-        let router = router(&routes);
-        let naive = Naive::new(&routes);
+        let flavor = if first { RouterFlavor::Traditional } else { RouterFlavor::default() };
+        let router = Router::compile(&routes, flavor).unwrap();
+        let naive = Naive::new(&routes, flavor);
         for (host, path, method, port, header) in requests {
             let headers = [("x", header)];
-            let request = Request { host, method, port, headers: &headers, ..Request::get(path) };
+            let explicit_port = port == 80 && !host.is_empty();
+            let request =
+                Request { host, method, port, explicit_port, headers: &headers, ..Request::get(path) };
             let found = request.find(&router).map(|found| {
                 (found.route, found.matched_path(path).map(|part| part.into_owned()))
             });
@@ -185,14 +217,14 @@ proptest! {
         let router = Router::compile(&routes, RouterFlavor::Expressions).unwrap();
         let alone: Vec<Expression> = texts
             .iter()
-            .map(|text| Expression::compile(text, keelgate_entities::expression::Subsystem::Http).unwrap())
+            .map(|text| Expression::compile(text, keelgate_entities::expression::Subsystem::Http).unwrap().0)
             .collect();
         for (host, path, method) in requests {
             let request = Request { host, method, ..Request::get(path) };
             let found = request.find(&router).map(|found| found.route);
             // Among equal priorities the greatest id wins, here the last.
             let expected = request.ask(|facts| {
-                let asked = crate::request::Request::read(facts, &[]).unwrap();
+                let asked = crate::request::Request::new(facts, RouterFlavor::Expressions);
                 alone.iter().rposition(|own| own.find(&asked).is_some())
             });
             prop_assert_eq!(found, expected, "{:?}", request);

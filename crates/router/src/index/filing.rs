@@ -1,0 +1,141 @@
+//! Building the index.
+
+use std::borrow::Cow;
+
+use keelgate_entities::kinds::PathHandling;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use super::block::{Block, Record};
+use super::table::{self, Table};
+use super::{Index, Names};
+use crate::host::{HostKey, Shape};
+
+/// What has to be asked when host, port and key fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// The rule itself.
+    Rule,
+    /// Nothing: it matches, by the path that begins with the key.
+    Path,
+    /// Nothing: it matches, and does not look at the path.
+    Host,
+}
+
+/// What a rule is filed under.
+pub(crate) struct Entry<'r> {
+    /// Index of its route.
+    pub(crate) route: u32,
+    /// The hosts that can match, none for any, each with the port that it asks for.
+    pub(crate) hosts: SmallVec<[(HostKey<'r>, Option<u16>); 1]>,
+    /// Beginnings of the paths that can match: the empty one when any can.
+    pub(crate) paths: SmallVec<[Cow<'r, [u8]>; 1]>,
+    pub(crate) decision: Decision,
+    pub(crate) handling: PathHandling,
+}
+
+/// One rule under one host and one key.
+struct Filed<'e> {
+    bucket: u32,
+    key: &'e [u8],
+    record: Record,
+}
+
+impl Index {
+    /// Files rules that are given in order of rank.
+    pub(crate) fn new(entries: &[Entry<'_>]) -> Self {
+        let mut shapes = Vec::new();
+        let mut filed = file(entries, &mut shapes);
+        filed.sort_unstable_by_key(|one| (one.bucket, one.key, one.record.rank));
+
+        let mut block = Block::default();
+        let mut buckets = vec![0; shapes.len()];
+        let mut lists = Vec::with_capacity(filed.len());
+        for own in filed.chunk_by(|a, b| a.bucket == b.bucket) {
+            let number = own[0].bucket as usize;
+            let name = shapes[number].map_or("", |shape: Shape<'_>| shape.name());
+            let bucket = block.add_bucket(name.as_bytes(), &lengths(own));
+            buckets[number] = bucket;
+            for list in own.chunk_by(|a, b| a.key == b.key) {
+                let key = list[0].key;
+                let at = block.add_list(bucket, key, list.iter().map(|one| one.record));
+                lists.push((table::hash(bucket, key), at));
+            }
+        }
+        block.shrink();
+
+        let named = || shapes.iter().zip(&buckets);
+        let names = |pick: fn(Shape<'_>) -> bool| {
+            let own =
+                named().filter_map(|(shape, &at)| Some((shape.filter(|own| pick(*own))?, at)));
+            Names::new(own)
+        };
+        Self {
+            exact: names(|shape| matches!(shape, Shape::Exact(_))),
+            suffixes: names(|shape| matches!(shape, Shape::Suffix(_))),
+            prefixes: names(|shape| matches!(shape, Shape::Prefix(_))),
+            anywhere: named().find_map(|(shape, &at)| shape.is_none().then_some(at)),
+            lists: Table::new(&lists),
+            block,
+        }
+    }
+}
+
+impl Names {
+    fn new<'r>(names: impl Iterator<Item = (Shape<'r>, u32)>) -> Self {
+        let mut lengths = Vec::new();
+        let mut entries = Vec::new();
+        for (shape, at) in names {
+            let name = shape.name();
+            lengths.push(name.len() as u32);
+            entries.push((table::hash(0, name.as_bytes()), at));
+        }
+        lengths.sort_unstable_by(|a, b| b.cmp(a));
+        lengths.dedup();
+        Self {
+            lengths: lengths.into(),
+            table: Table::new(&entries),
+        }
+    }
+}
+
+/// Every rule under each of its hosts and keys; gives numbers to buckets, whose shapes it notes.
+fn file<'e>(entries: &'e [Entry<'_>], shapes: &mut Vec<Option<Shape<'e>>>) -> Vec<Filed<'e>> {
+    let mut numbers = FxHashMap::<Option<Shape<'e>>, u32>::default();
+    let mut number = |shape: Option<Shape<'e>>| {
+        *numbers.entry(shape).or_insert_with(|| {
+            shapes.push(shape);
+            shapes.len() as u32 - 1
+        })
+    };
+    let mut filed = Vec::with_capacity(entries.len());
+    for (rank, entry) in (0_u32..).zip(entries) {
+        let mut under = |bucket, port| {
+            let record = Record::new(rank, entry, port);
+            filed.extend(entry.paths.iter().map(|key| Filed {
+                bucket,
+                key,
+                record,
+            }));
+        };
+        if entry.hosts.is_empty() {
+            under(number(None), None);
+        }
+        for (host, port) in &entry.hosts {
+            under(number(Some(host.shape())), *port);
+        }
+    }
+    filed
+}
+
+/// The lengths of the keys in a bucket, each with the best rank, in order of that.
+fn lengths(bucket: &[Filed<'_>]) -> Vec<(u32, u32)> {
+    let mut best = FxHashMap::<u32, u32>::default();
+    for one in bucket {
+        let first = best.entry(one.key.len() as u32).or_insert(u32::MAX);
+        *first = one.record.rank.min(*first);
+    }
+    let mut lengths: Vec<(u32, u32)> = best.into_iter().collect();
+    lengths.sort_unstable_by_key(|&(length, first)| (first, length));
+    lengths
+}
