@@ -24,6 +24,8 @@ mod framing;
 mod http2;
 #[path = "protocol/http2_head.rs"]
 mod http2_head;
+#[path = "protocol/injection.rs"]
+mod injection;
 #[path = "protocol/lifecycle.rs"]
 mod lifecycle;
 #[path = "protocol/limits.rs"]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 use keelgate_plugins::exchange::{MadeBy, ResponseHead as Response};
 use smallvec::SmallVec;
 
@@ -32,6 +32,8 @@ pub(super) enum Cut {
     Upstream(#[from] Fault),
     #[error("it is longer than a plugin that asked for it whole can be given")]
     TooLong,
+    #[error("a plugin gave it a status that is not a final one: {0}")]
+    NotFinal(StatusCode),
 }
 
 /// The way of a response to the client.
@@ -76,6 +78,9 @@ impl Relay<'_> {
         let head_only = flight.received.method == Method::HEAD;
         // A plugin may have changed the status to one that has none.
         let outgoing = flight.exchange.response.status;
+        if outgoing != status && outgoing.is_informational() {
+            return Err(Cut::NotFinal(outgoing));
+        }
         let has_body = !head_only && may_have_body(status) && may_have_body(outgoing);
 
         let head = |flight: &Flight<'_>, framing: Framing, body: bool, respond: &mut R| {

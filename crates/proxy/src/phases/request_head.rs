@@ -1,9 +1,9 @@
 //! The head of the request as the upstream receives it.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TE, UPGRADE, VIA};
+use http::header::{CONTENT_LENGTH, MAX_FORWARDS, TE, UPGRADE, VIA};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use percent_encoding::percent_encode_byte;
 use smallvec::SmallVec;
 
@@ -44,6 +44,26 @@ pub(super) fn drop_hop_headers(headers: &mut HeaderMap, hop: &[HopHeader]) {
             headers.append(name, value);
         }
     }
+}
+
+/// Counts an `OPTIONS` request down that may go through so many gateways only; `false` when this is
+/// the last one, which answers it (RFC 9110, 7.6.2).
+pub(super) fn may_go_on(method: &Method, headers: &mut HeaderMap) -> bool {
+    let Some(left) = headers
+        .get(MAX_FORWARDS)
+        .filter(|_| method == Method::OPTIONS)
+    else {
+        return true;
+    };
+    let left: Option<u32> = left.to_str().ok().and_then(|left| left.parse().ok());
+    match left {
+        Some(0) => return false,
+        Some(left) => {
+            headers.insert(MAX_FORWARDS, HeaderValue::from(left - 1));
+        }
+        None => {}
+    }
+    true
 }
 
 /// What an attempt decides about the head.

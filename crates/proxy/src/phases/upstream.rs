@@ -1,6 +1,6 @@
 //! `upstream`: the service is called, as often as it takes.
 
-use http::HeaderName;
+use http::{HeaderName, StatusCode};
 use keelgate_entities::kinds::Protocol;
 use keelgate_runtime::ServiceEntry;
 
@@ -59,6 +59,9 @@ async fn prepare<U: Upload>(
     let websocket = request_head::wants_websocket(headers);
     let trailers = request_head::wants_trailers(headers);
     request_head::drop_hop_headers(headers, &flight.received.hop);
+    if !request_head::may_go_on(&flight.exchange.method, headers) {
+        return Err(Answer::empty(StatusCode::OK));
+    }
     let told = if body.more && body.framing == Framing::Chunked {
         headers.keys().cloned().collect()
     } else {
