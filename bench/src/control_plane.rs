@@ -123,6 +123,13 @@ impl Changes {
         })
     }
 
+    /// Shows a change, by its number, to the data planes of a control plane.
+    pub(crate) fn show(&self, control_plane: &ControlPlane, change: usize) {
+        control_plane
+            .newest
+            .send_replace(self.snapshots.get(change).cloned());
+    }
+
     /// Shows the next change to data planes every `interval`, until `stop`. Returns how many.
     pub(crate) async fn feed(
         &self,

@@ -7,19 +7,17 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::connection::Transport;
+use crate::control_plane::{Changes, ControlPlane};
+use crate::load::Load;
+use crate::process::Process;
+use crate::request::Request;
+use crate::table::{self, median};
+use crate::{cores, port, upstream, wait};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use hdrhistogram::Histogram;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
-
-use crate::connection::Transport;
-use crate::control_plane::Changes;
-use crate::load::{Load, Outcome};
-use crate::process::Process;
-use crate::request::Request;
-use crate::table::{self, median};
-use crate::{port, upstream, wait};
 
 /// Options of `export`.
 #[derive(Args)]
@@ -35,27 +33,33 @@ pub(crate) struct ExportArguments {
     /// and not load.
     #[arg(long, default_value_t = 1_000.0)]
     rate: f64,
-    /// Milliseconds between two changes of the configuration.
-    #[arg(long, default_value_t = 1_000)]
-    interval: u64,
-    /// `cluster_fallback_config_export_delay`, in seconds.
+    /// `cluster_fallback_config_export_delay`, in seconds. With 0 every change is exported.
     #[arg(long, default_value_t = 5.0)]
     delay: f64,
-    /// How often each arm is measured.
+    /// How often the processes are started anew.
     #[arg(long)]
     rounds: Option<usize>,
-    /// How long one measurement takes, in seconds.
+    /// How often each of them has its turn in a round.
     #[arg(long)]
-    seconds: Option<u64>,
+    turns: Option<usize>,
 }
 
 /// Connections of the generator.
 const CONNECTIONS: usize = 32;
 
-/// Load and changes before a measurement begins.
-const WARM_UP: Duration = Duration::from_secs(4);
+/// How long a process is loaded at a time.
+const TURN: Duration = Duration::from_secs(10);
 
-/// What differs between the runs. The second run without export tells how much two equal runs
+/// Time between two changes of the configuration.
+const CHANGE: Duration = Duration::from_secs(1);
+
+/// Time between two turns: what an exporter still has to write falls into it.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Changes in a turn.
+const CHANGES: usize = (TURN.as_secs() / CHANGE.as_secs()) as usize;
+
+/// What differs between the processes. The second without export tells how much two equal ones
 /// differ on this machine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Arm {
@@ -64,30 +68,23 @@ enum Arm {
     OffAgain,
 }
 
-/// The order within a round, turned from round to round, so that a drift of the machine touches all.
 const ARMS: [Arm; 3] = [Arm::Off, Arm::On, Arm::OffAgain];
 
-/// What one arm showed, a value per round, and everything together.
+/// What one arm showed.
 struct Figures {
-    p50: Vec<f64>,
-    p99: Vec<f64>,
-    p999: Vec<f64>,
-    /// p99 of every second of every round.
-    seconds: Vec<f64>,
-    /// Processor time per second, in milliseconds.
-    cpu: Vec<f64>,
-    changes: u64,
-    /// By how many changes the newest backup was behind at the end.
+    /// Latencies in microseconds, by turn.
+    turns: Vec<Histogram<u64>>,
+    /// Processor time in all turns.
+    cpu: Duration,
+    /// By how many changes the newest backup was behind at the end of each round.
     behind: Vec<f64>,
-    all: Histogram<u64>,
 }
 
 /// Measures all arms several rounds over, and prints the table and the ratios.
 pub(crate) fn run(keelgate: &Path, options: &ExportArguments, quick: bool) -> anyhow::Result<()> {
-    let rounds = options.rounds.unwrap_or(if quick { 2 } else { 8 });
-    let seconds = options.seconds.unwrap_or(if quick { 10 } else { 20 });
-    let duration = Duration::from_secs(seconds);
-    let interval = Duration::from_millis(options.interval.max(1));
+    let rounds = options.rounds.unwrap_or(if quick { 1 } else { 3 });
+    let turns = options.turns.unwrap_or(if quick { 3 } else { 10 });
+    cores::keep_from_the_gateway()?;
     let directory = tempfile::tempdir()?;
     let upstream = upstream::start()?;
     let (cert, key) = (
@@ -102,29 +99,22 @@ pub(crate) fn run(keelgate: &Path, options: &ExportArguments, quick: bool) -> an
         made.status.success(),
         "cannot make the cluster's certificate"
     );
-    let total = WARM_UP + duration + Duration::from_secs(10);
-    let count = total.div_duration_f64(interval) as usize;
-    let changes = Changes::prepare(&cert, &key, upstream, options.routes, count.max(2))?;
+    let count = (turns + 1) * CHANGES + 1;
+    let changes = Changes::prepare(&cert, &key, upstream, options.routes, count)?;
     let bench = Bench {
         keelgate,
         directory: directory.path(),
         storage: options.storage.as_deref(),
         changes: &changes,
         options,
-        duration,
-        interval,
     };
     let mut figures = ARMS.map(|_| Figures::new());
     for round in 0..rounds {
-        for turn in 0..ARMS.len() {
-            let index = (turn + round) % ARMS.len();
-            let name = format!("{round}-{index}");
-            bench
-                .measure(ARMS[index], &name, &mut figures[index])
-                .with_context(|| format!("round {round}, run {name}"))?;
-        }
+        bench
+            .round(round, turns, &mut figures)
+            .with_context(|| format!("round {round}"))?;
     }
-    print(options, &changes, rounds, seconds, &figures);
+    print(options, &changes, rounds, &figures);
     Ok(())
 }
 
@@ -134,24 +124,69 @@ struct Bench<'a> {
     storage: Option<&'a str>,
     changes: &'a Changes,
     options: &'a ExportArguments,
-    duration: Duration,
-    interval: Duration,
+}
+
+/// A data plane with a control plane of its own.
+struct Node {
+    arm: Arm,
+    control_plane: ControlPlane,
+    process: Process,
+    status_port: u16,
+    load: Load,
 }
 
 impl Bench<'_> {
-    fn measure(&self, arm: Arm, name: &str, figures: &mut Figures) -> anyhow::Result<()> {
+    /// Starts one process per arm and gives them turns of load, in an order that moves on from turn
+    /// to turn: what drifts on the machine touches all of them alike. Who has no turn is idle.
+    fn round(&self, round: usize, turns: usize, figures: &mut [Figures; 3]) -> anyhow::Result<()> {
+        let mut nodes = Vec::new();
+        for arm in ARMS {
+            nodes.push(self.start(arm, &format!("{round}-{}", nodes.len()))?);
+        }
+        let clock = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        // The first turn of each warms it up.
+        for turn in 0..=turns {
+            for place in 0..nodes.len() {
+                let index = (place + turn + round) % nodes.len();
+                let node = &nodes[index];
+                let before = node.process.usage()?.cpu;
+                let outcome = std::thread::scope(|scope| {
+                    scope.spawn(|| clock.block_on(self.change(node, turn * CHANGES)));
+                    node.load.run(TURN, Some(self.options.rate))
+                })?;
+                if turn > 0 {
+                    figures[index].turns.push(outcome.latency);
+                    figures[index].cpu += node.process.usage()?.cpu - before;
+                }
+                clock.block_on(tokio::time::sleep(PAUSE));
+            }
+        }
+        for (node, figures) in nodes.into_iter().zip(figures) {
+            figures
+                .behind
+                .extend(self.check(&node, (turns + 1) * CHANGES)?);
+            node.process.kill();
+        }
+        Ok(())
+    }
+
+    /// Shows a turn's changes, those after number `shown`, at an even pace.
+    async fn change(&self, node: &Node, shown: usize) {
+        let mut clock = tokio::time::interval(CHANGE);
+        for change in 1..=CHANGES {
+            clock.tick().await;
+            self.changes.show(&node.control_plane, shown + change);
+        }
+    }
+
+    fn start(&self, arm: Arm, name: &str) -> anyhow::Result<Node> {
         let control_plane = self.changes.start()?;
         let (port, status_port) = (port::free()?, port::free()?);
         let log = self.directory.join(format!("{name}.log"));
         let mut command = self.command(arm, name, control_plane.address, port, status_port);
-        let process = Process::start(&mut command, &log)?;
-        let load = Load {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            transport: Transport::Clear,
-            requests: [self.request()?].into(),
-            senders: CONNECTIONS,
-            connect: false,
-        };
+        let process = cores::of_the_gateway(|| Process::start(&mut command, &log))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -159,48 +194,38 @@ impl Bench<'_> {
         runtime.block_on(wait::until(&process, &log, &path, |status, _| {
             status == 200
         }))?;
-        let stop = CancellationToken::new();
-        let measured = std::thread::scope(|scope| -> anyhow::Result<_> {
-            let feeding = scope.spawn(|| {
-                runtime.block_on(
-                    self.changes
-                        .feed(&control_plane, self.interval, stop.clone()),
-                )
-            });
-            let measured = self.load(&load, &process);
-            stop.cancel();
-            let fed = feeding.join().unwrap_or_default();
-            Ok((measured?, fed))
-        });
-        let ((outcome, cpu), fed) = measured?;
-        let report = self.report(status_port)?;
+        let load = Load {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            transport: Transport::Clear,
+            requests: [self.request()?].into(),
+            senders: CONNECTIONS,
+            connect: false,
+        };
+        Ok(Node {
+            arm,
+            control_plane,
+            process,
+            status_port,
+            load,
+        })
+    }
+
+    /// Sees that the node did what its arm stands for; by how many changes its backup is behind.
+    fn check(&self, node: &Node, shown: usize) -> anyhow::Result<Option<f64>> {
+        let report = self.report(node.status_port)?;
         let served = report["source"]["serving"]["identity"]["revision"]
             .as_u64()
             .unwrap_or_default();
         ensure!(
-            served + 3 > fed as u64,
-            "the data plane did not follow: {served} of {fed} changes"
+            served >= shown as u64,
+            "the data plane did not follow: {served} of {shown} changes"
         );
         let stored = &report["fallback"][0]["last_success"]["identity"]["revision"];
-        match (arm, stored.as_u64()) {
+        match (node.arm, stored.as_u64()) {
             (Arm::On, None) => bail!("nothing was exported: {}", report["fallback"]),
-            (Arm::On, Some(revision)) => {
-                figures.behind.push(served.saturating_sub(revision) as f64);
-            }
-            _ => {}
+            (Arm::On, Some(revision)) => Ok(Some(served.saturating_sub(revision) as f64)),
+            _ => Ok(None),
         }
-        figures.changes += served;
-        figures.add(&outcome, cpu, self.duration)?;
-        process.kill();
-        Ok(())
-    }
-
-    fn load(&self, load: &Load, process: &Process) -> anyhow::Result<(Outcome, Duration)> {
-        load.run(WARM_UP, Some(self.options.rate))
-            .context("warm-up")?;
-        let before = process.usage()?.cpu;
-        let outcome = load.run(self.duration, Some(self.options.rate))?;
-        Ok((outcome, process.usage()?.cpu - before))
     }
 
     fn request(&self) -> anyhow::Result<Request> {
@@ -265,67 +290,52 @@ impl Bench<'_> {
 impl Figures {
     fn new() -> Self {
         Self {
-            p50: Vec::new(),
-            p99: Vec::new(),
-            p999: Vec::new(),
-            seconds: Vec::new(),
-            cpu: Vec::new(),
-            changes: 0,
+            turns: Vec::new(),
+            cpu: Duration::ZERO,
             behind: Vec::new(),
-            all: Histogram::new(3).expect("three digits are a precision"),
         }
     }
 
-    fn add(&mut self, outcome: &Outcome, cpu: Duration, wall: Duration) -> anyhow::Result<()> {
-        let at = |quantile| outcome.latency.value_at_quantile(quantile) as f64;
-        self.p50.push(at(0.5));
-        self.p99.push(at(0.99));
-        self.p999.push(at(0.999));
-        self.seconds.extend(
-            outcome
-                .seconds
-                .iter()
-                .map(|second| second.value_at_quantile(0.99) as f64),
-        );
-        self.cpu.push(cpu.as_secs_f64() * 1e3 / wall.as_secs_f64());
-        self.all.add(&outcome.latency)?;
-        Ok(())
+    /// A quantile of all requests of these turns.
+    fn quantile(&self, quantile: f64, turns: impl Iterator<Item = usize>) -> f64 {
+        let mut all = Histogram::<u64>::new(3).expect("three digits are a precision");
+        for turn in turns {
+            // Histograms of one kind can always be added.
+            let _ = all.add(&self.turns[turn]);
+        }
+        all.value_at_quantile(quantile) as f64
     }
-}
 
-fn print(
-    options: &ExportArguments,
-    changes: &Changes,
-    rounds: usize,
-    seconds: u64,
-    figures: &[Figures; 3],
-) {
-    let [off, on, again] = figures;
-    let row = |name: &str, figures: &Figures| {
-        let pooled = |quantile| figures.all.value_at_quantile(quantile).to_string();
+    fn row(&self, name: &str) -> Vec<String> {
+        let all = |quantile| format!("{:.0}", self.quantile(quantile, 0..self.turns.len()));
+        let requests: u64 = self.turns.iter().map(Histogram::len).sum();
+        let seconds = TURN.as_secs_f64() * self.turns.len() as f64;
         vec![
             name.to_owned(),
-            figures.all.len().to_string(),
-            pooled(0.5),
-            pooled(0.99),
-            pooled(0.999),
-            format!("{:.0}", median(&figures.seconds)),
-            format!("{:.0}", median(&figures.cpu)),
-            figures.changes.to_string(),
-            match figures.behind.as_slice() {
+            requests.to_string(),
+            all(0.5),
+            all(0.99),
+            all(0.999),
+            format!("{:.0}", self.cpu.as_secs_f64() * 1e3 / seconds),
+            match self.behind.as_slice() {
                 [] => "-".to_owned(),
                 behind => format!("{:.0}", median(behind)),
             },
         ]
-    };
+    }
+}
+
+fn print(options: &ExportArguments, changes: &Changes, rounds: usize, figures: &[Figures; 3]) {
+    let [off, on, again] = figures;
     let storage = options.storage.as_deref().unwrap_or("a directory");
     table::print(
         &format!(
-            "Export to {storage} while {} routes ({:.1} MiB) change every {} ms; {:.0} requests/s, {rounds} rounds of {seconds} s",
+            "Export to {storage} (delay {} s) while {} routes ({:.1} MiB) change every second, the gateway on one processor; {:.0} requests/s, {rounds} rounds of {} turns",
+            options.delay,
             options.routes,
             changes.bytes() as f64 / 1048576.0,
-            options.interval,
             options.rate,
+            off.turns.len() / rounds.max(1),
         ),
         &[
             "export",
@@ -333,102 +343,86 @@ fn print(
             "p50 us",
             "p99 us",
             "p99.9 us",
-            "p99 of the median second, us",
             "CPU ms/s",
-            "changes served",
             "newest backup behind, changes",
         ],
-        &[row("off", off), row("on", on), row("off, again", again)],
+        &[off.row("off"), on.row("on"), again.row("off, again")],
     );
-    let ratios = |name: &str, figures: &Figures, quantile: f64, of: fn(&Figures) -> &[f64]| {
-        // Both runs without export of a round are what the round's other run is compared with.
-        let pairs: Vec<f64> = of(figures)
-            .iter()
-            .zip(of(off).iter().zip(of(again)))
-            .map(|(value, (first, second))| value / ((first + second) / 2.0))
-            .collect();
-        let mut reference = off.all.clone();
-        // Histograms of one kind can always be added.
-        let _ = reference.add(&again.all);
-        let pooled = figures.all.value_at_quantile(quantile) as f64
-            / reference.value_at_quantile(quantile) as f64;
+    let row = |name: &str, of: &Figures, to: &Figures, quantile: f64| {
+        let (ratio, low, high) = ratio(of, to, quantile);
         vec![
             name.to_owned(),
-            format!("{pooled:.3}"),
-            format!("{:.3}", median(&pairs)),
-            interval(&pairs, &[1.0]),
+            format!("{ratio:.3}"),
+            format!("{low:.3} to {high:.3}"),
         ]
     };
-    let p50: fn(&Figures) -> &[f64] = |figures| &figures.p50;
-    let p99: fn(&Figures) -> &[f64] = |figures| &figures.p99;
-    let p999: fn(&Figures) -> &[f64] = |figures| &figures.p999;
     table::print(
-        "Ratio to the runs without export of the same round",
-        &[
-            "",
-            "all rounds pooled",
-            "median of rounds",
-            "95 % interval of the median",
-        ],
-        &[
-            ratios("p50, on", on, 0.5, p50),
-            ratios("p99, on", on, 0.99, p99),
-            ratios("p99.9, on", on, 0.999, p999),
-            ratios("p99, off again (noise)", again, 0.99, p99),
-        ],
-    );
-    let seconds = |name: &str, figures: &Figures, reference: &[f64]| {
-        vec![
-            name.to_owned(),
-            format!("{:.3}", median(&figures.seconds) / median(reference)),
-            interval(&figures.seconds, reference),
-        ]
-    };
-    let reference = [off.seconds.as_slice(), again.seconds.as_slice()].concat();
-    table::print(
-        "Ratio of the p99 of the median second: what others do on the machine comes in bursts and counts less",
+        "Ratio of the latencies of all requests, with a 95 % interval",
         &["", "ratio", "95 % interval"],
         &[
-            seconds("on to off", on, &reference),
-            seconds("off again to off (noise)", again, &off.seconds),
+            row("p50, on to off", on, off, 0.5),
+            row("p50, on to off again", on, again, 0.5),
+            row("p99, on to off", on, off, 0.99),
+            row("p99, on to off again", on, again, 0.99),
+            row("p99, off again to off (noise)", again, off, 0.99),
         ],
     );
 }
 
-/// An interval that holds the ratio of the medians of what was drawn, by resampling both with a
-/// fixed seed.
-fn interval(values: &[f64], reference: &[f64]) -> String {
-    let (low, high) = bounds(values, reference);
-    format!("{low:.3} to {high:.3}")
-}
-
-fn bounds(values: &[f64], reference: &[f64]) -> (f64, f64) {
-    const TIMES: usize = 2_000;
-    let mut random = fastrand::Rng::with_seed(1);
-    let mut drawn = |from: &[f64]| {
-        let drawn: Vec<f64> = from
-            .iter()
-            .map(|_| from[random.usize(..from.len())])
-            .collect();
-        median(&drawn)
+/// The ratio of a quantile over all turns, and an interval that holds it: the turns that belong
+/// together are drawn again and again, together, with a fixed seed.
+fn ratio(of: &Figures, to: &Figures, quantile: f64) -> (f64, f64, f64) {
+    const TIMES: usize = 400;
+    let count = of.turns.len().min(to.turns.len());
+    let at = |turns: &[usize]| {
+        of.quantile(quantile, turns.iter().copied()) / to.quantile(quantile, turns.iter().copied())
     };
-    let mut ratios: Vec<f64> = (0..TIMES)
-        .map(|_| drawn(values) / drawn(reference))
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut drawn: Vec<f64> = (0..TIMES)
+        .map(|_| {
+            let turns: Vec<usize> = (0..count).map(|_| random.usize(..count)).collect();
+            at(&turns)
+        })
         .collect();
-    ratios.sort_by(f64::total_cmp);
-    (ratios[TIMES / 40], ratios[TIMES - 1 - TIMES / 40])
+    drawn.sort_by(f64::total_cmp);
+    let all: Vec<usize> = (0..count).collect();
+    (at(&all), drawn[TIMES / 40], drawn[TIMES - 1 - TIMES / 40])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn figures(latencies: impl Fn(u64) -> u64) -> Figures {
+        let mut figures = Figures::new();
+        for turn in 0..20 {
+            let mut histogram = Histogram::new(3).unwrap();
+            for request in 0..100 {
+                histogram.record(latencies(turn * 7 + request)).unwrap();
+            }
+            figures.turns.push(histogram);
+        }
+        figures
+    }
+
     #[test]
     fn the_interval_of_a_ratio_lies_around_it() {
-        let (values, reference) = ([1.8, 2.0, 2.2, 2.0, 2.1, 1.9], [0.9, 1.0, 1.1]);
-        let ratio = median(&values) / median(&reference);
-        let (low, high) = bounds(&values, &reference);
+        let slow = figures(|number| 200 + number % 31);
+        let fast = figures(|number| 100 + number % 17);
+        let (ratio, low, high) = ratio(&slow, &fast, 0.99);
         assert!(low <= ratio && ratio <= high);
-        assert!(1.8 / 1.1 <= low && high <= 2.2 / 0.9);
+        assert!(200.0 / 117.0 <= low && high <= 231.0 / 100.0);
+    }
+
+    #[test]
+    fn a_quantile_is_of_all_requests_of_the_turns() {
+        let mut figures = Figures::new();
+        for latency in [10, 20, 30] {
+            let mut histogram = Histogram::new(3).unwrap();
+            histogram.record_n(latency, 100).unwrap();
+            figures.turns.push(histogram);
+        }
+        assert_eq!(figures.quantile(0.99, 0..2), 20.0);
+        assert_eq!(figures.quantile(0.99, 0..3), 30.0);
     }
 }

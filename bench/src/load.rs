@@ -27,8 +27,6 @@ pub(crate) struct Outcome {
     pub(crate) requests: u64,
     /// Latencies in microseconds.
     pub(crate) latency: Histogram<u64>,
-    /// The same by the second in which the request began.
-    pub(crate) seconds: Vec<Histogram<u64>>,
 }
 
 impl Load {
@@ -60,22 +58,15 @@ impl Load {
                         load: self.clone(),
                         connection: connections.next(),
                     };
-                    tokio::spawn(sender.send(start, start + duration, pace))
+                    tokio::spawn(sender.send(start + duration, pace))
                 })
                 .collect();
             let mut outcome = Outcome {
                 requests: 0,
                 latency: Histogram::new(3)?,
-                seconds: Vec::new(),
             };
             for task in tasks {
-                for (second, latency) in task.await??.iter().enumerate() {
-                    outcome.latency.add(latency)?;
-                    if second == outcome.seconds.len() {
-                        outcome.seconds.push(Histogram::new(3)?);
-                    }
-                    outcome.seconds[second].add(latency)?;
-                }
+                outcome.latency.add(task.await??)?;
             }
             outcome.requests = outcome.latency.len();
             Ok(outcome)
@@ -93,11 +84,10 @@ struct Sender {
 impl Sender {
     async fn send(
         mut self,
-        start: Instant,
         end: Instant,
         pace: Option<(Instant, Duration)>,
-    ) -> anyhow::Result<Vec<Histogram<u64>>> {
-        let mut seconds = Vec::new();
+    ) -> anyhow::Result<Histogram<u64>> {
+        let mut latency = Histogram::new(3)?;
         let mut due = pace.map_or_else(Instant::now, |(first, _)| first);
         while due < end {
             let begin = match pace {
@@ -109,17 +99,13 @@ impl Sender {
             };
             self.exchange().await?;
             let now = Instant::now();
-            let second = (begin - start).as_secs() as usize;
-            while seconds.len() <= second {
-                seconds.push(Histogram::new(3)?);
-            }
-            seconds[second].record(u64::try_from((now - begin).as_micros()).unwrap_or(u64::MAX))?;
+            latency.record(u64::try_from((now - begin).as_micros()).unwrap_or(u64::MAX))?;
             due = match pace {
                 Some((_, interval)) => due + interval,
                 None => now,
             };
         }
-        Ok(seconds)
+        Ok(latency)
     }
 
     async fn exchange(&mut self) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 mod birth;
 mod connection;
 mod control_plane;
+mod cores;
 mod ends;
 mod export;
 mod identity;

@@ -26,7 +26,6 @@ mod declarative;
 mod decoding;
 mod feed;
 mod offline;
-mod priority;
 mod reports;
 mod running;
 mod served;
@@ -59,7 +58,7 @@ pub(crate) fn run(settings: Settings, log: LogHandle) -> Result<()> {
         .thread_name("keelgate")
         // Compiling a configuration must not be felt by requests. The proxy's own threads are
         // started by this one, which keeps its priority.
-        .on_thread_start(priority::lower)
+        .on_thread_start(keelgate_runtime::scheduling::stand_back)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;

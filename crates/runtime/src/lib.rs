@@ -14,6 +14,7 @@ mod error;
 mod plugins;
 mod reclaim;
 mod runtime;
+pub mod scheduling;
 mod service;
 mod shared;
 mod streams;

@@ -9,11 +9,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
+use crate::scheduling::run_when_idle;
+
 /// How often runtimes that somebody still holds are looked at.
 const PAUSE: Duration = Duration::from_millis(250);
-
-/// How much lower than the cores the thread is scheduled.
-const NICENESS: i32 = 15;
 
 /// Takes runtimes that serve no new requests.
 #[derive(Debug)]
@@ -40,8 +39,7 @@ impl<T: Send + Sync + 'static> Reclaim<T> {
 }
 
 fn run<T>(arriving: &Receiver<Arc<T>>) {
-    // Nobody waits for it. A refusal costs nothing but the help.
-    let _ = rustix::process::nice(NICENESS);
+    run_when_idle();
     let mut held = Vec::new();
     loop {
         let next = if held.is_empty() {

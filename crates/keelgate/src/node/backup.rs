@@ -6,6 +6,7 @@ use anyhow::Context;
 use keelgate_fallback::{
     Prepare, PublishSettings, Publisher, PublisherSettings, PublisherStatus, Seal,
 };
+use keelgate_runtime::scheduling::{run_when_idle, stand_back};
 use keelgate_settings::Settings;
 use keelgate_snapshot::{SealingKeys, Snapshot, vouch};
 use tokio::sync::{oneshot, watch};
@@ -13,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::activation::Activation;
-use super::priority;
 use super::storages::storages;
 use super::verification::ClusterIdentity;
 
@@ -43,16 +43,15 @@ pub(crate) async fn start(
     let (started, statuses) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // Checking a large snapshot may block; such threads begin with the priority of this one and
-        // lower it further, so that renewing the lease comes before.
-        .on_thread_start(priority::lower)
+        // These check large snapshots.
+        .on_thread_start(run_when_idle)
         .max_blocking_threads(2)
         .build()
         .context("cannot start the publisher's runtime")?;
     let thread = std::thread::Builder::new()
         .name("publisher".to_owned())
         .spawn(move || {
-            priority::lower();
+            stand_back();
             runtime.block_on(async move {
                 let publisher =
                     Publisher::start(&storages, &publisher, &verify, Some(&prepare), &snapshots);
