@@ -11,6 +11,7 @@ use keelgate_store::Store;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::balancers::Balancers;
 use crate::routes::Routes;
 use crate::{entity, front, node};
 
@@ -105,9 +106,8 @@ pub struct Admin {
     pub log: LogLevel,
     /// Metrics in the text format of Prometheus.
     pub metrics: Report<String>,
-    /// Health of the targets of an upstream, by its id: target to health (`HEALTHY`, …). `None`
-    /// where this node serves no traffic.
-    pub health: Option<Health>,
+    /// The targets of upstreams; none where this node serves no traffic.
+    pub balancers: Option<Arc<dyn Balancers>>,
 }
 
 /// Reads and changes the level of the log, by its name in `kong.conf` (`notice`).
@@ -118,9 +118,6 @@ pub struct LogLevel {
     /// Changes it.
     pub set_level: Arc<dyn Fn(&str) + Send + Sync>,
 }
-
-/// Health of the targets of an upstream.
-pub type Health = Arc<dyn Fn(&str) -> Object + Send + Sync>;
 
 /// [`Admin`] as handlers see it.
 pub(crate) struct State {
@@ -148,6 +145,9 @@ impl Admin {
         let mut routes = Routes::default();
         entity::add(&mut routes, self.store.schemas());
         node::add(&mut routes, &self);
+        if !self.node.is_control_plane {
+            entity::add_health(&mut routes);
+        }
         let origins: Arc<[String]> = self
             .node
             .allowed_origins

@@ -15,6 +15,7 @@ mod consumers;
 mod key;
 mod listing;
 mod reference;
+mod target_health;
 mod targets;
 mod top;
 mod ttl;
@@ -49,6 +50,18 @@ pub(crate) fn add(routes: &mut Routes, schemas: &Schemas) {
     consumers::add(routes);
     certificates::add(routes);
     targets::add(routes);
+    target_health::add_reading(routes);
+}
+
+/// Adds what sets the health of targets, on nodes that serve traffic.
+pub(crate) fn add_health(routes: &mut Routes) {
+    target_health::add_setting(routes);
+}
+
+/// Adds what the status API tells of upstreams, where there is no database.
+pub(crate) fn add_status(routes: &mut Routes) {
+    targets::add_reading(routes);
+    target_health::add_reading(routes);
 }
 
 /// Two kinds, one of which refers to the other.

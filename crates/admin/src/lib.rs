@@ -16,6 +16,7 @@
 
 pub mod admin;
 mod arguments;
+mod balancers;
 mod call;
 mod entity;
 mod failure;
@@ -26,7 +27,8 @@ mod routes;
 pub mod server;
 pub mod status;
 
-pub use admin::{Admin, DataPlanes, Health, LoadError, Loader, LogLevel, Mode, NodeInfo, Report};
+pub use admin::{Admin, DataPlanes, LoadError, Loader, LogLevel, Mode, NodeInfo, Report};
+pub use balancers::{AddressHealth, BalancerHealth, Balancers, SetHealthError, TargetHealth};
 pub use node::config_hash;
 pub use server::{Listener, serve};
 pub use status::Status;

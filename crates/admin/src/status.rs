@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use http::{Method, StatusCode};
 use serde_json::json;
 
-use crate::admin::{Admin, Report};
+use crate::admin::{Admin, Report, State};
 use crate::failure::Failure;
-use crate::{front, node, respond};
+use crate::routes::Routes;
+use crate::{entity, front, node, respond};
 
 /// What the status API tells.
 #[derive(Clone)]
@@ -21,6 +22,9 @@ pub struct Status {
     /// Whether the node should get traffic: a configuration is active and the node is not
     /// stopping. `Err` says why not.
     pub ready: Report<Result<(), String>>,
+    /// Whether upstreams and the health of their targets are told: on nodes without a database,
+    /// which have no Admin API or one that is seldom open.
+    pub upstreams: bool,
 }
 
 impl Status {
@@ -47,14 +51,19 @@ impl Status {
                 ([(CONTENT_TYPE, "text/plain; charset=UTF-8")], text)
             })
         };
-        let routes = Router::new()
+        let mut upstreams = Routes::default();
+        if state.upstreams {
+            entity::add_status(&mut upstreams);
+        }
+        let paths = upstreams.paths();
+        let routes = upstreams
+            .into_router(Arc::new(State {
+                admin: state.admin.clone(),
+                paths,
+            }))
             .route("/status", status)
             .route("/status/ready", ready)
-            .route("/metrics", metrics)
-            .fallback(async || Failure::not_found())
-            .method_not_allowed_fallback(async |_: Method| {
-                Failure::message(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
-            });
+            .route("/metrics", metrics);
         front::behind(routes, state.admin.node.allowed_origins.clone().into())
     }
 }

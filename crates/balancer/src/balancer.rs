@@ -212,17 +212,20 @@ impl Balancer {
     /// requests and latencies.
     #[must_use]
     pub fn resolved(&self, answers: &[(TargetIndex, Resolution)]) -> Self {
+        let answers: FxHashMap<u32, &Resolution> = answers
+            .iter()
+            .map(|(target, resolution)| (target.0, resolution))
+            .collect();
         let targets = (0..)
             .zip(&self.targets)
             .map(|(index, entry)| Entry {
                 id: entry.id,
                 address: entry.address.clone(),
                 weight: entry.weight,
-                resolution: answers
-                    .iter()
-                    .find(|(target, _)| target.0 == index)
-                    .map_or(&entry.resolution, |(_, resolution)| resolution)
-                    .clone(),
+                resolution: match answers.get(&index) {
+                    Some(&resolution) => resolution.clone(),
+                    None => entry.resolution.clone(),
+                },
             })
             .collect();
         Self::build(Arc::clone(&self.policy), targets, Some(self))
@@ -426,7 +429,18 @@ impl Balancer {
 
     /// The peers of one target.
     pub fn peers_of(&self, target: TargetIndex) -> impl Iterator<Item = PeerView<'_>> {
-        self.peers().filter(move |peer| peer.target == target)
+        // Peers stand in the order of their targets.
+        let from = self.peers.partition_point(|peer| peer.target < target.0);
+        (from..)
+            .zip(&self.peers[from..])
+            .take_while(move |(_, peer)| peer.target == target.0)
+            .map(|(index, peer)| self.view(PeerIndex(index as u32), peer))
+    }
+
+    /// What is known of a target's addresses; `None` for one of another balancer.
+    pub fn resolution(&self, target: TargetIndex) -> Option<&Resolution> {
+        let entry = self.targets.get(target.0 as usize)?;
+        Some(&entry.resolution)
     }
 
     /// One peer; `None` for one of another balancer.

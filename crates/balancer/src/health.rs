@@ -32,10 +32,14 @@ impl Health {
 pub enum Outcome {
     /// An HTTP answer with this status.
     Status(u16),
+    /// The gateway had to answer with this status itself; never a success.
+    Failed(u16),
     /// An answer that is not one of HTTP.
     Garbage,
-    /// A connection succeeded (TCP probes).
+    /// A connection succeeded (TCP probes), or the target says that it serves (gRPC probes).
     Connected,
+    /// The target says that it does not serve (gRPC probes).
+    NotServing,
     /// No connection, or one that broke.
     TcpFailure,
     /// No answer in time.
@@ -87,8 +91,13 @@ impl Checks {
             Outcome::Status(status) if self.unhealthy_statuses.contains(&status) => {
                 (Count::HttpFailure, self.http_failures)
             }
-            Outcome::Status(_) => return None,
-            Outcome::Garbage => (Count::HttpFailure, self.http_failures),
+            Outcome::Failed(status)
+                if self.interprets && self.unhealthy_statuses.contains(&status) =>
+            {
+                (Count::HttpFailure, self.http_failures)
+            }
+            Outcome::Status(_) | Outcome::Failed(_) => return None,
+            Outcome::Garbage | Outcome::NotServing => (Count::HttpFailure, self.http_failures),
             Outcome::Connected => (Count::Success, self.successes),
             Outcome::TcpFailure => (Count::TcpFailure, self.tcp_failures),
             Outcome::Timeout => (Count::Timeout, self.timeouts),

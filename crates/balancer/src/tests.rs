@@ -1,6 +1,7 @@
 //! The balancer as a whole.
 
 mod carry;
+mod flapping;
 mod health;
 mod pick;
 mod resolve;

@@ -14,6 +14,7 @@
 //! | `offline` | what commands need of a node without running one |
 //! | `apis`, `certificates`, `verification` | listeners of the APIs; TLS; whose snapshots are believed |
 //! | `reports` | what status, metrics and logs tell |
+//! | `upstreams` | targets of upstreams and their health, as the APIs tell and set it |
 //! | `running` | signals, reload and the end |
 
 mod activation;
@@ -31,6 +32,7 @@ mod running;
 mod served;
 mod storages;
 mod store_backed;
+mod upstreams;
 mod verification;
 
 use anyhow::{Context, Result, bail};

@@ -14,8 +14,9 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use crate::http1::Limits;
+use crate::names::{Names, Resolver};
 use crate::settings::Settings;
-use crate::upstream::{Links, Pool, Resolver};
+use crate::upstream::{Links, Pool};
 
 /// Time that a connection without any request yet is given when draining starts: whoever connected
 /// just before is still served.
@@ -37,11 +38,11 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(settings: Arc<Settings>, shared: Arc<Shared>) -> Rc<Self> {
+    pub(crate) fn new(settings: Arc<Settings>, shared: Arc<Shared>, names: Arc<Names>) -> Rc<Self> {
         Rc::new(Self {
             pool: Pool::new(settings.keepalive.clone()),
             links: Links::new(settings.keepalive.clone()),
-            resolver: Resolver::new(settings.dns.clone()),
+            resolver: Resolver::new(names),
             server: HeaderValue::try_from(settings.name.as_str())
                 .unwrap_or(HeaderValue::from_static("keelgate")),
             via: ["1.1", "2"].map(|version| {

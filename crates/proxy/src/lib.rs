@@ -5,7 +5,8 @@
 //! - `worker`, `core`: one thread per core, which shares nothing with the others but the runtime.
 //! - `downstream`: clients, over HTTP/1 and HTTP/2.
 //! - `phases`: a request's way, one file per phase; knows neither side's I/O.
-//! - `upstream`: names, connections and pools towards upstreams.
+//! - `upstream`: connections and pools towards upstreams.
+//! - `names`: host names to addresses; `upkeep`: what keeps upstreams up to date beside requests.
 //! - `http1`: HTTP/1 on the wire, pure, for both sides.
 //! - `net`: streams and time limits.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -18,14 +19,18 @@ mod error_page;
 pub mod fuzzing;
 mod http1;
 mod listener;
+mod names;
 mod net;
 mod phases;
 mod proxy;
 mod settings;
+mod upkeep;
 mod upstream;
 mod worker;
 
 pub use access_log::{AccessLog, Record};
 pub use listener::ListenError;
 pub use proxy::{Drained, Handle, Proxy, StartError};
-pub use settings::{AddedHeaders, ClientLimits, Dns, Keepalive, Listen, RealIp, Settings};
+pub use settings::{
+    AddedHeaders, ClientLimits, Dns, DnsRecord, Keepalive, Listen, RealIp, Settings,
+};

@@ -10,8 +10,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::listener::{self, ListenError};
+use crate::names::Names;
 use crate::phases::certificate;
 use crate::settings::Settings;
+use crate::upkeep::Upkeep;
 use crate::worker::Worker;
 
 /// Why the proxy cannot start.
@@ -23,8 +25,8 @@ pub enum StartError {
     /// TLS towards clients cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
-    /// A worker thread cannot be started.
-    #[error("a worker thread cannot be started: {0}")]
+    /// A thread cannot be started.
+    #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
 }
 
@@ -36,6 +38,8 @@ pub struct Handle {
     addresses: Vec<SocketAddr>,
     stop: watch::Sender<Option<Instant>>,
     workers: Vec<JoinHandle<std::io::Result<usize>>>,
+    /// Dropped last: workers ask it for names until they end.
+    _upkeep: Upkeep,
 }
 
 /// How a proxy ended.
@@ -62,16 +66,26 @@ impl Proxy {
             certificate::server_config(Arc::clone(&shared), false)?,
             certificate::server_config(Arc::clone(&shared), true)?,
         ];
+        let (names, asks) = Names::new(settings.dns.clone());
+        let upkeep = Upkeep::start(
+            Arc::clone(&settings),
+            Arc::clone(&shared),
+            Arc::clone(&names),
+            asks,
+        )
+        .map_err(StartError::Thread)?;
         let (stop, stopped) = watch::channel(None);
         let mut handle = Handle {
             addresses,
             stop,
             workers: Vec::with_capacity(count),
+            _upkeep: upkeep,
         };
         for (index, sockets) in of_workers.into_iter().enumerate() {
             let worker = Worker {
                 settings: Arc::clone(&settings),
                 shared: Arc::clone(&shared),
+                names: Arc::clone(&names),
                 sockets,
                 tls: tls.clone(),
                 stop: stopped.clone(),

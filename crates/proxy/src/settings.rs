@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
+pub use keelgate_balancer::Record as DnsRecord;
 
 use crate::access_log::AccessLog;
 
@@ -156,14 +158,43 @@ impl Default for Keepalive {
 }
 
 /// Name resolution.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Dns {
     /// Servers to ask; none means those of the system (`dns_resolver`).
     pub servers: Vec<SocketAddr>,
-    /// How long an answer is used, whatever it says (`dns_valid_ttl`).
+    /// The file of fixed names (`dns_hostsfile`).
+    pub hosts_file: PathBuf,
+    /// The kinds of record that are asked for, until one is found (`dns_order`).
+    pub order: Vec<DnsRecord>,
+    /// Whether the kind that was found last is asked for before the others (`LAST` in `dns_order`).
+    pub last_first: bool,
+    /// How long an answer counts, whatever it says itself (`dns_valid_ttl`).
     pub valid_ttl: Option<Duration>,
-    /// How long a failure is remembered (`dns_not_found_ttl`, `dns_error_ttl`); 1 s if unset.
-    pub failure_ttl: Option<Duration>,
+    /// How long an answer that has run out serves while a new one is sought, or is not to be had
+    /// (`dns_stale_ttl`).
+    pub stale_ttl: Duration,
+    /// How long it counts that there is no such name (`dns_not_found_ttl`).
+    pub not_found_ttl: Duration,
+    /// How long it takes until name servers that failed are asked again (`dns_error_ttl`).
+    pub error_ttl: Duration,
+    /// Names remembered at most (`dns_cache_size`).
+    pub cache_size: usize,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            hosts_file: PathBuf::from("/etc/hosts"),
+            order: vec![DnsRecord::Srv, DnsRecord::A],
+            last_first: true,
+            valid_ttl: None,
+            stale_ttl: Duration::from_secs(3600),
+            not_found_ttl: Duration::from_secs(30),
+            error_ttl: Duration::from_secs(1),
+            cache_size: 10_000,
+        }
+    }
 }
 
 /// Everything that a node decides about its proxy.

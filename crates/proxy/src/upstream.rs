@@ -1,4 +1,4 @@
-//! Towards upstreams: names, connections, and requests on them, whatever the HTTP version.
+//! Towards upstreams: connections, and requests on them, whatever the HTTP version.
 
 pub(crate) mod call;
 pub(crate) mod connect;
@@ -7,11 +7,9 @@ mod http1;
 mod http2;
 pub(crate) mod links;
 pub(crate) mod pool;
-pub(crate) mod resolver;
 
 pub(crate) use call::{Ahead, Call, RequestHead, ResponseHead};
 pub(crate) use connect::Peer;
 pub(crate) use fault::Fault;
 pub(crate) use links::Links;
 pub(crate) use pool::Pool;
-pub(crate) use resolver::Resolver;

@@ -14,6 +14,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use crate::core::{Core, Draining, FRESH};
 use crate::downstream::{Client, http1, http2};
+use crate::names::Names;
 use crate::net::{Connection, Stream, proxy_protocol};
 use crate::settings::{Listen, Settings};
 
@@ -24,6 +25,7 @@ const REST: Duration = Duration::from_millis(50);
 pub(crate) struct Worker {
     pub(crate) settings: Arc<Settings>,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) names: Arc<Names>,
     /// One socket per entry of `settings.listen`.
     pub(crate) sockets: Vec<TcpListener>,
     /// For listeners with and without HTTP/2.
@@ -44,7 +46,11 @@ impl Worker {
     }
 
     async fn serve(mut self) -> std::io::Result<usize> {
-        let core = Core::new(Arc::clone(&self.settings), Arc::clone(&self.shared));
+        let core = Core::new(
+            Arc::clone(&self.settings),
+            Arc::clone(&self.shared),
+            Arc::clone(&self.names),
+        );
         for (listen, socket) in self.settings.listen.iter().zip(self.sockets.drain(..)) {
             let listener = tokio::net::TcpListener::from_std(socket)?;
             let tls = Arc::clone(&self.tls[usize::from(listen.http2)]);

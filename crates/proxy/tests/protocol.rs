@@ -30,10 +30,16 @@ mod injection;
 mod lifecycle;
 #[path = "protocol/limits.rs"]
 mod limits;
+#[path = "protocol/name_server.rs"]
+mod name_server;
+#[path = "protocol/names.rs"]
+mod names;
 #[path = "protocol/plain.rs"]
 mod plain;
 #[path = "protocol/plugins.rs"]
 mod plugins;
+#[path = "protocol/probes.rs"]
+mod probes;
 #[path = "protocol/retries.rs"]
 mod retries;
 #[path = "protocol/tls.rs"]

@@ -145,7 +145,7 @@ impl Runtime {
             routes,
             entries,
             services,
-            upstreams,
+            upstreams: upstreams.into_iter().map(Arc::new).collect(),
             unrouted: chains.draw(None, None),
             certificates,
             profiles,

@@ -18,7 +18,7 @@ pub struct Runtime {
     pub(crate) routes: Vec<Route>,
     pub(crate) entries: Vec<RouteEntry>,
     pub(crate) services: Vec<ServiceEntry>,
-    pub(crate) upstreams: Vec<UpstreamEntry>,
+    pub(crate) upstreams: Vec<Arc<UpstreamEntry>>,
     pub(crate) unrouted: Arc<Chain>,
     pub(crate) certificates: Certificates,
     pub(crate) profiles: Profiles,
@@ -83,12 +83,12 @@ impl Runtime {
     }
 
     /// An upstream by the index in [`crate::Origin::Upstream`].
-    pub fn upstream(&self, index: usize) -> Option<&UpstreamEntry> {
+    pub fn upstream(&self, index: usize) -> Option<&Arc<UpstreamEntry>> {
         self.upstreams.get(index)
     }
 
     /// All upstreams.
-    pub fn upstreams(&self) -> &[UpstreamEntry] {
+    pub fn upstreams(&self) -> &[Arc<UpstreamEntry>] {
         &self.upstreams
     }
 

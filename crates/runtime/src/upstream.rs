@@ -63,7 +63,7 @@ impl UpstreamEntry {
 pub(crate) fn compile(
     upstreams: Vec<kinds::Upstream>,
     targets: &[kinds::Target],
-    previous: &[UpstreamEntry],
+    previous: &[Arc<UpstreamEntry>],
 ) -> Result<Vec<UpstreamEntry>, CompileError> {
     let mut of_upstream: FxHashMap<Uuid, Vec<&kinds::Target>> = FxHashMap::default();
     for target in targets {

@@ -15,6 +15,6 @@ mod facts;
 mod table;
 mod text;
 
-pub use facts::{ClusterFacts, Facts, Position, SourceFacts, StorageFacts};
+pub use facts::{ClusterFacts, Facts, Position, SourceFacts, StorageFacts, TargetFacts};
 pub use table::{Metric, MetricKind, metrics};
 pub use text::{CONTENT_TYPE, reference, render};

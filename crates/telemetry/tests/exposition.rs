@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keelgate_telemetry::metrics::{
-    ClusterFacts, Facts, Position, SourceFacts, StorageFacts, metrics, reference, render,
+    ClusterFacts, Facts, Position, SourceFacts, StorageFacts, TargetFacts, metrics, reference,
+    render,
 };
 use openmetrics_parser::prometheus::parse_prometheus;
 use openmetrics_parser::{PrometheusType, PrometheusValue};
@@ -56,6 +57,12 @@ fn everything() -> Facts {
             control_plane_connected: Some(false),
             data_planes: Some(7),
         },
+        targets: vec![TargetFacts {
+            upstream: "orders".to_owned(),
+            target: "a.test:80".to_owned(),
+            address: "10.0.0.1:80".to_owned(),
+            state: "unhealthy".to_owned(),
+        }],
     }
 }
 
@@ -68,6 +75,7 @@ fn nothing() -> Facts {
         source: SourceFacts::default(),
         storages: Vec::new(),
         cluster: ClusterFacts::default(),
+        targets: Vec::new(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Method;
 use keelgate_entities::{ApiError, Object};
 use keelgate_store::{Key, PageRequest, Parent};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::writer::{Writer, id_of, refers_to};
 use super::{Names, child, listing, writer};
@@ -17,11 +17,13 @@ use crate::failure::Failure;
 use crate::respond;
 use crate::routes::{Outcome, Routes};
 
-const NAMES: Names = Names {
+pub(super) const NAMES: Names = Names {
     child: "targets",
     parent: "upstreams",
     field: "upstream",
 };
+
+const SINGLE: &str = "/upstreams/{upstreams}/targets/{targets}";
 
 pub(super) fn add(routes: &mut Routes) {
     for path in [
@@ -32,16 +34,20 @@ pub(super) fn add(routes: &mut Routes) {
         routes.disable(path);
     }
     let collection = "/upstreams/{upstreams}/targets";
-    routes.on(Method::GET, collection, list);
     routes.on(Method::POST, collection, |state, call| {
         child::create(state, call, NAMES)
     });
-    routes.on(Method::GET, "/upstreams/{upstreams}/targets/all", list_all);
-    routes.on(Method::GET, "/upstreams/{upstreams}/health", list_health);
-    let single = "/upstreams/{upstreams}/targets/{targets}";
     for method in super::SINGLE {
-        routes.on(method, single, act);
+        routes.on(method, SINGLE, act);
     }
+    add_reading(routes);
+}
+
+/// Adds what only reads: on its own, it is part of the status API.
+pub(super) fn add_reading(routes: &mut Routes) {
+    routes.on(Method::GET, "/upstreams/{upstreams}/targets", list);
+    routes.on(Method::GET, "/upstreams/{upstreams}/targets/all", list_all);
+    routes.on(Method::GET, SINGLE, act);
 }
 
 async fn list(state: Arc<State>, call: Call) -> Outcome {
@@ -67,42 +73,7 @@ async fn list_all(state: Arc<State>, call: Call) -> Outcome {
     ))
 }
 
-async fn list_health(state: Arc<State>, call: Call) -> Outcome {
-    let owner = child::owner(&state, NAMES.parent, call.segment(NAMES.parent)).await?;
-    let node_id = json!(state.admin.node.id);
-    let health = state
-        .admin
-        .health
-        .as_ref()
-        .map(|health| health(&id_of(&owner)));
-    if call.query("balancer_health") == Some("1") {
-        let body = json!({ "data": health, "next": null, "node_id": node_id });
-        return Ok(respond::ok(&body));
-    }
-    let (mut targets, offset) = newest_first(&state, &call).await?;
-    for target in targets.iter_mut().filter(|_| health.is_some()) {
-        let name = target.get("target").and_then(Value::as_str);
-        let known = health
-            .as_ref()
-            .zip(name)
-            .and_then(|(health, name)| health.get(name));
-        let known = known.cloned().unwrap_or_else(|| json!("HEALTHCHECKS_OFF"));
-        target.insert("health".to_owned(), known);
-    }
-    let mut body = Object::new();
-    body.insert("data".to_owned(), json!(targets));
-    let next = offset
-        .as_ref()
-        .map(|offset| format!("{}?offset={offset}", path(&call, "health")));
-    if let Some(offset) = offset {
-        body.insert("offset".to_owned(), json!(offset));
-    }
-    body.insert("next".to_owned(), json!(next));
-    body.insert("node_id".to_owned(), node_id);
-    Ok(respond::ok(&body))
-}
-
-fn path(call: &Call, below: &str) -> String {
+pub(super) fn path(call: &Call, below: &str) -> String {
     let upstream = listing::token(call.segment(NAMES.parent));
     format!("/upstreams/{upstream}/{below}")
 }
@@ -115,7 +86,7 @@ fn parent(upstream: &Object) -> Parent {
 }
 
 /// The targets of the upstream in the path, newest first; the offset is a count.
-async fn newest_first(
+pub(super) async fn newest_first(
     state: &State,
     call: &Call,
 ) -> Result<(Vec<Object>, Option<String>), Failure> {
@@ -188,7 +159,11 @@ async fn act(state: Arc<State>, call: Call) -> Outcome {
     }
 }
 
-fn find(writer: &mut Writer<'_, '_>, above: &str, below: &str) -> Result<Object, Failure> {
+pub(super) fn find(
+    writer: &mut Writer<'_, '_>,
+    above: &str,
+    below: &str,
+) -> Result<Object, Failure> {
     let (_, owner) = writer.owner(NAMES.parent, above)?;
     let id = super::key::id(below);
     let found = match id {

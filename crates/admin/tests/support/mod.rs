@@ -88,7 +88,7 @@ pub fn admin(store: Arc<dyn Store>, mode: Mode) -> Admin {
             set_level: Arc::new(move |level| *set.lock().unwrap() = level.to_owned()),
         },
         metrics: Arc::new(|| "up 1\n".to_owned()),
-        health: None,
+        balancers: None,
     }
 }
 
@@ -220,5 +220,13 @@ pub async fn status_api(ready: Report<Result<(), String>>) -> SocketAddr {
         hash: Mutex::new("0".repeat(32)),
     };
     let admin = admin(store, Mode::Dbless(Arc::new(loader)));
-    start(Status { admin, ready }.router()).await
+    start(
+        Status {
+            admin,
+            ready,
+            upstreams: true,
+        }
+        .router(),
+    )
+    .await
 }

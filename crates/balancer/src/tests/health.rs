@@ -127,3 +127,18 @@ fn an_answer_that_is_no_http_is_a_failure_of_http() {
     let out = balancer.probed(a, Outcome::Garbage);
     assert_eq!(out, Some(Health::Unhealthy));
 }
+
+#[test]
+fn a_status_of_the_gateway_itself_counts_where_it_is_listed_and_is_never_a_success() {
+    let mut upstream = checked(Algorithm::RoundRobin);
+    let passive = &mut upstream.healthchecks.passive;
+    passive.unhealthy.http_statuses = vec![502];
+    passive.unhealthy.http_failures = 1;
+    passive.healthy.http_statuses = vec![200, 504];
+    passive.healthy.successes = 1;
+    let balancer = three(&upstream);
+    let a = index(&balancer, "a.test:80");
+    let out = balancer.report(a, Outcome::Failed(502));
+    assert_eq!(out, Some(Health::Unhealthy));
+    assert_eq!(balancer.report(a, Outcome::Failed(504)), None);
+}

@@ -22,6 +22,7 @@ use super::apis::{self, report};
 use super::backup::{self, Backup};
 use super::reports::Reports;
 use super::served;
+use super::upstreams::Upstreams;
 use super::verification::ClusterIdentity;
 
 /// What every role has.
@@ -150,7 +151,12 @@ impl Common {
         let (log, set) = (self.log.clone(), self.log.clone());
         let (source, metrics) = (Arc::clone(&self.reports), Arc::clone(&self.reports));
         let role = self.settings.node.role;
+        let has_no_database = role == Role::DataPlane || matches!(mode, Mode::Dbless(_));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if role != Role::ControlPlane {
+            self.reports
+                .add_upstreams(Upstreams(self.activation.shared()));
+        }
         let admin = Admin {
             store,
             node: NodeInfo {
@@ -174,11 +180,14 @@ impl Common {
                 }),
             },
             metrics: report(move || metrics.text()),
-            health: None,
+            balancers: (role != Role::ControlPlane).then(|| {
+                Arc::new(Upstreams(self.activation.shared())) as Arc<dyn keelgate_admin::Balancers>
+            }),
         };
         let status = Status {
             admin: admin.clone(),
             ready: report(ready),
+            upstreams: has_no_database,
         };
         let (bound_admin, bound_status) = (
             std::mem::take(&mut self.admin),

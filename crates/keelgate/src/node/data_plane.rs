@@ -2,11 +2,12 @@
 //! publisher that passes it on.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use keelgate_admin::Mode;
-use keelgate_entities::KONG_API_VERSION;
+use keelgate_entities::declarative;
+use keelgate_entities::{KONG_API_VERSION, Schemas};
 use keelgate_fallback::Fetcher;
 use keelgate_settings::{MaxAgePolicy, Settings};
 use keelgate_snapshot::{MAX_DOCUMENT_BYTES, Snapshot};
@@ -46,6 +47,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         Client::new(client_config(&common, &cluster)).context("cannot reach control planes")?;
     tokio::spawn(client.run(events, applies));
     let own = cluster.verify_peer();
+    let store = Arc::new(MemoryStore::new(Arc::clone(&common.schemas)));
     let age = age_bound(&settings);
     let arbiter = Arbiter::start(
         SourceSettings {
@@ -66,12 +68,15 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
             control_plane: Arc::clone(&own),
             cache: own,
         },
-        Arc::new(Served(Arc::clone(&common.activation))),
+        Arc::new(Served {
+            activation: Arc::clone(&common.activation),
+            schemas: Arc::clone(&common.schemas),
+            shown: Arc::clone(&store),
+        }),
     );
     common.reports.add_choice(arbiter.report());
     let backup = common.start_backup(&cluster, arbiter.served()).await?;
     let ready = common.ready_when_serving();
-    let store = Arc::new(MemoryStore::new(Arc::clone(&common.schemas)));
     let mut tasks = common.start_apis(store as Arc<dyn Store>, Mode::Database, None, ready);
     let stop = common.stop.clone();
     tasks.push(tokio::spawn(async move {
@@ -143,16 +148,43 @@ fn fetchers(settings: &Settings, cluster: &ClusterIdentity, age: AgeBound) -> Re
 }
 
 /// The proxy's configuration, for the choice to set.
-struct Served(Arc<Activation>);
+struct Served {
+    activation: Arc<Activation>,
+    schemas: Arc<Schemas>,
+    /// What the status API tells of upstreams.
+    shown: Arc<MemoryStore>,
+}
+
+impl Served {
+    /// Shows the upstreams of what serves. Nothing serves from there, so that a failure is told and
+    /// no more.
+    fn show(&self, snapshot: &Snapshot) -> Result<()> {
+        let mut tables = snapshot.tables()?;
+        // Upstreams refer to certificates.
+        tables.retain(|kind, _| {
+            kind.starts_with('_')
+                || ["certificates", "upstreams", "targets", "workspaces"].contains(&kind.as_str())
+        });
+        let table =
+            declarative::parse_config_table(tables.into(), &self.schemas, SystemTime::now())
+                .map_err(|refused| anyhow!("{}", refused.error))?;
+        self.shown.load(&table)?;
+        Ok(())
+    }
+}
 
 impl Activator for Served {
     fn activate(&self, snapshot: &Snapshot) -> Result<(), ActivationError> {
-        self.0
+        self.activation
             .activate(snapshot)
-            .map_err(|error| ActivationError(format!("{error:#}")))
+            .map_err(|error| ActivationError(format!("{error:#}")))?;
+        if let Err(error) = self.show(snapshot) {
+            tracing::warn!("the status API cannot tell of the upstreams: {error:#}");
+        }
+        Ok(())
     }
 
     fn restate(&self, snapshot: &Snapshot) {
-        self.0.restate(snapshot);
+        self.activation.restate(snapshot);
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::activation::Active;
+use super::upstreams::Upstreams;
 
 /// Where the configuration of a node comes from.
 enum Source {
@@ -32,6 +33,7 @@ pub(crate) struct Reports {
     source: OnceLock<Source>,
     backups: OnceLock<Vec<watch::Receiver<PublisherStatus>>>,
     data_planes: OnceLock<Arc<DataPlanes>>,
+    upstreams: OnceLock<Upstreams>,
 }
 
 impl Reports {
@@ -42,6 +44,7 @@ impl Reports {
         active: watch::Receiver<Option<Active>>,
     ) -> Self {
         Self {
+            upstreams: OnceLock::new(),
             node_id,
             role,
             active,
@@ -65,6 +68,11 @@ impl Reports {
     /// Adds the snapshots that a control plane hands to data planes.
     pub(crate) fn add_built(&self, snapshots: watch::Receiver<Option<Snapshot>>) {
         let _ = self.source.set(Source::Built(snapshots));
+    }
+
+    /// Adds the upstreams that serve, on nodes that do.
+    pub(crate) fn add_upstreams(&self, upstreams: Upstreams) {
+        let _ = self.upstreams.set(upstreams);
     }
 
     /// Adds the publisher.
@@ -168,6 +176,7 @@ impl Reports {
                 .flatten()
                 .map(|status| storage_facts(&status.borrow()))
                 .collect(),
+            targets: self.upstreams.get().map_or_else(Vec::new, Upstreams::facts),
             cluster: ClusterFacts {
                 control_plane_connected: match self.source.get() {
                     Some(Source::Chosen(report)) => Some(report.borrow().control_plane.is_some()),

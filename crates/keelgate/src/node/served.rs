@@ -6,7 +6,7 @@ use anyhow::Context;
 use keelgate_plugins::{Directory, Plugin, Registry};
 use keelgate_proxy as proxy;
 use keelgate_runtime::{Env, Plugins};
-use keelgate_settings::{ErrorType, LogTarget, RouterFlavor, Settings, TrustedPeer};
+use keelgate_settings::{DnsRecord, ErrorType, LogTarget, RouterFlavor, Settings, TrustedPeer};
 use keelgate_telemetry::{Destination, LineSink};
 
 use super::certificates;
@@ -149,11 +149,28 @@ pub(crate) async fn proxy_settings(settings: &Settings) -> anyhow::Result<proxy:
         dns: proxy::Dns {
             servers: resolution.servers.iter().map(|server| server.0).collect(),
             valid_ttl: resolution.valid_ttl.map(|ttl| ttl.0),
-            failure_ttl: Some(resolution.error_ttl.0),
+            hosts_file: resolution.hosts_file.to_owned(),
+            order: dns_order(resolution.order),
+            last_first: resolution.order.contains(&DnsRecord::Last),
+            stale_ttl: resolution.stale_ttl.0,
+            not_found_ttl: resolution.not_found_ttl.0,
+            error_ttl: resolution.error_ttl.0,
+            cache_size: resolution.cache_size as usize,
         },
         access_log: access_log(settings)?,
         ..defaults
     })
+}
+
+/// Other names are followed whatever the order says.
+fn dns_order(order: &[DnsRecord]) -> Vec<proxy::DnsRecord> {
+    let kinds = order.iter().filter_map(|kind| match kind {
+        DnsRecord::Srv => Some(proxy::DnsRecord::Srv),
+        DnsRecord::A => Some(proxy::DnsRecord::A),
+        DnsRecord::Aaaa => Some(proxy::DnsRecord::Aaaa),
+        DnsRecord::Last | DnsRecord::Cname => None,
+    });
+    kinds.collect()
 }
 
 fn size(bytes: u64) -> usize {

@@ -1,7 +1,7 @@
 //! `balance`: the address that the next attempt goes to, and what is learnt from how it went.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ impl<'r> Choosing<'r> {
         let origin = if same { entry.origin } else { Origin::Name };
         Self {
             upstream: match origin {
-                Origin::Upstream(index) => flight.runtime.upstream(index),
+                Origin::Upstream(index) => flight.runtime.upstream(index).map(|entry| &**entry),
                 _ => None,
             },
             balancer: None,
@@ -73,11 +73,11 @@ impl<'r> Choosing<'r> {
         }
         let upstream = &flight.exchange.upstream;
         let address = match self.origin {
-            Origin::Address(address) => address,
-            _ => resolve(flight, &upstream.host).await?,
+            Origin::Address(address) => SocketAddr::new(address, upstream.port),
+            _ => resolve(flight, &upstream.host, upstream.port).await?,
         };
         Ok(Choice {
-            address: SocketAddr::new(address, upstream.port),
+            address,
             host: self.host_header(upstream),
             picked: None,
         })
@@ -176,6 +176,13 @@ impl Choice<'_> {
         });
     }
 
+    /// No other attempt follows: what the client is told counts, too, where it is listed.
+    pub(super) fn gave_up(&self, fault: &Fault) {
+        if matches!(fault, Fault::Connect(_) | Fault::Tls(_) | Fault::Broken(_)) {
+            self.report(Outcome::Failed(fault.status().as_u16()));
+        }
+    }
+
     /// The upstream answered after `latency`.
     pub(super) fn answered(&self, status: StatusCode, latency: Duration) {
         self.report(Outcome::Status(status.as_u16()));
@@ -198,8 +205,9 @@ impl Choice<'_> {
     }
 }
 
-async fn resolve(flight: &Flight<'_>, name: &str) -> Result<IpAddr, Answer> {
-    flight.core.resolver.resolve(name).await.map_err(|error| {
+async fn resolve(flight: &Flight<'_>, name: &str, port: u16) -> Result<SocketAddr, Answer> {
+    let resolved = flight.core.resolver.resolve(name, port).await;
+    resolved.map_err(|error| {
         tracing::warn!(
             name,
             %error,

@@ -113,6 +113,9 @@ async fn call<'r, U: Upload, R: Respond>(
                     tracing::debug!(address = %choice.address, %fault, "trying again");
                     continue;
                 }
+                if !reused {
+                    choice.gave_up(&fault);
+                }
                 fault
             }
         };

@@ -8,7 +8,7 @@ use crate::support::{Gateway, SERVICE, nobody, upstream, with_service};
 
 const UPSTREAM: &str = "00000000-0000-4000-8000-000000000031";
 
-fn balanced(targets: &[SocketAddr], extra: Value) -> Value {
+pub(crate) fn balanced(targets: &[SocketAddr], extra: Value) -> Value {
     let mut config = with_service(json!({
         "id": SERVICE, "protocol": "http", "host": "pool", "port": 80,
     }));
@@ -43,7 +43,7 @@ fn named(name: &'static str) -> SocketAddr {
     .0
 }
 
-const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
 #[test]
 fn targets_take_turns() {

@@ -47,13 +47,23 @@ impl Gateway {
         change: impl FnOnce(&mut Settings),
         plugins: Factory,
     ) -> Self {
+        Self::trusting(config, rustls::RootCertStore::empty(), change, plugins)
+    }
+
+    /// With authorities of the node.
+    pub(crate) fn trusting(
+        config: Value,
+        trusted: rustls::RootCertStore,
+        change: impl FnOnce(&mut Settings),
+        plugins: Factory,
+    ) -> Self {
         let made = rcgen::generate_simple_self_signed(vec!["default.test".to_owned()]).unwrap();
         let key = certificates::certified_key(&made.cert.pem(), &made.signing_key.serialize_pem());
         let env = Env {
             plugins: Arc::new(Made(plugins)),
             flavor: keelgate_entities::RouterFlavor::default(),
             default_certificate: Arc::new(key.unwrap()),
-            trusted: Arc::new(rustls::RootCertStore::empty()),
+            trusted: Arc::new(trusted),
             verify_upstreams: true,
             client_certificate: None,
         };
@@ -131,7 +141,15 @@ pub(crate) fn with_service(service: Value) -> Value {
 pub(crate) fn upstream(
     script: impl Fn(Client<TcpStream>, usize) + Send + Sync + 'static,
 ) -> (SocketAddr, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    upstream_at(SocketAddr::from(([127, 0, 0, 1], 0)), script)
+}
+
+/// [`upstream`] at an address.
+pub(crate) fn upstream_at(
+    address: SocketAddr,
+    script: impl Fn(Client<TcpStream>, usize) + Send + Sync + 'static,
+) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(address).unwrap();
     let address = listener.local_addr().unwrap();
     let count = Arc::new(AtomicUsize::new(0));
     let script = Arc::new(script);

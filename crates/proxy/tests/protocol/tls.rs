@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use keelgate_proxy::Listen;
 use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::support::{Client, Gateway, SERVICE, config, echo, tcp, with_service};
 
-struct Pair {
-    cert: String,
-    key: String,
-    der: rustls::pki_types::CertificateDer<'static>,
+pub(crate) struct Pair {
+    pub(crate) cert: String,
+    pub(crate) key: String,
+    pub(crate) der: rustls::pki_types::CertificateDer<'static>,
     key_der: Vec<u8>,
 }
 
-fn pair(name: &str) -> Pair {
+pub(crate) fn pair(name: &str) -> Pair {
     let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
     Pair {
         cert: made.cert.pem(),
@@ -90,13 +91,28 @@ fn plain_http_on_a_tls_port_is_told_so() {
     );
 }
 
-/// An upstream that answers one request per connection over TLS.
+/// An upstream that answers requests over TLS.
 fn tls_upstream(with: &Pair) -> SocketAddr {
+    tls_upstream_for(with, None)
+}
+
+/// One that wants to see this certificate of its clients.
+pub(crate) fn tls_upstream_for(with: &Pair, client: Option<&Pair>) -> SocketAddr {
     let key = PrivatePkcs8KeyDer::from(with.key_der.clone()).into();
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
+        .unwrap();
+    let config = match client {
+        None => config.with_no_client_auth(),
+        Some(client) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(client.der.clone()).unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+            config.with_client_cert_verifier(verifier.unwrap())
+        }
+    };
+    let config = config
         .with_single_cert(vec![with.der.clone()], key)
         .unwrap();
     let config = Arc::new(config);

@@ -18,6 +18,21 @@ pub struct Facts {
     pub storages: Vec<StorageFacts>,
     /// Control plane and data planes.
     pub cluster: ClusterFacts,
+    /// Targets of upstreams that are checked, or cannot be found; on nodes that serve traffic.
+    pub targets: Vec<TargetFacts>,
+}
+
+/// One address of a target of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetFacts {
+    /// Name of the upstream.
+    pub upstream: String,
+    /// The target, as it is configured.
+    pub target: String,
+    /// Its address; empty when it has none.
+    pub address: String,
+    /// `healthy`, `unhealthy` or `dns_error`.
+    pub state: String,
 }
 
 /// The place of a snapshot in the history of its cluster.

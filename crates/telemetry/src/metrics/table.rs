@@ -99,6 +99,7 @@ const BACKUP_STATES: [&str; 7] = [
     "blocked",
     "read_only",
 ];
+const TARGET_STATES: [&str; 3] = ["healthy", "unhealthy", "dns_error"];
 const FENCINGS: [&str; 3] = ["compare", "none", "unknown"];
 
 const STORAGE: &[&str] = &["storage"];
@@ -374,5 +375,16 @@ const METRICS: &[Metric] = &[
         &[],
         "On control planes: data planes that are connected",
         |facts, samples| samples.add(&[], facts.cluster.data_planes.and_then(count)),
+    ),
+    gauge(
+        "keelgate_upstream_target_health",
+        &["upstream", "target", "address", "state"],
+        "1 for the health of an address of a target, 0 for the others; only of targets that are checked, or whose name cannot be resolved",
+        |facts, samples| {
+            for fact in &facts.targets {
+                let labels = [&*fact.upstream, &fact.target, &fact.address];
+                samples.one_of(&labels, &TARGET_STATES, &fact.state);
+            }
+        },
     ),
 ];
