@@ -213,7 +213,7 @@ async fn a_control_plane_has_no_health_to_set() {
 
 #[tokio::test]
 async fn the_status_api_tells_and_changes_nothing() {
-    let (admin, ..) = node(&Arc::default()).await;
+    let (admin, _api, _directory) = node(&Arc::default()).await;
     for (upstreams, status) in [(true, 200), (false, 404)] {
         let admin = admin.clone();
         let ready = Arc::new(|| Ok(()));
