@@ -8,6 +8,7 @@ pub(crate) mod encode;
 pub(crate) mod framing;
 pub(crate) mod head;
 pub(crate) mod hop;
+pub(crate) mod name;
 pub(crate) mod reason;
 pub(crate) mod spelling;
 pub(crate) mod trailers;

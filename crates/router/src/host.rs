@@ -3,30 +3,39 @@
 use std::borrow::Cow;
 
 use keelgate_entities::RouterFlavor;
+use memchr::memchr;
 
 /// A host with its port taken off, as Kong does: at the first colon, if digits follow to the end.
 /// An address in brackets therefore stays whole. A number above 65535 is reported as port 0.
 pub fn split_port(host: &str) -> (&str, Option<u16>) {
-    match host.split_once(':') {
-        Some((name, digits))
-            if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) =>
-        {
-            (name, Some(digits.parse().unwrap_or(0)))
-        }
-        _ => (host, None),
+    let Some(colon) = memchr(b':', host.as_bytes()) else {
+        return (host, None);
+    };
+    let (name, digits) = (&host[..colon], &host[colon + 1..]);
+    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+        (name, Some(digits.parse().unwrap_or(0)))
+    } else {
+        (host, None)
     }
 }
 
 /// Whether a `Host` value is well-formed: a name, an address, or an address in brackets, with an
 /// optional port; no empty labels, no blanks, no slashes. Others are answered with 400.
 pub fn is_valid(host: &str) -> bool {
-    let clean = !host.contains("..") && !host.bytes().any(|b| b <= b' ' || b == b'/' || b == 0x7f);
-    let name = if host.starts_with('[') {
-        host.split_inclusive(']').next().unwrap_or_default()
+    let bytes = host.as_bytes();
+    let mut before = 0;
+    for &byte in bytes {
+        if byte <= b' ' || matches!(byte, b'/' | 0x7f) || byte == b'.' && before == b'.' {
+            return false;
+        }
+        before = byte;
+    }
+    let name = if bytes.starts_with(b"[") {
+        memchr(b']', bytes).map_or(bytes, |end| &bytes[..=end])
     } else {
-        host.split(':').next().unwrap_or_default()
+        memchr(b':', bytes).map_or(bytes, |end| &bytes[..end])
     };
-    clean && !name.strip_suffix('.').unwrap_or(name).is_empty()
+    !matches!(name, [] | [b'.'])
 }
 
 /// A host with its port taken off, as the flavour does it.

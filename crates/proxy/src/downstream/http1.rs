@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, BufMut, Bytes};
 use http::header::{EXPECT, UPGRADE};
 use http::{HeaderMap, Method, StatusCode, Version};
 use keelgate_router::host;
@@ -32,6 +32,13 @@ const LAST_LINGER: Duration = Duration::from_millis(500);
 
 /// An unread body up to this length is read so that its connection can go on.
 const SKIP_BYTES: usize = 256 * 1024;
+
+/// Room made for the head of a response and a short body.
+const HEAD_ROOM: usize = 2048;
+
+/// A piece of body up to this length is copied behind the head: one buffer costs the system less
+/// than two.
+const COPIED: usize = 4096;
 
 /// Serves a connection until it ends.
 pub(crate) async fn serve(core: Rc<Core>, client: Client, connection: Connection) {
@@ -387,10 +394,13 @@ impl Responder<'_> {
     async fn chunk(&mut self, piece: Bytes, after: &'static [u8]) -> io::Result<()> {
         encode::chunk_size(piece.len(), &mut self.out);
         self.sent += piece.len() as u64;
-        self.send(bytes::Buf::chain(piece, after)).await
+        self.send(piece.chain(after)).await
     }
 
-    async fn send(&mut self, piece: impl bytes::Buf) -> io::Result<()> {
+    async fn send(&mut self, mut piece: impl Buf) -> io::Result<()> {
+        if !self.out.is_empty() && piece.remaining() <= COPIED {
+            self.out.put(&mut piece);
+        }
         let written = self.connection.write(&self.out, piece);
         self.timer
             .limit(self.timeout, written)
@@ -435,7 +445,7 @@ impl Respond for Responder<'_> {
         self.trailers = head.trailers && self.body == Way::Chunked;
         self.keep &= !head.close && self.body != Way::UntilClose && !self.draining.draining.is_on();
         let out = &mut self.out;
-        out.reserve(512);
+        out.reserve(HEAD_ROOM);
         encode::status_line(head.status, head.reason, out);
         match head.framing {
             Framing::Length(_) if head.status != StatusCode::NO_CONTENT && !switching => {

@@ -7,10 +7,15 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use smallvec::SmallVec;
 
+use super::name::Letters;
 use super::{Malformed, Spelling};
 
 /// Header lines in one head at most; httparse needs the room before it reads.
 const MAX_LINES: usize = 256;
+
+/// Headers that the phases add in most cases. Upstreams are told most of theirs without a map.
+const ADDED_TO_REQUESTS: usize = 2;
+const ADDED_TO_RESPONSES: usize = 5;
 
 /// Limits of a head, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +53,7 @@ pub(crate) struct ResponseHead {
 /// Where a name and its value lie in the head.
 struct Line {
     name: Range<usize>,
+    letters: Letters,
     value: Range<usize>,
 }
 
@@ -122,7 +128,7 @@ impl RequestHead {
             return Err(Malformed::HeaderTooLarge);
         }
         let head = input.split_to(length).freeze();
-        let (headers, spelling) = headers_of(&head, &lines)?;
+        let (headers, spelling) = headers_of(&head, &lines, ADDED_TO_REQUESTS)?;
         Ok(Some(Self {
             method,
             target: head.slice(target),
@@ -169,7 +175,7 @@ impl ResponseHead {
             return Err(Malformed::HeaderTooLarge);
         }
         let head = input.split_to(length).freeze();
-        let (headers, spelling) = headers_of(&head, &lines)?;
+        let (headers, spelling) = headers_of(&head, &lines, ADDED_TO_RESPONSES)?;
         Ok(Some(Self {
             status,
             reason: head.slice(reason),
@@ -220,7 +226,8 @@ fn locate(
     lines: &mut Lines,
 ) -> Result<(), Malformed> {
     for header in headers {
-        if !is_plain_name(header.name) || is_disguised(header.name) {
+        let letters = Letters::of(header.name.as_bytes());
+        if !letters.are_plain() || letters.have_underscore() && is_disguised(header.name) {
             continue;
         }
         if header.name.len() + header.value.len() + 4 > limits.line {
@@ -228,6 +235,7 @@ fn locate(
         }
         lines.push(Line {
             name: range_of(base, header.name.as_bytes()),
+            letters,
             value: if header.value.is_empty() {
                 0..0
             } else {
@@ -241,8 +249,7 @@ fn locate(
 /// Names that are passed on: the others (`X.Dot`, `X!Bang`) mean different things to different
 /// servers.
 pub(crate) fn is_plain_name(name: &str) -> bool {
-    name.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    Letters::of(name.as_bytes()).are_plain()
 }
 
 /// Names that a server which takes underscores for dashes reads as framing.
@@ -259,15 +266,19 @@ pub(crate) fn drop_odd_names(headers: &mut HeaderMap) {
     }
 }
 
-fn headers_of(head: &Bytes, lines: &Lines) -> Result<(HeaderMap, Spelling), Malformed> {
-    // Room for what the phases add.
-    let mut headers = HeaderMap::with_capacity(lines.len() + 8);
+/// The headers, with room for those that phases add.
+fn headers_of(
+    head: &Bytes,
+    lines: &Lines,
+    room: usize,
+) -> Result<(HeaderMap, Spelling), Malformed> {
+    let mut headers = HeaderMap::with_capacity(lines.len() + room);
     let mut spelling = Spelling::new(head.clone());
     for line in lines {
         let name = HeaderName::from_bytes(&head[line.name.clone()]).map_err(|_| Malformed::Head)?;
         let value = HeaderValue::from_maybe_shared(head.slice(line.value.clone()))
             .map_err(|_| Malformed::Head)?;
-        spelling.note(line.name.clone());
+        spelling.note(line.name.clone(), line.letters);
         headers
             .try_append(name, value)
             .map_err(|_| Malformed::HeaderTooLarge)?;

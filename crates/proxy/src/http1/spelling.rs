@@ -9,6 +9,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::name::Letters;
+
 /// The spellings of one head that are not `Title-Case`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spelling {
@@ -28,10 +30,9 @@ impl Spelling {
     }
 
     /// Records the name at `range` of the head if it is written in another way than expected.
-    pub(super) fn note(&mut self, range: Range<usize>) {
-        let name = &self.head[range.clone()];
-        self.underscores |= name.contains(&b'_');
-        if !is_title_case(name)
+    pub(super) fn note(&mut self, range: Range<usize>, letters: Letters) {
+        self.underscores |= letters.have_underscore();
+        if !letters.are_title_case()
             && let (Ok(start), Ok(end)) = (u32::try_from(range.start), u32::try_from(range.end))
         {
             self.odd.push(start..end);
@@ -51,31 +52,17 @@ impl Spelling {
     }
 }
 
-/// Whether every letter at the start and after a dash is upper case, and no other one is.
-fn is_title_case(name: &[u8]) -> bool {
-    let mut before = b'-';
-    let mut fits = true;
-    for &byte in name {
-        let other_case = if before == b'-' {
-            byte.is_ascii_lowercase()
-        } else {
-            byte.is_ascii_uppercase()
-        };
-        fits &= !other_case;
-        before = byte;
-    }
-    fits
-}
-
 fn write_title_case(name: &str, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(name.as_bytes());
-    let mut before = b'-';
-    for byte in &mut out[start..] {
-        if before == b'-' {
-            byte.make_ascii_uppercase();
+    let written = &mut out[start..];
+    if let Some(first) = written.first_mut() {
+        first.make_ascii_uppercase();
+    }
+    for dash in memchr::memchr_iter(b'-', name.as_bytes()) {
+        if let Some(next) = written.get_mut(dash + 1) {
+            next.make_ascii_uppercase();
         }
-        before = *byte;
     }
 }
 
@@ -85,7 +72,7 @@ mod tests {
 
     fn written(head: &'static str, name: &str) -> String {
         let mut spelling = Spelling::new(Bytes::from_static(head.as_bytes()));
-        spelling.note(0..head.len());
+        spelling.note(0..head.len(), Letters::of(head.as_bytes()));
         let mut out = Vec::new();
         spelling.write(name, &mut out);
         String::from_utf8(out).unwrap()
@@ -102,7 +89,7 @@ mod tests {
     #[test]
     fn underscores_are_told() {
         let mut spelling = Spelling::new(Bytes::from_static(b"X_Under"));
-        spelling.note(0..7);
+        spelling.note(0..7, Letters::of(b"X_Under"));
         assert!(spelling.underscores);
     }
 }

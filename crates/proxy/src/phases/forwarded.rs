@@ -6,10 +6,17 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::HOST;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use crate::downstream::Client;
+
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_PATH: HeaderName = HeaderName::from_static("x-forwarded-path");
+pub(super) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+pub(super) const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Values of the forwarding headers.
 #[derive(Debug, Default)]
@@ -26,17 +33,20 @@ pub(super) struct Forwarded<'r> {
 pub(super) fn header<'h>(
     headers: &'h HeaderMap,
     underscores: bool,
-    name: &'static str,
+    name: &HeaderName,
 ) -> Option<&'h HeaderValue> {
     underscores
-        .then(|| headers.get(name.replace('-', "_")))
+        .then(|| headers.get(name.as_str().replace('-', "_")))
         .flatten()
         .or_else(|| headers.get(name))
 }
 
 /// The request's `Host`, if it is text; names may be more than ASCII.
 pub(super) fn host(headers: &HeaderMap) -> Option<&str> {
-    std::str::from_utf8(headers.get(HOST)?.as_bytes()).ok()
+    let value = headers.get(HOST)?;
+    // Plain ASCII is found out sooner.
+    let text = value.to_str().ok();
+    text.or_else(|| std::str::from_utf8(value.as_bytes()).ok())
 }
 
 /// Appends the value of `X-Forwarded-For`: what came in, and the peer; or the client.

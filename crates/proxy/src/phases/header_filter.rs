@@ -6,13 +6,19 @@ use http::{HeaderName, HeaderValue};
 use super::Flight;
 use super::upstream::speaks_http2;
 
+const UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-kong-upstream-status");
+const UPSTREAM_LATENCY: HeaderName = HeaderName::from_static("x-kong-upstream-latency");
+const PROXY_LATENCY: HeaderName = HeaderName::from_static("x-kong-proxy-latency");
+const RESPONSE_LATENCY: HeaderName = HeaderName::from_static("x-kong-response-latency");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-kong-request-id");
+
 /// Runs the phase.
 pub(super) fn run(flight: &mut Flight<'_>) {
     let added = flight.core.settings.headers;
     if added.upstream_status
         && let Some(status) = flight.upstream_status
     {
-        set(flight, "x-kong-upstream-status", HeaderValue::from(status));
+        set(flight, UPSTREAM_STATUS, HeaderValue::from(status));
     }
     for at in 0..flight.plugins.len() {
         let plugin = flight.plugins[at];
@@ -27,10 +33,10 @@ pub(super) fn run(flight: &mut Flight<'_>) {
         let upstream = flight.exchange.times.upstream.map_or(0, milliseconds);
         let proxy = flight.proxy_latency.unwrap_or_else(elapsed);
         if added.upstream_latency {
-            set(flight, "x-kong-upstream-latency", number(upstream));
+            set(flight, UPSTREAM_LATENCY, number(upstream));
         }
         if added.proxy_latency {
-            set(flight, "x-kong-proxy-latency", number(proxy));
+            set(flight, PROXY_LATENCY, number(proxy));
         }
         if added.via {
             append_via(flight);
@@ -41,7 +47,7 @@ pub(super) fn run(flight: &mut Flight<'_>) {
         }
     } else {
         if added.response_latency {
-            set(flight, "x-kong-response-latency", number(elapsed()));
+            set(flight, RESPONSE_LATENCY, number(elapsed()));
         }
         let headers = &mut flight.exchange.response.headers;
         if added.server {
@@ -53,7 +59,7 @@ pub(super) fn run(flight: &mut Flight<'_>) {
     if added.request_id
         && let Ok(id) = HeaderValue::from_str(&flight.exchange.request_id)
     {
-        set(flight, "x-kong-request-id", id);
+        set(flight, REQUEST_ID, id);
     }
 }
 
@@ -69,19 +75,30 @@ fn complete_content_type(flight: &mut Flight<'_>) {
     let Some(value) = response.headers.get(CONTENT_TYPE) else {
         return;
     };
-    const TEXT: [&str; 6] = [
-        "text/html",
-        "text/xml",
-        "text/plain",
-        "text/vnd.wap.wml",
-        "application/javascript",
-        "application/rss+xml",
+    const TEXT: [(&str, &str); 6] = [
+        ("text/html", "text/html; charset=UTF-8"),
+        ("text/xml", "text/xml; charset=UTF-8"),
+        ("text/plain", "text/plain; charset=UTF-8"),
+        ("text/vnd.wap.wml", "text/vnd.wap.wml; charset=UTF-8"),
+        (
+            "application/javascript",
+            "application/javascript; charset=UTF-8",
+        ),
+        ("application/rss+xml", "application/rss+xml; charset=UTF-8"),
     ];
     let bytes = value.as_bytes();
-    let is_text = TEXT
+    let Some((usual, completed)) = TEXT
         .iter()
-        .any(|text| bytes.eq_ignore_ascii_case(text.as_bytes()));
-    if is_text && let Ok(value) = HeaderValue::from_bytes(&[bytes, b"; charset=UTF-8"].concat()) {
+        .find(|(text, _)| bytes.eq_ignore_ascii_case(text.as_bytes()))
+    else {
+        return;
+    };
+    let value = if bytes == usual.as_bytes() {
+        Ok(HeaderValue::from_static(completed))
+    } else {
+        HeaderValue::from_bytes(&[bytes, b"; charset=UTF-8"].concat())
+    };
+    if let Ok(value) = value {
         response.headers.insert(CONTENT_TYPE, value);
     }
 }
@@ -95,12 +112,8 @@ fn number(value: u64) -> HeaderValue {
     }
 }
 
-fn set(flight: &mut Flight<'_>, name: &'static str, value: HeaderValue) {
-    flight
-        .exchange
-        .response
-        .headers
-        .insert(HeaderName::from_static(name), value);
+fn set(flight: &mut Flight<'_>, name: HeaderName, value: HeaderValue) {
+    flight.exchange.response.headers.insert(name, value);
 }
 
 /// `1.1 keelgate/0.1.0` after what the upstream wrote; of several lines the first counts.

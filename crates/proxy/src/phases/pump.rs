@@ -100,11 +100,15 @@ impl<'p> Pump<'p> {
         .await
     }
 
-    /// Moves the body on until there is nothing left to move, or `other` is there before.
+    /// Moves the body on until there is nothing left to move, or `other` is there before. Does not
+    /// look at `other` when nothing moves.
     pub(super) async fn ahead_of<T>(
         &mut self,
         mut other: Pin<&mut impl Future<Output = T>>,
     ) -> Result<Option<T>, UploadFault> {
+        if self.running.is_none() {
+            return Ok(None);
+        }
         poll_fn(|cx| {
             self.advance(cx)?;
             match other.as_mut().poll(cx) {

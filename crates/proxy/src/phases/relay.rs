@@ -135,19 +135,18 @@ impl Relay<'_> {
 
     /// The framing towards the client.
     fn outgoing(&self, flight: &Flight<'_>, filter: &BodyFilter, has_body: bool) -> Framing {
-        let length = flight.exchange.response.headers.get(CONTENT_LENGTH);
-        let told = length
-            .and_then(|length| length.to_str().ok())
-            .and_then(|length| length.parse().ok())
-            .map(Framing::Length);
+        let told = || {
+            let length = flight.exchange.response.headers.get(CONTENT_LENGTH)?;
+            Some(Framing::Length(length.to_str().ok()?.parse().ok()?))
+        };
         if !has_body {
             // The length of what is not sent.
-            return told.unwrap_or(Framing::Empty);
+            return told().unwrap_or(Framing::Empty);
         }
         match self.framing {
             // A plugin that changes the body takes the length away.
             Framing::Length(length) if !filter.is_active() => Framing::Length(length),
-            Framing::Length(_) => told.unwrap_or(Framing::Chunked),
+            Framing::Length(_) => told().unwrap_or(Framing::Chunked),
             _ => Framing::Chunked,
         }
     }

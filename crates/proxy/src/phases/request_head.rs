@@ -8,7 +8,7 @@ use percent_encoding::percent_encode_byte;
 use smallvec::SmallVec;
 
 use super::Flight;
-use super::forwarded::{header, write_address, write_for};
+use super::forwarded::{X_FORWARDED_FOR, header, write_address, write_for};
 use super::rewrite::via_version;
 use crate::http1::{Framing, encode, hop};
 use crate::upstream::Fault;
@@ -213,7 +213,7 @@ fn tell_origin(flight: &Flight<'_>, fields: &mut impl Fields) {
     let underscores = flight.received.spelling.underscores;
     fields.add("X-Forwarded-For", |out| {
         write_for(
-            header(&exchange.headers, underscores, "x-forwarded-for"),
+            header(&exchange.headers, underscores, &X_FORWARDED_FOR),
             flight.client,
             exchange.client.ip,
             out,

@@ -123,13 +123,15 @@ pub(super) fn run(flight: &mut Flight<'_>) -> Result<(), Answer> {
 /// 32 hexadecimal digits. Identifies a request in logs; not a secret.
 pub(crate) fn request_id() -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut bits = fastrand::u128(..);
-    let mut id = String::with_capacity(32);
-    for _ in 0..32 {
-        id.push(char::from(DIGITS[(bits & 15) as usize]));
-        bits >>= 4;
+    let mut id = [0; 32];
+    let bits = fastrand::u128(..).to_ne_bytes();
+    for (pair, byte) in id.chunks_exact_mut(2).zip(bits) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
     }
-    id
+    std::str::from_utf8(&id)
+        .expect("digits are text")
+        .to_owned()
 }
 
 /// The version as `Via` writes it.

@@ -17,6 +17,8 @@ use smallvec::SmallVec;
 use super::forwarded::{self, Forwarded, header};
 use super::{Answer, Flight, real_ip};
 
+const KONG_DEBUG: HeaderName = HeaderName::from_static("kong-debug");
+
 /// Finds the route and lays out what goes upstream.
 pub(super) fn run<'r>(flight: &mut Flight<'r>) -> Result<&'r Chain, Answer> {
     let path = match path::normalise(&flight.exchange.raw_path) {
@@ -89,7 +91,7 @@ fn no_route(flight: &Flight<'_>) -> Answer {
 /// Names the route and the service to whoever may ask and does.
 fn tell_debug(flight: &mut Flight<'_>, routed: &Routed<'_>) {
     let exchange = &mut flight.exchange;
-    if !flight.core.settings.allow_debug_header || !exchange.headers.contains_key("kong-debug") {
+    if !flight.core.settings.allow_debug_header || !exchange.headers.contains_key(KONG_DEBUG) {
         return;
     }
     let service = routed.service.map(|entry| &entry.service);
@@ -121,18 +123,18 @@ fn tell_forwarded(flight: &mut Flight<'_>, prefix: Option<Vec<u8>>) {
     let exchange = &mut flight.exchange;
     let trusted = real_ip::is_trusted(&flight.core.settings, exchange.client.peer.ip());
     let underscores = flight.received.spelling.underscores;
-    let said = |name| {
+    let said = |name: &HeaderName| {
         trusted
             .then(|| header(&exchange.headers, underscores, name))
             .flatten()
     };
-    let proto = said("x-forwarded-proto").cloned();
-    let port = said("x-forwarded-port");
-    let host = said("x-forwarded-host").map_or_else(
+    let proto = said(&forwarded::X_FORWARDED_PROTO).cloned();
+    let port = said(&forwarded::X_FORWARDED_PORT);
+    let host = said(&forwarded::X_FORWARDED_HOST).map_or_else(
         || seen_host(&exchange.headers, flight.received.authority.as_deref()),
         |value| SmallVec::from_slice(value.as_bytes()),
     );
-    let path = said("x-forwarded-path").map_or_else(
+    let path = said(&forwarded::X_FORWARDED_PATH).map_or_else(
         || {
             let target = &flight.received.target;
             let end = memchr::memchr(b'?', target.get(1..).unwrap_or(&[]))
@@ -148,7 +150,7 @@ fn tell_forwarded(flight: &mut Flight<'_>, prefix: Option<Vec<u8>>) {
             || Cow::Borrowed(flight.client.port_text.as_bytes()),
             |value| Cow::Owned(value.as_bytes().to_vec()),
         ),
-        prefix: said("x-forwarded-prefix")
+        prefix: said(&forwarded::X_FORWARDED_PREFIX)
             .map(|value| value.as_bytes().to_vec())
             .or(prefix),
         proto: proto.clone(),
@@ -179,12 +181,17 @@ fn seen_host(headers: &HeaderMap, authority: Option<&str>) -> SmallVec<[u8; 32]>
     let host = authority
         .or_else(|| forwarded::host(headers))
         .unwrap_or(NAMELESS);
-    let name = match (host.starts_with('['), host.find(']')) {
-        (true, Some(end)) => &host[..=end],
-        _ => host.split(':').next().unwrap_or(""),
+    let host = host.as_bytes();
+    let bracket = match host.first() {
+        Some(b'[') => memchr::memchr(b']', host),
+        _ => None,
     };
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let mut name = SmallVec::from_slice(name.as_bytes());
+    let end = match bracket {
+        Some(bracket) => bracket + 1,
+        None => memchr::memchr(b':', host).unwrap_or(host.len()),
+    };
+    let name = &host[..end];
+    let mut name = SmallVec::from_slice(name.strip_suffix(b".").unwrap_or(name));
     name.make_ascii_lowercase();
     name
 }

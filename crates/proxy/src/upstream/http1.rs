@@ -104,10 +104,13 @@ impl Call {
         cx: &mut Context<'_>,
     ) -> Poll<Result<ResponseHead, Fault>> {
         let head = loop {
-            let head = http1::ResponseHead::take(&mut self.connection().input(), HEAD_LIMITS)?;
-            if let Some(head) = head {
+            let mut input = self.connection().input();
+            if !input.is_empty()
+                && let Some(head) = http1::ResponseHead::take(&mut input, HEAD_LIMITS)?
+            {
                 break head;
             }
+            drop(input);
             match ready!(self.connection().poll_fill(HEAD_ROOM, cx)) {
                 Err(error) => return Poll::Ready(Err(Fault::Broken(error))),
                 Ok(0) => {

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -58,11 +57,10 @@ impl Pool {
     /// The connection for `key` that was used last and is still open.
     pub(crate) fn take(&self, key: &Key) -> Option<Pooled> {
         let mut idle = self.idle.borrow_mut();
-        let Entry::Occupied(mut entry) = idle.entry(key.clone()) else {
-            return None;
-        };
+        // An empty list is left to the next sweep.
+        let list = idle.get_mut(key)?;
         let found = loop {
-            let popped = entry.get_mut().pop();
+            let popped = list.pop();
             self.count
                 .set(self.count.get() - usize::from(popped.is_some()));
             match popped {
@@ -70,9 +68,6 @@ impl Pool {
                 found => break found,
             }
         };
-        if entry.get().is_empty() {
-            entry.remove();
-        }
         found.map(|idle| Pooled {
             connection: idle.connection,
             key: key.clone(),

@@ -24,9 +24,9 @@ pub fn upstream_path<'p>(
     if !strip_path {
         return match (base.strip_suffix('/'), path) {
             (Some(""), _) => Cow::Borrowed(path),
-            (Some(base), _) => Cow::Owned(format!("{base}/{}", rest_of(path, 1))),
+            (Some(base), _) => Cow::Owned([base, "/", rest_of(path, 1)].concat()),
             (None, "/") => Cow::Borrowed(base),
-            (None, _) => Cow::Owned(format!("{base}{path}")),
+            (None, _) => Cow::Owned([base, path].concat()),
         };
     }
     let rest = without_dots(rest_of(path, stripped));
@@ -41,7 +41,7 @@ pub fn upstream_path<'p>(
         (bare, rest) => {
             let base = bare.unwrap_or(base);
             let rest = rest.strip_prefix('/').unwrap_or(rest);
-            Cow::Owned(format!("{base}/{rest}"))
+            Cow::Owned([base, "/", rest].concat())
         }
     }
 }
