@@ -180,10 +180,16 @@ impl Store for SqliteStore {
     fn export(&self) -> Answer<'_, (Position, Table)> {
         let schemas = Arc::clone(&self.schemas);
         self.read(move |connection| {
+            // What is left of a `ttl` counts from the commit: one revision has one content, whenever
+            // it is exported.
+            let at = read::committed_at(connection)?;
             let entities = schemas
                 .kinds()
                 .iter()
-                .map(|schema| Ok((schema.name.to_owned(), read::all(connection, schema.name)?)))
+                .map(|schema| {
+                    let all = read::all(connection, schema.name, at)?;
+                    Ok((schema.name.to_owned(), all))
+                })
                 .collect::<Result<Vec<_>, StoreError>>()?;
             Ok((read::position(connection)?, Table::new(&schemas, entities)))
         })

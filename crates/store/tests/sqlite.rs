@@ -180,6 +180,27 @@ async fn an_entity_with_a_time_to_live_expires() {
     assert!((900..1000).contains(&ttl), "it counts down: {ttl}");
 }
 
+#[tokio::test]
+async fn what_is_left_of_a_time_to_live_is_exported_as_of_the_commit() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    store.insert("consumers", consumer(1, "c")).await.unwrap();
+    let mut lasting = credential(2, 1, "lasting");
+    lasting.insert("ttl".to_owned(), json!(1000));
+    store.insert("keyauth_credentials", lasting).await.unwrap();
+    // As if the commit had been longer ago.
+    Connection::open(directory.path().join("keelgate.db"))
+        .unwrap()
+        .execute(
+            "UPDATE revisions SET committed_at = committed_at - 500000",
+            [],
+        )
+        .unwrap();
+    let (_, table) = store.export().await.unwrap();
+    let ttl = table.get("keyauth_credentials")[0]["ttl"].as_u64().unwrap();
+    assert!((1400..=1500).contains(&ttl), "it does not: {ttl}");
+}
+
 #[cfg(unix)]
 #[test]
 fn only_the_owner_can_read_the_files() {

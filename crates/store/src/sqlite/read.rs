@@ -74,11 +74,19 @@ pub(super) fn referrers(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn all(connection: &Connection, kind: &str) -> Result<Vec<Object>, StoreError> {
+/// All entities of a kind as they stood at a moment, in milliseconds since 1970.
+pub(super) fn all(connection: &Connection, kind: &str, at: i64) -> Result<Vec<Object>, StoreError> {
     let mut statement = connection
         .prepare_cached("SELECT id, body, expires_at FROM entities WHERE kind = ?1 ORDER BY id")?;
     let rows = statement.query_map([kind], body)?;
-    rows.map(|row| parse(kind, row?)).collect()
+    rows.map(|row| parse_at(kind, row?, at)).collect()
+}
+
+/// When the newest revision was committed, in milliseconds since 1970.
+pub(super) fn committed_at(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT committed_at FROM revisions ORDER BY revision DESC LIMIT 1")?
+        .query_row([], |row| row.get(0))?)
 }
 
 pub(super) fn page(
@@ -200,6 +208,10 @@ fn body(row: &Row<'_>) -> rusqlite::Result<Stored> {
 }
 
 fn parse(kind: &str, row: Stored) -> Result<Object, StoreError> {
+    parse_at(kind, row, milliseconds(SystemTime::now()))
+}
+
+fn parse_at(kind: &str, row: Stored, now: i64) -> Result<Object, StoreError> {
     let parsed = serde_json::from_str(&row.body);
     let mut entity: Object = parsed.map_err(|source| StoreError::Unreadable {
         kind: kind.to_owned(),
@@ -207,7 +219,7 @@ fn parse(kind: &str, row: Stored) -> Result<Object, StoreError> {
         source,
     })?;
     if let Some(expires_at) = row.expires_at {
-        let left = (expires_at - milliseconds(SystemTime::now()) - 1).max(0) / 1000;
+        let left = (expires_at - now - 1).max(0) / 1000;
         entity.insert("ttl".to_owned(), left.into());
     }
     Ok(entity)

@@ -1,5 +1,7 @@
 //! Rows of the writer's open transaction.
 
+use std::time::SystemTime;
+
 use keelgate_entities::Object;
 use rusqlite::{Connection, params};
 use serde_json::Value;
@@ -26,7 +28,7 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn all(&mut self, kind: &str) -> Result<Vec<Object>, StoreError> {
-        read::all(self.0, kind)
+        read::all(self.0, kind, milliseconds(SystemTime::now()))
     }
 
     fn write(
