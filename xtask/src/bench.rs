@@ -16,8 +16,10 @@ const ENVOY_VERSION: &str = "1.40.0";
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Scenario {
-    /// The plain proxy beside its peers.
+    /// The proxy beside its peers.
     Proxy,
+    /// What each plugin adds to a request.
+    Plugins,
     /// Cold start during an outage.
     Birth,
     /// What exporting backups costs the requests.
@@ -25,11 +27,12 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
-    const ALL: [Self; 3] = [Self::Proxy, Self::Birth, Self::Export];
+    const ALL: [Self; 4] = [Self::Proxy, Self::Plugins, Self::Birth, Self::Export];
 
     fn name(self) -> &'static str {
         match self {
             Self::Proxy => "proxy",
+            Self::Plugins => "plugins",
             Self::Birth => "birth",
             Self::Export => "export",
         }
