@@ -10,7 +10,7 @@
 //! | `activation` | from a snapshot to what serves |
 //! | `backup` | the publisher of a backup node |
 //! | `storages` | the storages of the settings, opened |
-//! | `served` | what the proxy is told |
+//! | `served`, `streams` | what the proxy is told, and what of it is for streams |
 //! | `offline` | what commands need of a node without running one |
 //! | `apis`, `certificates`, `verification` | listeners of the APIs; TLS; whose snapshots are believed |
 //! | `reports` | what status, metrics and logs tell |
@@ -32,6 +32,7 @@ mod running;
 mod served;
 mod storages;
 mod store_backed;
+mod streams;
 mod upstreams;
 mod verification;
 

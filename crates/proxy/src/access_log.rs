@@ -56,7 +56,7 @@ impl fmt::Display for Record<'_> {
 }
 
 /// `23/Nov/2026:05:39:28 +0000`; always UTC, so that nodes agree.
-struct Stamp(SystemTime);
+pub(crate) struct Stamp(pub(crate) SystemTime);
 
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! What holds of HTTP/1 on the wire for all bytes: the properties behind the fuzz targets.
+//! What holds of the wire for all bytes: the properties behind the fuzz targets.
 //!
 //! Each function panics when its property does not hold.
 
@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use crate::http1::chunked::Chunked;
 use crate::http1::head::{Limits, is_plain_name};
 use crate::http1::{Framing, Malformed, Piece, RequestHead, ResponseHead, encode, trailers};
+use crate::net::proxy_protocol;
 
 /// Small, so that short inputs reach them.
 const LIMITS: Limits = Limits {
@@ -195,6 +196,29 @@ fn decode(parts: &[&[u8]]) -> (Vec<u8>, Result<bool, Malformed>) {
         }
     }
     (data, Ok(false))
+}
+
+/// A PROXY protocol header is the same whatever follows it, also nothing; and when the client that
+/// it tells is written down in the other version.
+pub fn proxy_header(bytes: &[u8]) {
+    let Ok((length, client)) = proxy_protocol::taken(bytes) else {
+        return;
+    };
+    let header = &bytes[..length];
+    assert_eq!(proxy_protocol::taken(header), Ok((length, client)));
+    for cut in 0..length {
+        assert!(proxy_protocol::taken(&header[..cut]).is_err());
+    }
+    let Some(client) = client else {
+        return;
+    };
+    let family = if client.is_ipv4() { "TCP4" } else { "TCP6" };
+    let ip = client.ip();
+    let line = format!("PROXY {family} {ip} {ip} {0} {0}\r\n", client.port());
+    assert_eq!(
+        proxy_protocol::taken(line.as_bytes()),
+        Ok((line.len(), Some(client)))
+    );
 }
 
 /// What a head is found to be when all bytes are there, with what follows it; compared with what it

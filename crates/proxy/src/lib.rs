@@ -7,6 +7,7 @@
 //! - `phases`: a request's way, one file per phase; knows neither side's I/O.
 //! - `upstream`: connections and pools towards upstreams.
 //! - `names`: host names to addresses; `upkeep`: what keeps upstreams up to date beside requests.
+//! - `stream`: TCP, TLS and UDP sessions, beside the phases.
 //! - `http1`: HTTP/1 on the wire, pure, for both sides.
 //! - `net`: streams and time limits.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -24,6 +25,7 @@ mod net;
 mod phases;
 mod proxy;
 mod settings;
+mod stream;
 mod upkeep;
 mod upstream;
 mod worker;
@@ -34,3 +36,4 @@ pub use proxy::{Drained, Handle, Proxy, StartError};
 pub use settings::{
     AddedHeaders, ClientLimits, Dns, DnsRecord, Keepalive, Listen, RealIp, Settings,
 };
+pub use stream::{StreamLimits, StreamListen, StreamLog, StreamRecord, StreamSettings, Transport};

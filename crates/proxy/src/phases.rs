@@ -13,7 +13,7 @@ mod forwarded;
 mod header_filter;
 mod log;
 mod pump;
-mod real_ip;
+pub(crate) mod real_ip;
 mod relay;
 mod request_body;
 mod request_head;

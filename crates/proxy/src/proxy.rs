@@ -13,6 +13,7 @@ use crate::listener::{self, ListenError};
 use crate::names::Names;
 use crate::phases::certificate;
 use crate::settings::Settings;
+use crate::stream;
 use crate::upkeep::Upkeep;
 use crate::worker::Worker;
 
@@ -36,6 +37,7 @@ pub struct Proxy;
 /// A proxy that serves. Dropped, it ends at once; see [`Handle::drain`].
 pub struct Handle {
     addresses: Vec<SocketAddr>,
+    stream_addresses: Vec<SocketAddr>,
     stop: watch::Sender<Option<Instant>>,
     workers: Vec<JoinHandle<std::io::Result<usize>>>,
     /// Dropped last: workers ask it for names until they end.
@@ -61,6 +63,8 @@ impl Proxy {
             count => count,
         };
         let (addresses, of_workers) = listener::bind(&settings.listen, count)?;
+        let (stream_addresses, stream_sockets) =
+            stream::listener::bind(&settings.stream.listen, count)?;
         let settings = Arc::new(settings);
         let tls = [
             certificate::server_config(Arc::clone(&shared), false)?,
@@ -74,20 +78,26 @@ impl Proxy {
             asks,
         )
         .map_err(StartError::Thread)?;
+        let stream_tls = certificate::stream_config(Arc::clone(&shared))?;
         let (stop, stopped) = watch::channel(None);
         let mut handle = Handle {
             addresses,
+            stream_addresses,
             stop,
             workers: Vec::with_capacity(count),
             _upkeep: upkeep,
         };
-        for (index, sockets) in of_workers.into_iter().enumerate() {
+        for (index, (sockets, stream_sockets)) in
+            of_workers.into_iter().zip(stream_sockets).enumerate()
+        {
             let worker = Worker {
                 settings: Arc::clone(&settings),
                 shared: Arc::clone(&shared),
                 names: Arc::clone(&names),
                 sockets,
                 tls: tls.clone(),
+                stream_sockets,
+                stream_tls: Arc::clone(&stream_tls),
                 stop: stopped.clone(),
             };
             let thread = std::thread::Builder::new()
@@ -104,6 +114,12 @@ impl Handle {
     /// The addresses that are served, in the order of [`Settings::listen`].
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The addresses that sessions come to, in the order of
+    /// [`StreamSettings::listen`](crate::StreamSettings::listen).
+    pub fn stream_addresses(&self) -> &[SocketAddr] {
+        &self.stream_addresses
     }
 
     /// Stops accepting, lets requests in flight finish, and returns when all connections have

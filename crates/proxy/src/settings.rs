@@ -11,6 +11,7 @@ use ipnet::IpNet;
 pub use keelgate_balancer::Record as DnsRecord;
 
 use crate::access_log::AccessLog;
+use crate::stream::StreamSettings;
 
 /// One address that clients connect to (an entry of `proxy_listen`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,6 +227,8 @@ pub struct Settings {
     pub dns: Dns,
     /// Told about every request; none for no access log.
     pub access_log: Option<Arc<dyn AccessLog>>,
+    /// TCP, TLS and UDP sessions.
+    pub stream: StreamSettings,
 }
 
 impl Default for Settings {
@@ -244,6 +247,7 @@ impl Default for Settings {
             keepalive: Keepalive::default(),
             dns: Dns::default(),
             access_log: None,
+            stream: StreamSettings::default(),
         }
     }
 }
@@ -252,6 +256,7 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("listen", &self.listen)
+            .field("stream_listen", &self.stream.listen)
             .field("workers", &self.workers)
             .finish_non_exhaustive()
     }

@@ -1,6 +1,6 @@
 //! One thread that serves connections.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +17,10 @@ use crate::downstream::{Client, http1, http2};
 use crate::names::Names;
 use crate::net::{Connection, Stream, proxy_protocol};
 use crate::settings::{Listen, Settings};
+use crate::stream;
 
 /// How long a listener rests when the system has no file left for another connection.
-const REST: Duration = Duration::from_millis(50);
+pub(crate) const REST: Duration = Duration::from_millis(50);
 
 /// What a worker is given.
 pub(crate) struct Worker {
@@ -30,6 +31,9 @@ pub(crate) struct Worker {
     pub(crate) sockets: Vec<TcpListener>,
     /// For listeners with and without HTTP/2.
     pub(crate) tls: [Arc<ServerConfig>; 2],
+    /// One socket per entry of `settings.stream.listen`.
+    pub(crate) stream_sockets: Vec<stream::listener::Socket>,
+    pub(crate) stream_tls: Arc<ServerConfig>,
     /// Set to the deadline when the worker is to end.
     pub(crate) stop: watch::Receiver<Option<tokio::time::Instant>>,
 }
@@ -61,6 +65,7 @@ impl Worker {
                 listener,
             ));
         }
+        stream::start(&core, self.stream_tls, self.stream_sockets)?;
         tokio::task::spawn_local(housekeeping(Rc::clone(&core)));
 
         // The handle dropped without a word means the same as an end at once.
@@ -93,6 +98,30 @@ async fn listen_on(
     tls: TlsAcceptor,
     listener: tokio::net::TcpListener,
 ) {
+    accept_on(&core, listen.address, listener, |stream, peer| {
+        let served = Draining::connection(&core);
+        let core = Rc::clone(&core);
+        let listen = listen.clone();
+        let tls = tls.clone();
+        tokio::task::spawn_local(async move {
+            let _served = served;
+            let Ok(local) = stream.local_addr() else {
+                return;
+            };
+            let client = Client::new(peer, local, listen.tls);
+            serve(core, &listen, tls, stream, client).await;
+        });
+    })
+    .await;
+}
+
+/// Gives every connection to `each` until draining starts.
+pub(crate) async fn accept_on(
+    core: &Core,
+    address: SocketAddr,
+    listener: tokio::net::TcpListener,
+    each: impl Fn(TcpStream, SocketAddr),
+) {
     let drain = core.draining.started();
     let mut drain = std::pin::pin!(drain);
     loop {
@@ -103,22 +132,9 @@ async fn listen_on(
             () = &mut drain => return,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let served = Draining::connection(&core);
-                let core = Rc::clone(&core);
-                let listen = listen.clone();
-                let tls = tls.clone();
-                tokio::task::spawn_local(async move {
-                    let _served = served;
-                    let Ok(local) = stream.local_addr() else {
-                        return;
-                    };
-                    let client = Client::new(peer, local, listen.tls);
-                    serve(core, &listen, tls, stream, client).await;
-                });
-            }
+            Ok((stream, peer)) => each(stream, peer),
             Err(error) => {
-                tracing::warn!(address = %listen.address, %error, "cannot accept a connection");
+                tracing::warn!(%address, %error, "cannot accept a connection");
                 tokio::time::sleep(REST).await;
             }
         }

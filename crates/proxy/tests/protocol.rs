@@ -42,6 +42,14 @@ mod plugins;
 mod probes;
 #[path = "protocol/retries.rs"]
 mod retries;
+#[path = "protocol/stream.rs"]
+mod stream;
+#[path = "protocol/stream_balancing.rs"]
+mod stream_balancing;
+#[path = "protocol/stream_tls.rs"]
+mod stream_tls;
+#[path = "protocol/stream_udp.rs"]
+mod stream_udp;
 #[path = "protocol/tls.rs"]
 mod tls;
 #[path = "protocol/websocket.rs"]

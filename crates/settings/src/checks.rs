@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::problem::{Problem, Severity};
 use crate::settings::Settings;
-use crate::values::{CipherSuite, ClusterMtls, DatabaseKind, Role, TlsVersion};
+use crate::values::{CipherSuite, ClusterMtls, DatabaseKind, Listener, Role, TlsVersion};
 
 /// Finds what is wrong, and adds it to the problems.
 pub(crate) fn check(settings: &Settings, problems: &mut Vec<Problem>) {
@@ -254,7 +254,9 @@ impl Checks<'_> {
                     self.error(key, message, "give each listener a port of its own");
                 }
                 taken.push((key, &listener.host, listener.port, listener.udp));
-                if listener.udp && key != "stream_listen" {
+                if key == "stream_listen" {
+                    self.stream_listener(listener);
+                } else if listener.udp {
                     self.error(
                         key,
                         "udp is for stream_listen only",
@@ -276,6 +278,26 @@ impl Checks<'_> {
                 message,
                 "listen to 127.0.0.1, or let only trusted machines reach that port",
             );
+        }
+    }
+
+    fn stream_listener(&mut self, listener: &Listener) {
+        let mut refuse = |option: &str, why: &str| {
+            let mend = format!("remove the option {option}");
+            let message = format!("{listener}: {option} {why}");
+            self.error("stream_listen", message, &mend);
+        };
+        if listener.http2 {
+            refuse("http2", "is for proxy_listen only");
+        }
+        if listener.deferred {
+            refuse("deferred", "is for proxy_listen only");
+        }
+        if listener.udp && listener.ssl {
+            refuse("ssl", "does not go with udp");
+        }
+        if listener.udp && listener.proxy_protocol {
+            refuse("proxy_protocol", "does not go with udp");
         }
     }
 

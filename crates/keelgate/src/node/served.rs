@@ -1,15 +1,18 @@
 //! What the proxy is told by the settings, and what a snapshot is compiled with.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
 use keelgate_plugins::{Directory, Plugin, Registry};
 use keelgate_proxy as proxy;
 use keelgate_runtime::{Env, Plugins};
-use keelgate_settings::{DnsRecord, ErrorType, LogTarget, RouterFlavor, Settings, TrustedPeer};
+use keelgate_settings::{
+    DnsRecord, ErrorType, Listener, LogTarget, RouterFlavor, Settings, TrustedPeer,
+};
 use keelgate_telemetry::{Destination, LineSink};
 
-use super::certificates;
+use super::{certificates, streams};
 
 /// The node's plugins, as the runtime asks for them.
 struct Known(Arc<Registry>);
@@ -82,12 +85,7 @@ pub(crate) async fn proxy_settings(settings: &Settings) -> anyhow::Result<proxy:
     let added = own.response_headers();
     let mut listen = Vec::new();
     for listener in &settings.listen.proxy_listen {
-        let mut addresses = tokio::net::lookup_host((listener.host.as_str(), listener.port))
-            .await
-            .with_context(|| format!("proxy_listen: cannot resolve {listener}"))?;
-        let address = addresses
-            .next()
-            .with_context(|| format!("proxy_listen: {listener} has no address"))?;
+        let address = address("proxy_listen", listener).await?;
         listen.push(proxy::Listen {
             tls: listener.ssl,
             http2: listener.http2,
@@ -158,6 +156,7 @@ pub(crate) async fn proxy_settings(settings: &Settings) -> anyhow::Result<proxy:
             cache_size: resolution.cache_size as usize,
         },
         access_log: access_log(settings)?,
+        stream: streams::settings(settings).await?,
         ..defaults
     })
 }
@@ -171,6 +170,16 @@ fn dns_order(order: &[DnsRecord]) -> Vec<proxy::DnsRecord> {
         DnsRecord::Last | DnsRecord::Cname => None,
     });
     kinds.collect()
+}
+
+/// Where a listener is.
+pub(crate) async fn address(key: &str, listener: &Listener) -> anyhow::Result<SocketAddr> {
+    let mut addresses = tokio::net::lookup_host((listener.host.as_str(), listener.port))
+        .await
+        .with_context(|| format!("{key}: cannot resolve {listener}"))?;
+    addresses
+        .next()
+        .with_context(|| format!("{key}: {listener} has no address"))
 }
 
 fn size(bytes: u64) -> usize {

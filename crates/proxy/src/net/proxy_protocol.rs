@@ -1,13 +1,16 @@
 //! The PROXY protocol: a load balancer tells the address of the client before the client's bytes.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use smallvec::SmallVec;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-/// Longest header that is read, in bytes; version 2 may carry additions.
+/// Longest header of version 2 that is read, in bytes; it may carry additions.
 const MAX: usize = 2048;
+/// Longest header of version 1, in bytes.
+const MAX_LINE: usize = 107;
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// A connection that does not begin with a PROXY protocol header.
@@ -16,7 +19,7 @@ const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 pub(crate) struct NotProxied;
 
 /// A header: its length, and the client's address unless the balancer speaks for itself.
-type Header = (usize, Option<SocketAddr>);
+pub(crate) type Header = (usize, Option<SocketAddr>);
 
 /// Takes the header off the start of a connection.
 pub(crate) async fn take(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
@@ -27,6 +30,10 @@ pub(crate) async fn take(stream: &mut TcpStream) -> io::Result<Option<SocketAddr
         let missing = match parse(&start[..read]).map_err(io::Error::other)? {
             Found::Whole((_, client)) => return Ok(client),
             Found::Part(missing) => missing,
+            Found::Line => {
+                let seen = stream.peek(&mut start[read..MAX_LINE]).await?;
+                of_line(&start[read..read + seen]).ok_or(io::ErrorKind::UnexpectedEof)?
+            }
         };
         if read + missing > MAX {
             return Err(io::Error::other(NotProxied));
@@ -36,10 +43,18 @@ pub(crate) async fn take(stream: &mut TcpStream) -> io::Result<Option<SocketAddr
     }
 }
 
+/// How many of the next bytes belong to a line; none at the end of the connection.
+fn of_line(next: &[u8]) -> Option<usize> {
+    let end = memchr::memchr(b'\n', next).map(|at| at + 1);
+    end.or(Some(next.len())).filter(|length| *length > 0)
+}
+
 enum Found {
     Whole(Header),
     /// So many bytes are missing at least.
     Part(usize),
+    /// The rest of a line is missing.
+    Line,
 }
 
 fn parse(start: &[u8]) -> Result<Found, NotProxied> {
@@ -61,28 +76,35 @@ fn parse(start: &[u8]) -> Result<Found, NotProxied> {
 fn version_1(start: &[u8]) -> Result<Found, NotProxied> {
     const PREFIX: &[u8] = b"PROXY ";
     let common = start.len().min(PREFIX.len());
-    if start[..common] != PREFIX[..common] || start.len() > 107 {
+    if start[..common] != PREFIX[..common] {
         return Err(NotProxied);
     }
-    let Some(line) = start.strip_suffix(b"\r\n") else {
-        return Ok(Found::Part(1));
+    let Some(line) = start.strip_suffix(b"\n") else {
+        return match start.len() {
+            ..MAX_LINE => Ok(Found::Line),
+            _ => Err(NotProxied),
+        };
     };
+    let line = line.strip_suffix(b"\r").ok_or(NotProxied)?;
     let line = std::str::from_utf8(line).map_err(|_| NotProxied)?;
-    let mut words = line.split(' ').skip(1);
-    let client = match words.next() {
-        Some("UNKNOWN") => None,
-        Some("TCP4" | "TCP6") => {
-            let ip: IpAddr = word(words.next())?;
-            let port = word(words.nth(1))?;
-            Some(SocketAddr::new(ip, port))
+    let words: SmallVec<[&str; 6]> = line.split(' ').skip(1).collect();
+    let client = match words[..] {
+        ["UNKNOWN", ..] => None,
+        ["TCP4", source, destination, from, to] => {
+            let _: (Ipv4Addr, u16) = (word(destination)?, word(to)?);
+            Some((word::<Ipv4Addr>(source)?, word(from)?).into())
+        }
+        ["TCP6", source, destination, from, to] => {
+            let _: (Ipv6Addr, u16) = (word(destination)?, word(to)?);
+            Some((word::<Ipv6Addr>(source)?, word(from)?).into())
         }
         _ => return Err(NotProxied),
     };
     Ok(Found::Whole((start.len(), client)))
 }
 
-fn word<T: std::str::FromStr>(word: Option<&str>) -> Result<T, NotProxied> {
-    word.and_then(|word| word.parse().ok()).ok_or(NotProxied)
+fn word<T: std::str::FromStr>(word: &str) -> Result<T, NotProxied> {
+    word.parse().map_err(|_| NotProxied)
 }
 
 fn version_2(start: &[u8]) -> Result<Found, NotProxied> {
@@ -118,24 +140,26 @@ fn part<const N: usize>(body: &[u8], from: usize) -> Result<[u8; N], NotProxied>
         .ok_or(NotProxied)
 }
 
+/// Parses as [`take`] does, taking only as much as is asked for.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn taken(wire: &[u8]) -> Result<Header, NotProxied> {
+    let mut read = 0;
+    loop {
+        let missing = match parse(&wire[..read])? {
+            Found::Whole(header) => return Ok(header),
+            Found::Part(missing) => missing,
+            Found::Line => of_line(&wire[read..]).ok_or(NotProxied)?,
+        };
+        read += missing;
+        if read > wire.len().min(MAX) {
+            return Err(NotProxied);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Parses as [`take`] does, taking only as much as is asked for.
-    fn taken(mut wire: &[u8]) -> Result<Header, NotProxied> {
-        let mut start = Vec::new();
-        loop {
-            match parse(&start)? {
-                Found::Whole(header) => return Ok(header),
-                Found::Part(missing) => {
-                    let (next, rest) = wire.split_at_checked(missing).ok_or(NotProxied)?;
-                    start.extend_from_slice(next);
-                    wire = rest;
-                }
-            }
-        }
-    }
 
     #[test]
     fn both_versions_tell_the_client_and_leave_the_rest() {
@@ -144,6 +168,10 @@ mod tests {
         let client = Some("192.0.2.1:56324".parse().unwrap());
         assert_eq!(taken(&whole), Ok((line.len(), client)));
         assert_eq!(taken(b"PROXY UNKNOWN\r\nrest"), Ok((15, None)));
+        let line = b"PROXY TCP6 2001:db8::1 2001:db8::2 1 2\r\n";
+        let client = Some("[2001:db8::1]:1".parse().unwrap());
+        assert_eq!(taken(line), Ok((line.len(), client)));
+        let client = Some("192.0.2.1:56324".parse().unwrap());
         let mut binary = SIGNATURE.to_vec();
         binary.extend_from_slice(&[0x21, 0x11, 0, 15]);
         binary.extend_from_slice(&[192, 0, 2, 1, 10, 0, 0, 1, 0xdc, 0x04, 1, 0xbb, 4, 0, 0]);
@@ -158,6 +186,10 @@ mod tests {
             &b"GET / HTTP/1.1\r\n"[..],
             b"PROXY TCP4 x y 1 2\r\n",
             b"PROXY TCP4 192.0.2.1\r\n",
+            b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\n",
+            b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 70000\r\n",
+            b"PROXY TCP4 2001:db8::1 2001:db8::2 56324 443\r\n",
+            b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 443 1\r\n",
             b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\0",
             b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x02ab",
         ] {

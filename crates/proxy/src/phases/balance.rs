@@ -18,7 +18,7 @@ use super::{Answer, Flight};
 use crate::upstream::Fault;
 
 /// How long a request waits for the first answer about the names of its upstream.
-const FIRST_ANSWER: Duration = Duration::from_secs(5);
+pub(crate) const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
 /// The address for one attempt.
 pub(super) struct Choice<'r> {
@@ -245,7 +245,7 @@ fn give_cookie(flight: &mut Flight<'_>, hashed: Option<&Hashed>) {
 }
 
 /// The time since the first request of this process.
-fn now() -> Duration {
+pub(crate) fn now() -> Duration {
     static FIRST: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     FIRST.get_or_init(std::time::Instant::now).elapsed()
 }

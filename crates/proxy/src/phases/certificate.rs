@@ -45,3 +45,13 @@ pub(crate) fn server_config(
     config.alpn_protocols.push(b"http/1.1".to_vec());
     Ok(Arc::new(config))
 }
+
+/// How TLS is spoken to clients of streams. What they speak inside is not asked.
+///
+/// # Errors
+/// As [`server_config`].
+pub(crate) fn stream_config(shared: Arc<Shared>) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let mut config = ServerConfig::clone(&*server_config(shared, false)?);
+    config.alpn_protocols.clear();
+    Ok(Arc::new(config))
+}

@@ -12,7 +12,7 @@ use crate::settings::{RealIp, Settings};
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Whether forwarding headers of a connection from `address` are believed.
-pub(super) fn is_trusted(settings: &Settings, address: IpAddr) -> bool {
+pub(crate) fn is_trusted(settings: &Settings, address: IpAddr) -> bool {
     let address = address.to_canonical();
     settings
         .trusted_ips

@@ -68,7 +68,8 @@ impl Peer<'_> {
         }
     }
 
-    async fn open(&self) -> Result<Stream, Fault> {
+    /// A new connection.
+    pub(crate) async fn open(&self) -> Result<Stream, Fault> {
         let stream = TcpStream::connect(self.address)
             .await
             .map_err(Fault::Connect)?;

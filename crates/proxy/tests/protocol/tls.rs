@@ -32,9 +32,9 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-type TlsClient = Client<StreamOwned<ClientConnection, TcpStream>>;
+pub(crate) type TlsClient = Client<StreamOwned<ClientConnection, TcpStream>>;
 
-fn connect(address: SocketAddr, name: &str, trusted: &Pair) -> TlsClient {
+pub(crate) fn connect(address: SocketAddr, name: &str, trusted: &Pair) -> TlsClient {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.der.clone()).unwrap();
     let config = ClientConfig::builder_with_provider(provider())
@@ -92,7 +92,7 @@ fn plain_http_on_a_tls_port_is_told_so() {
 }
 
 /// An upstream that answers requests over TLS.
-fn tls_upstream(with: &Pair) -> SocketAddr {
+pub(crate) fn tls_upstream(with: &Pair) -> SocketAddr {
     tls_upstream_for(with, None)
 }
 

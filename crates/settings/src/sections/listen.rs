@@ -6,11 +6,12 @@ use crate::values::{Listener, PortMap};
 section! {
     /// Addresses to listen on, each with options after it: `ssl`, `http2`,
     /// `proxy_protocol`, `reuseport`, `deferred`, `backlog=N`, `ipv6only=on|off`,
-    /// `so_keepalive=on|off`. `off` turns a listener off.
+    /// `so_keepalive=on|off`, and for streams `udp`. `off` turns a listener off.
     pub struct Listen in "LISTENERS" {
         /// Where clients send the requests that are proxied.
         proxy_listen: Vec<Listener> = "0.0.0.0:8000 reuseport backlog=16384, 0.0.0.0:8443 http2 ssl reuseport backlog=16384" for Proxying;
-        /// Where clients connect for TCP and TLS streams that are proxied.
+        /// Where clients come for TCP, TLS (`ssl`) and UDP (`udp`) streams that are
+        /// proxied.
         stream_listen: Vec<Listener> = "off" for Proxying;
         /// Where the Admin API answers. It has no log-in of its own: whoever reaches
         /// it can change everything, so it listens to this machine only.

@@ -16,7 +16,7 @@ section! {
         /// Where the node's own log goes when it runs in the background. In the
         /// foreground it goes to standard error, unless this is set.
         proxy_error_log: LogTarget = "logs/error.log" for Every;
-        /// Where a line for each proxied TCP or TLS stream goes.
+        /// Where a line for each proxied TCP, TLS or UDP stream goes.
         proxy_stream_access_log: LogTarget = "logs/access.log basic" for Proxying;
         /// Where a line for each request to the Admin API goes, and for each
         /// connection of a data plane.
