@@ -13,6 +13,7 @@
 //! - [`election`]: who writes, as the storage tells
 //! - [`reader`]: follows a storage and notes whenever a reader would have gone back
 //! - [`storm`]: backup nodes that are killed and paused at random
+//! - [`strict`]: the same from clients that forgive nothing
 //! - [`traffic`]: steady requests that count every failure
 
 pub mod backup;
@@ -27,6 +28,7 @@ pub mod reader;
 pub mod s3;
 pub mod storage;
 pub mod storm;
+pub mod strict;
 pub mod traffic;
 pub mod upstream;
 pub mod wait;
@@ -34,5 +36,6 @@ pub mod wait;
 pub use cluster::Cluster;
 pub use node::{Node, Role};
 pub use storage::Storage;
+pub use strict::Strict;
 pub use traffic::Traffic;
 pub use upstream::Upstream;

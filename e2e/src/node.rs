@@ -362,6 +362,27 @@ impl Node {
         status
     }
 
+    /// The process that is the node: another one than was started here after a handover.
+    pub fn process(&self) -> Option<Pid> {
+        let text = std::fs::read_to_string(self.prefix.path().join("pids/keelgate.pid")).ok()?;
+        Pid::from_raw(text.lines().next()?.parse().ok()?)
+    }
+
+    /// Has the node hand over to a new process, by its signal, and waits until that is the node.
+    /// Returns the process before, if it was the one that was started here.
+    pub async fn hand_over(&mut self) -> Option<Child> {
+        let before = self.process().expect("the node runs");
+        kill_process(before, Signal::USR2).expect("send a signal");
+        wait::until("another process to be the node", || async {
+            match self.process() {
+                Some(now) if now != before => Ok(()),
+                _ => Err(self.tail()),
+            }
+        })
+        .await;
+        self.child.take()
+    }
+
     /// SIGTERM, then waits for the end.
     pub async fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
@@ -386,5 +407,14 @@ impl Drop for Node {
             }
         }
         self.kill();
+        // A process that has taken over is no child of the test; its variables show whose it is.
+        if let Some(process) = self.process()
+            && let Ok(variables) =
+                std::fs::read(format!("/proc/{}/environ", process.as_raw_nonzero()))
+            && String::from_utf8_lossy(&variables)
+                .contains(&format!("KONG_PREFIX={}", self.prefix.path().display()))
+        {
+            let _ = kill_process(process, Signal::KILL);
+        }
     }
 }

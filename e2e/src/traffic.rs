@@ -22,7 +22,11 @@ impl Traffic {
             .map(|_| {
                 let (stop, sent, url) = (stop.clone(), sent.clone(), url.clone());
                 tokio::spawn(async move {
-                    let client = reqwest::Client::new();
+                    // Nodes under test show certificates that they have made themselves.
+                    let client = reqwest::Client::builder()
+                        .tls_danger_accept_invalid_certs(true)
+                        .build()
+                        .expect("a client can be made");
                     let mut failures = Vec::new();
                     while !stop.load(Ordering::Relaxed) {
                         sent.fetch_add(1, Ordering::Relaxed);

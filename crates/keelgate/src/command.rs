@@ -18,6 +18,8 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+pub(crate) use pid_file::Claim;
+
 use crate::demo;
 
 /// An API gateway whose data planes survive control-plane outages.
@@ -49,8 +51,8 @@ enum Command {
     Quit(stop::QuitArgs),
     /// Let a node read its settings and certificates anew, without losing a request.
     Reload(stop::ReloadArgs),
-    /// Stop a node, and start it again.
-    Restart(start::StartArgs),
+    /// Stop a node, and start it again; or have it hand over to a new process.
+    Restart(start::RestartArgs),
     /// Check settings: tell everything that is wrong, where, and how to mend it.
     Check(check::CheckArgs),
     /// Tell whether a node runs.

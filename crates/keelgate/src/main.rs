@@ -4,6 +4,7 @@
 
 mod command;
 mod demo;
+mod handover;
 mod logging;
 mod node;
 mod readiness;

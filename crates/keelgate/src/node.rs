@@ -14,8 +14,9 @@
 //! | `offline` | what commands need of a node without running one |
 //! | `apis`, `certificates`, `verification` | listeners of the APIs; TLS; whose snapshots are believed |
 //! | `reports` | what status, metrics and logs tell |
+//! | `place` | the processes before and after this one |
+//! | `running` | signals, reload, handover and the end |
 //! | `upstreams` | targets of upstreams and their health, as the APIs tell and set it |
-//! | `running` | signals, reload and the end |
 
 mod activation;
 mod apis;
@@ -27,6 +28,7 @@ mod declarative;
 mod decoding;
 mod feed;
 mod offline;
+mod place;
 mod reports;
 mod running;
 mod served;
@@ -45,6 +47,7 @@ pub(crate) use backup::{prepare, publisher_settings};
 pub(crate) use common::hostname;
 pub(crate) use feed::config_table;
 pub(crate) use offline::{activation, schemas};
+pub(crate) use place::Place;
 pub(crate) use storages::storages;
 pub(crate) use verification::ClusterIdentity;
 
@@ -55,7 +58,7 @@ use running::{Running, Signals};
 const THREADS: usize = 2;
 
 /// Runs the node until it is told to end.
-pub(crate) fn run(settings: Settings, log: LogHandle) -> Result<()> {
+pub(crate) fn run(settings: Settings, log: LogHandle, place: Place) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("keelgate")
@@ -68,7 +71,7 @@ pub(crate) fn run(settings: Settings, log: LogHandle) -> Result<()> {
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let running = tokio::select! {
-            running = start(settings, log) => running?,
+            running = start(settings, log, place) => running?,
             () = signals.ending() => {
                 tracing::info!("told to end before the node ran");
                 return Ok(());
@@ -82,8 +85,8 @@ pub(crate) fn run(settings: Settings, log: LogHandle) -> Result<()> {
 }
 
 /// Starts the parts that the role needs.
-async fn start(settings: Settings, log: LogHandle) -> Result<Running> {
-    let common = Common::prepare(settings, log).await?;
+async fn start(settings: Settings, log: LogHandle, place: Place) -> Result<Running> {
+    let common = Common::prepare(settings, log, place).await?;
     match (common.settings.node.role, common.settings.database.database) {
         (Role::DataPlane, _) => data_plane::start(common).await,
         (_, DatabaseKind::Off) => declarative::start(common).await,

@@ -18,6 +18,11 @@ pub(crate) fn stopping() {
     notify("STOPPING=1");
 }
 
+/// Says that another process is the node now.
+pub(crate) fn main_process(id: u32) {
+    notify(&format!("MAINPID={id}"));
+}
+
 fn notify(state: &str) {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else {
         return;

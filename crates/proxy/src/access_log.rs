@@ -1,8 +1,14 @@
 //! The access log: what is told about a request after its end.
 
+mod format;
+
 use std::fmt;
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+
+pub use format::{Escape, LogFormat, UnknownVariable};
 
 /// What is told about a request after its end.
 #[derive(Clone, Debug)]
@@ -27,12 +33,41 @@ pub struct Record<'a> {
     pub user_agent: Option<&'a str>,
     /// The request's id.
     pub request_id: &'a str,
+    /// Host that was asked for, without port.
+    pub host: &'a str,
+    /// Port that was asked, after trusted proxies were resolved.
+    pub port: u16,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// Headers of the request.
+    pub headers: &'a HeaderMap,
+    /// Headers of the response.
+    pub sent: &'a HeaderMap,
+    /// Time from the request's head to the end of the response.
+    pub elapsed: Duration,
+    /// Where the request went, if it did.
+    pub upstream: Option<(&'a str, u16)>,
+    /// What was answered there.
+    pub upstream_status: Option<u16>,
+    /// Time until it was answered there.
+    pub upstream_time: Option<Duration>,
+    /// Name in the client's TLS handshake.
+    pub server_name: Option<&'a str>,
+    /// Name of the route.
+    pub route: Option<&'a str>,
+    /// Name of the service.
+    pub service: Option<&'a str>,
+    /// Name of the consumer.
+    pub consumer: Option<&'a str>,
 }
 
 /// Told about every request, on the core that served it. Must not block.
 pub trait AccessLog: Send + Sync {
     /// One request has ended.
     fn record(&self, record: &Record<'_>);
+
+    /// Opens its file anew, after something has moved it away. May block.
+    fn reopen(&self) {}
 }
 
 /// The record as one line in Kong's format, without the line's end.
@@ -93,8 +128,6 @@ impl fmt::Display for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -110,6 +143,19 @@ mod tests {
             referer: None,
             user_agent: Some("x\" \n"),
             request_id: "abc",
+            host: "h",
+            port: 80,
+            scheme: "http",
+            headers: &HeaderMap::new(),
+            sent: &HeaderMap::new(),
+            elapsed: Duration::ZERO,
+            upstream: None,
+            upstream_status: None,
+            upstream_time: None,
+            server_name: None,
+            route: None,
+            service: None,
+            consumer: None,
         };
         assert_eq!(
             record.to_string(),

@@ -13,10 +13,12 @@ use keelgate_runtime::{Held, Reader, Shared};
 use slab::Slab;
 use tokio::sync::Notify;
 
+use crate::counts::OfWorker;
 use crate::http1::Limits;
 use crate::names::{Names, Resolver};
 use crate::settings::Settings;
 use crate::upstream::{Links, Pool};
+use crate::worker::End;
 
 /// Time that a connection without any request yet is given when draining starts: whoever connected
 /// just before is still served.
@@ -33,6 +35,7 @@ pub(crate) struct Core {
     /// What is added to `Via` of responses that came over HTTP/1.1, and over HTTP/2.
     pub(crate) via: [HeaderValue; 2],
     pub(crate) draining: Draining,
+    pub(crate) counts: Arc<OfWorker>,
     reader: Reader,
     date: RefCell<(u64, HeaderValue)>,
 }
@@ -50,6 +53,7 @@ impl Core {
                     .unwrap_or(HeaderValue::from_static("1.1 keelgate"))
             }),
             draining: Draining::default(),
+            counts: settings.counts.worker(),
             reader: Reader::new(shared),
             date: RefCell::new((u64::MAX, HeaderValue::from_static(""))),
             settings,
@@ -93,9 +97,15 @@ pub(crate) struct Draining {
     /// Woken when draining starts. Every idle connection waits here, and comes and goes with each
     /// request, which is why this is no [`Notify`] with its lock.
     waiting: RefCell<Slab<Waker>>,
+    patience: Cell<Duration>,
+    empties: Cell<bool>,
     connections: Cell<usize>,
-    /// Woken when the last connection has ended.
+    /// Listeners that may still accept.
+    listeners: Cell<usize>,
+    /// Woken when the last connection, or a listener, has ended.
     changed: Notify,
+    /// Woken when a connection has ended.
+    left: Notify,
 }
 
 impl Draining {
@@ -103,11 +113,21 @@ impl Draining {
         self.started.get()
     }
 
-    pub(crate) fn start(&self) {
+    /// Starts; `None` means at once.
+    pub(crate) fn start(&self, end: Option<End>) {
+        if let Some(end) = end {
+            self.patience.set(end.patience);
+            self.empties.set(!end.is_succeeded);
+        }
         self.started.set(true);
         for waker in self.waiting.take() {
             waker.1.wake();
         }
+    }
+
+    /// Whether what waits in the queues of listeners is still accepted.
+    pub(crate) fn empties_queues(&self) -> bool {
+        self.empties.get()
     }
 
     /// Ready once draining has started.
@@ -124,15 +144,46 @@ impl Draining {
         grace: Duration,
         wait: impl Future<Output = T>,
     ) -> Option<T> {
+        self.until_over(wait, || grace).await
+    }
+
+    /// Awaits what an idle connection waits for; from the start of draining on for as long as idle
+    /// connections are kept, and for `least` in any case.
+    pub(crate) async fn while_kept<T>(
+        &self,
+        least: Duration,
+        wait: impl Future<Output = T>,
+    ) -> Option<T> {
+        self.until_over(wait, || least.max(self.patience.get()))
+            .await
+    }
+
+    async fn until_over<T>(
+        &self,
+        wait: impl Future<Output = T>,
+        grace: impl FnOnce() -> Duration,
+    ) -> Option<T> {
         match select(pin!(wait), pin!(self.started())).await {
             Either::Left((done, _)) => Some(done),
-            Either::Right(((), wait)) => tokio::time::timeout(grace, wait).await.ok(),
+            Either::Right(((), wait)) => tokio::time::timeout(grace(), wait).await.ok(),
         }
     }
 
-    /// Ready once no connection is served any more.
+    /// Ready once there is room for one more connection.
+    pub(crate) async fn room(&self, core: &Core) {
+        let limit = core.settings.client.connections as usize;
+        if limit == 0 || self.connections.get() < limit {
+            return;
+        }
+        core.counts.is_full();
+        while self.connections.get() >= limit {
+            self.left.notified().await;
+        }
+    }
+
+    /// Ready once no connection is served any more, and none will be.
     pub(crate) async fn idle(&self) {
-        while self.connections.get() > 0 {
+        while self.connections.get() > 0 || self.listeners.get() > 0 {
             self.changed.notified().await;
         }
     }
@@ -146,6 +197,7 @@ impl Draining {
     pub(crate) fn connection(core: &Rc<Core>) -> Served {
         let count = &core.draining.connections;
         count.set(count.get() + 1);
+        core.counts.connection_begins();
         Served(Rc::clone(core))
     }
 }
@@ -183,6 +235,26 @@ impl Drop for Started<'_> {
     }
 }
 
+/// A listener that may still accept.
+pub(crate) struct Accepting(Rc<Core>);
+
+impl Accepting {
+    /// Counts a listener until the guard is dropped.
+    pub(crate) fn new(core: &Rc<Core>) -> Self {
+        let count = &core.draining.listeners;
+        count.set(count.get() + 1);
+        Self(Rc::clone(core))
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        let draining = &self.0.draining;
+        draining.listeners.set(draining.listeners.get() - 1);
+        draining.changed.notify_waiters();
+    }
+}
+
 /// A connection that is being served.
 pub(crate) struct Served(Rc<Core>);
 
@@ -190,6 +262,8 @@ impl Drop for Served {
     fn drop(&mut self) {
         let draining = &self.0.draining;
         draining.connections.set(draining.connections.get() - 1);
+        self.0.counts.connection_ends();
+        draining.left.notify_waiters();
         if draining.connections.get() == 0 {
             draining.changed.notify_waiters();
         }

@@ -1,8 +1,14 @@
 //! Errors as clients see them: JSON, HTML, XML or plain text, after what they accept.
 
+mod template;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
+
+pub use template::{ErrorTemplate, ErrorTemplates, TooManyPlaces};
+
+use crate::settings::Settings;
 
 /// A body and its content type.
 pub(crate) struct Page {
@@ -52,10 +58,37 @@ impl Form {
         }
     }
 
-    fn page(self, message: &str, request_id: &str) -> Page {
+    /// As the node's own template has it, where there is one.
+    fn from_template(
+        self,
+        templates: &ErrorTemplates,
+        message: &str,
+        request_id: &str,
+    ) -> Option<String> {
+        let template = match self {
+            Self::Grpc => None,
+            Self::Json => templates.json.as_ref(),
+            Self::Html => templates.html.as_ref(),
+            Self::Xml => templates.xml.as_ref(),
+            Self::Plain => templates.plain.as_ref(),
+        }?;
+        Some(match self {
+            // The template has the quotes.
+            Self::Json => {
+                let quoted = serde_json::Value::from(message).to_string();
+                template.render(&quoted[1..quoted.len() - 1], request_id)
+            }
+            _ => template.render(message, request_id),
+        })
+    }
+
+    fn page(self, message: &str, request_id: &str, settings: &Settings) -> Page {
+        let body = self
+            .from_template(&settings.error_templates, message, request_id)
+            .unwrap_or_else(|| self.render(message, request_id));
         Page {
             content_type: Some(self.content_type()),
-            body: self.render(message, request_id).into(),
+            body: body.into(),
         }
     }
 }
@@ -66,6 +99,7 @@ pub(crate) fn decided(
     version: Version,
     message: &str,
     request_id: &str,
+    settings: &Settings,
 ) -> Page {
     if version == Version::HTTP_2 && is_grpc(headers.get(CONTENT_TYPE)) {
         return Page {
@@ -76,18 +110,18 @@ pub(crate) fn decided(
     let form = headers
         .get(ACCEPT)
         .map_or(Form::Json, |_| accepted(headers));
-    form.page(message, request_id)
+    form.page(message, request_id, settings)
 }
 
 /// The page for an error of the exchange itself (a bad request, a failed upstream): after
-/// `Accept`, else `Content-Type`, else `default_type`.
+/// `Accept`, else `Content-Type`, else as the settings say.
 pub(crate) fn failed(
     headers: &HeaderMap,
     status: StatusCode,
     request_id: &str,
-    default_type: &str,
+    settings: &Settings,
 ) -> Page {
-    failed_with(headers, &message(status), request_id, default_type)
+    failed_with(headers, &message(status), request_id, settings)
 }
 
 /// The same with another message.
@@ -95,7 +129,7 @@ pub(crate) fn failed_with(
     headers: &HeaderMap,
     message: &str,
     request_id: &str,
-    default_type: &str,
+    settings: &Settings,
 ) -> Page {
     let asked = headers.get(ACCEPT).or_else(|| headers.get(CONTENT_TYPE));
     if is_grpc(asked) {
@@ -109,10 +143,10 @@ pub(crate) fn failed_with(
     } else {
         match asked {
             Some(value) => form_of([value.to_str().unwrap_or("")].into_iter()),
-            None => form_of([default_type].into_iter()),
+            None => form_of([settings.error_default_type.as_str()].into_iter()),
         }
     };
-    form.page(message, request_id)
+    form.page(message, request_id, settings)
 }
 
 /// `{"message": …}`, with the request's id where it is given.
@@ -270,7 +304,8 @@ mod tests {
     #[test]
     fn failures_default_to_plain_text_and_decisions_to_json() {
         let none = HeaderMap::new();
-        let failed = failed(&none, StatusCode::BAD_GATEWAY, "id", "text/plain");
+        let settings = Settings::default();
+        let failed = failed(&none, StatusCode::BAD_GATEWAY, "id", &settings);
         assert_eq!(
             failed.body,
             "An invalid response was received from the upstream server\nrequest_id: id\n"
@@ -280,6 +315,7 @@ mod tests {
             Version::HTTP_11,
             "no Route matched with those values",
             "id",
+            &settings,
         );
         assert_eq!(
             decided.content_type.unwrap(),
@@ -289,5 +325,26 @@ mod tests {
             decided.body,
             "{\n  \"message\":\"no Route matched with those values\",\n  \"request_id\":\"id\"\n}"
         );
+    }
+
+    #[test]
+    fn templates_take_the_place_of_the_usual_pages() {
+        let settings = Settings {
+            error_templates: ErrorTemplates {
+                json: ErrorTemplate::parse("{\"error\":\"%s\",\"id\":\"%s\"}").ok(),
+                ..ErrorTemplates::default()
+            },
+            ..Settings::default()
+        };
+        let page = |accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            failed_with(&headers, "say \"no\"", "id", &settings)
+        };
+        assert_eq!(
+            page("application/json").body,
+            "{\"error\":\"say \\\"no\\\"\",\"id\":\"id\"}"
+        );
+        assert!(page("text/html").body.starts_with(b"<!doctype html>"));
     }
 }

@@ -1,7 +1,8 @@
 //! The data path: listeners, TLS, HTTP, and the phases of a request.
 //!
 //! - [`Proxy::start`] binds the addresses of [`Settings`] and serves what
-//!   [`keelgate_runtime::Shared`] holds; [`Handle::drain`] ends it without dropping requests.
+//!   [`keelgate_runtime::Shared`] holds; [`Handle::drain`] ends it without dropping requests, and
+//!   [`Handle::successor`] or [`Proxy::take_over`] go on with its [`Sockets`].
 //! - `worker`, `core`: one thread per core, which shares nothing with the others but the runtime.
 //! - `downstream`: clients, over HTTP/1 and HTTP/2.
 //! - `phases`: a request's way, one file per phase; knows neither side's I/O.
@@ -10,10 +11,12 @@
 //! - `stream`: TCP, TLS and UDP sessions, beside the phases.
 //! - `http1`: HTTP/1 on the wire, pure, for both sides.
 //! - `net`: streams and time limits.
+//! - `counts`: connections and requests, for whoever asks.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod access_log;
 mod core;
+mod counts;
 mod downstream;
 mod error_page;
 #[cfg(feature = "fuzzing")]
@@ -25,15 +28,20 @@ mod net;
 mod phases;
 mod proxy;
 mod settings;
+mod sockets;
 mod stream;
 mod upkeep;
 mod upstream;
 mod worker;
 
-pub use access_log::{AccessLog, Record};
+pub use access_log::{AccessLog, Escape, LogFormat, Record, UnknownVariable};
+pub use counts::{Counted, Counts};
+pub use error_page::{ErrorTemplate, ErrorTemplates, TooManyPlaces};
 pub use listener::ListenError;
-pub use proxy::{Drained, Handle, Proxy, StartError};
+pub use proxy::{Bound, Drain, Drained, Handle, Proxy, StartError};
 pub use settings::{
-    AddedHeaders, ClientLimits, Dns, DnsRecord, Keepalive, Listen, RealIp, Settings,
+    AddedHeaders, ClientLimits, Dns, DnsRecord, Keepalive, Listen, RealIp, Resumption, Settings,
+    Tls,
 };
+pub use sockets::Sockets;
 pub use stream::{StreamLimits, StreamListen, StreamLog, StreamRecord, StreamSettings, Transport};

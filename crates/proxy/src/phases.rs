@@ -30,9 +30,19 @@ use crate::core::Core;
 use crate::downstream::{Client, Incoming, Outcome, Respond, Upload};
 use crate::http1::{Framing, Spelling};
 use crate::net::Timer;
+use crate::settings::Settings;
 
 pub(crate) use answer::Answer;
 pub(crate) use rewrite::request_id;
+
+/// The address of a client, after trusted proxies were resolved.
+pub(crate) fn client_address(
+    settings: &Settings,
+    client: &Client,
+    headers: &http::HeaderMap,
+) -> std::net::IpAddr {
+    real_ip::resolve(settings, client.peer.ip(), client.told, headers)
+}
 
 /// Everything that belongs to one request while it is served.
 struct Flight<'r> {

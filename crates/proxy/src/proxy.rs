@@ -1,21 +1,24 @@
 //! The proxy as a whole: started, and drained.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use keelgate_runtime::Shared;
+use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::listener::{self, ListenError};
+use crate::access_log::AccessLog;
+use crate::listener::{self, ListenError, Passing};
 use crate::names::Names;
 use crate::phases::certificate;
 use crate::settings::Settings;
+use crate::sockets::Sockets;
 use crate::stream;
 use crate::upkeep::Upkeep;
-use crate::worker::Worker;
+use crate::worker::{End, Worker};
 
 /// Why the proxy cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -29,19 +32,51 @@ pub enum StartError {
     /// A thread cannot be started.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
+    /// The sockets of the proxy before cannot be taken over.
+    #[error("the listening sockets cannot be handed on: {0}; raise the limit of open files")]
+    Handles(std::io::Error),
 }
 
 /// The proxy.
 pub struct Proxy;
 
+/// A proxy that has its sockets and serves nobody yet.
+#[derive(Debug)]
+pub struct Bound {
+    settings: Arc<Settings>,
+    shared: Arc<Shared>,
+    copies: Sockets,
+    sockets: listener::Bound<TcpListener>,
+    streams: listener::Bound<stream::listener::Socket>,
+    /// For listeners with and without HTTP/2.
+    tls: [Arc<ServerConfig>; 2],
+    stream_tls: Arc<ServerConfig>,
+}
+
 /// A proxy that serves. Dropped, it ends at once; see [`Handle::drain`].
 pub struct Handle {
     addresses: Vec<SocketAddr>,
     stream_addresses: Vec<SocketAddr>,
-    stop: watch::Sender<Option<Instant>>,
+    shared: Arc<Shared>,
+    sockets: Sockets,
+    access_log: Option<Arc<dyn AccessLog>>,
+    stop: watch::Sender<Option<End>>,
     workers: Vec<JoinHandle<std::io::Result<usize>>>,
     /// Dropped last: workers ask it for names until they end.
     _upkeep: Upkeep,
+}
+
+/// How a proxy ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drain {
+    /// Time until connections are cut off.
+    pub limit: Duration,
+    /// Time that idle connections are kept to be told with their next response: a client that sends
+    /// just when its connection is closed cannot know what became of its request.
+    pub patience: Duration,
+    /// Whether another proxy accepts from the same sockets, so that this one stops at once; otherwise
+    /// it serves what waits in their queues.
+    pub is_succeeded: bool,
 }
 
 /// How a proxy ended.
@@ -58,46 +93,88 @@ impl Proxy {
     /// # Errors
     /// When an address cannot be bound, or a thread cannot be started.
     pub fn start(settings: Settings, shared: Arc<Shared>) -> Result<Handle, StartError> {
-        let count = match settings.workers {
+        Self::take_over(settings, shared, &mut Sockets::default())
+    }
+
+    /// The same on sockets that another proxy has handed on, as far as they are for the addresses
+    /// of the settings: those are taken out of `handed`, and what waits in them is served.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn take_over(
+        settings: Settings,
+        shared: Arc<Shared>,
+        handed: &mut Sockets,
+    ) -> Result<Handle, StartError> {
+        Self::bind(settings, shared, handed)?.serve()
+    }
+
+    /// As [`Self::take_over`], but accepts nobody yet: what connects waits.
+    ///
+    /// # Errors
+    /// When an address cannot be bound.
+    pub fn bind(
+        settings: Settings,
+        shared: Arc<Shared>,
+        handed: &mut Sockets,
+    ) -> Result<Bound, StartError> {
+        let workers = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
         };
-        let (addresses, of_workers) = listener::bind(&settings.listen, count)?;
-        let (stream_addresses, stream_sockets) =
-            stream::listener::bind(&settings.stream.listen, count)?;
-        let settings = Arc::new(settings);
-        let tls = [
-            certificate::server_config(Arc::clone(&shared), false)?,
-            certificate::server_config(Arc::clone(&shared), true)?,
-        ];
-        let (names, asks) = Names::new(settings.dns.clone());
+        let mut passing = Passing::new(handed);
+        let sockets = listener::bind(&settings.listen, workers, &mut passing)?;
+        let streams = stream::listener::bind(&settings.stream.listen, workers, &mut passing)?;
+        let tls = certificate::server_configs(&settings.tls, Arc::clone(&shared))?;
+        Ok(Bound {
+            stream_tls: certificate::stream_config(&tls[0]),
+            copies: passing.copies,
+            settings: Arc::new(settings),
+            shared,
+            sockets,
+            streams,
+            tls,
+        })
+    }
+}
+
+impl Bound {
+    /// Starts to serve.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn serve(self) -> Result<Handle, StartError> {
+        let (names, asks) = Names::new(self.settings.dns.clone());
         let upkeep = Upkeep::start(
-            Arc::clone(&settings),
-            Arc::clone(&shared),
+            Arc::clone(&self.settings),
+            Arc::clone(&self.shared),
             Arc::clone(&names),
             asks,
         )
         .map_err(StartError::Thread)?;
-        let stream_tls = certificate::stream_config(Arc::clone(&shared))?;
         let (stop, stopped) = watch::channel(None);
         let mut handle = Handle {
-            addresses,
-            stream_addresses,
+            addresses: self.sockets.addresses,
+            stream_addresses: self.streams.addresses,
+            shared: Arc::clone(&self.shared),
+            sockets: self.copies,
+            access_log: self.settings.access_log.clone(),
             stop,
-            workers: Vec::with_capacity(count),
+            workers: Vec::with_capacity(self.sockets.of_workers.len()),
             _upkeep: upkeep,
         };
+        let of_workers = self.sockets.of_workers.into_iter();
         for (index, (sockets, stream_sockets)) in
-            of_workers.into_iter().zip(stream_sockets).enumerate()
+            of_workers.zip(self.streams.of_workers).enumerate()
         {
             let worker = Worker {
-                settings: Arc::clone(&settings),
-                shared: Arc::clone(&shared),
+                settings: Arc::clone(&self.settings),
+                shared: Arc::clone(&self.shared),
                 names: Arc::clone(&names),
                 sockets,
-                tls: tls.clone(),
+                tls: self.tls.clone(),
                 stream_sockets,
-                stream_tls: Arc::clone(&stream_tls),
+                stream_tls: Arc::clone(&self.stream_tls),
                 stop: stopped.clone(),
             };
             let thread = std::thread::Builder::new()
@@ -122,16 +199,57 @@ impl Handle {
         &self.stream_addresses
     }
 
+    /// What is told about every request; none for no access log.
+    pub fn access_log(&self) -> Option<Arc<dyn AccessLog>> {
+        self.access_log.clone()
+    }
+
+    /// The sockets that are listened on, to hand them on.
+    ///
+    /// # Errors
+    /// When the system has no file left for another handle of one.
+    pub fn sockets(&self) -> std::io::Result<Sockets> {
+        self.sockets.try_clone()
+    }
+
+    /// Starts another proxy that serves the same with other settings, on the same sockets where
+    /// they listen for the same. This one goes on until it is drained.
+    ///
+    /// # Errors
+    /// As [`Proxy::start`]; nothing has changed then.
+    pub fn successor(&self, settings: Settings) -> Result<Self, StartError> {
+        let mut handed = self.sockets().map_err(StartError::Handles)?;
+        Proxy::take_over(settings, Arc::clone(&self.shared), &mut handed)
+    }
+
     /// Stops accepting, lets requests in flight finish, and returns when all connections have
     /// ended or `limit` is over. Idle connections are closed; others are told to close with their
     /// next response.
     ///
     /// Blocks the calling thread; in asynchronous code call it where blocking is allowed.
-    pub fn drain(mut self, limit: Duration) -> Drained {
-        self.stop.send_replace(Some(Instant::now() + limit));
+    pub fn drain(self, limit: Duration) -> Drained {
+        self.drain_as(Drain {
+            limit,
+            ..Drain::default()
+        })
+    }
+
+    /// As [`Self::drain`], with more to choose.
+    pub fn drain_as(mut self, drain: Drain) -> Drained {
+        self.end(drain);
         Drained {
             cut_off: self.join(),
         }
+    }
+
+    fn end(&mut self, drain: Drain) {
+        // Nobody may connect to what nobody accepts from.
+        self.sockets = Sockets::default();
+        self.stop.send_replace(Some(End {
+            deadline: Instant::now() + drain.limit,
+            patience: drain.patience,
+            is_succeeded: drain.is_succeeded,
+        }));
     }
 
     /// Waits for the workers; the number of connections they cut off.
@@ -155,7 +273,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.stop.send_replace(Some(Instant::now()));
+        self.end(Drain::default());
         self.join();
     }
 }

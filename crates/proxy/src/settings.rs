@@ -9,8 +9,13 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 pub use keelgate_balancer::Record as DnsRecord;
+use rustls::server::ProducesTickets;
+use rustls::sign::CertifiedKey;
+use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
 use crate::access_log::AccessLog;
+use crate::counts::Counts;
+use crate::error_page::ErrorTemplates;
 use crate::stream::StreamSettings;
 
 /// One address that clients connect to (an entry of `proxy_listen`).
@@ -95,9 +100,49 @@ impl Default for AddedHeaders {
     }
 }
 
+/// How clients resume TLS sessions.
+#[derive(Clone)]
+pub enum Resumption {
+    /// With tickets that hold the session, encrypted by this.
+    Tickets(Arc<dyn ProducesTickets>),
+    /// From memory: so many sessions are remembered.
+    Memory(usize),
+}
+
+/// TLS towards clients.
+#[derive(Clone)]
+pub struct Tls {
+    /// Versions that are spoken; empty for 1.2 and 1.3.
+    pub versions: Vec<&'static SupportedProtocolVersion>,
+    /// Cipher suites that are spoken, the most wanted first; empty for all safe ones.
+    pub ciphers: Vec<SupportedCipherSuite>,
+    /// Whether that order counts instead of the client's.
+    pub own_order: bool,
+    /// How sessions are resumed.
+    pub resumption: Resumption,
+    /// Certificates for names that the configuration has none for, with keys of several types;
+    /// empty for the one that the runtime was compiled with.
+    pub certificates: Vec<Arc<CertifiedKey>>,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            versions: Vec::new(),
+            ciphers: Vec::new(),
+            own_order: false,
+            resumption: Resumption::Memory(256),
+            certificates: Vec::new(),
+        }
+    }
+}
+
 /// Limits on clients.
 #[derive(Clone, Debug)]
 pub struct ClientLimits {
+    /// Connections that one worker serves at once; 0 for no limit. Further ones wait in the queue
+    /// of their listener.
+    pub connections: u32,
     /// Longest line of a request head, in bytes.
     pub header_line: usize,
     /// Longest request head, in bytes.
@@ -123,6 +168,7 @@ pub struct ClientLimits {
 impl Default for ClientLimits {
     fn default() -> Self {
         Self {
+            connections: 16_384,
             header_line: 8 * 1024,
             header_total: 32 * 1024,
             body: None,
@@ -219,6 +265,10 @@ pub struct Settings {
     pub allow_debug_header: bool,
     /// Content type of error pages for clients that do not say what they accept.
     pub error_default_type: String,
+    /// Pages in place of the usual ones.
+    pub error_templates: ErrorTemplates,
+    /// TLS towards clients.
+    pub tls: Tls,
     /// Limits on clients.
     pub client: ClientLimits,
     /// Idle connections to upstreams.
@@ -229,6 +279,8 @@ pub struct Settings {
     pub access_log: Option<Arc<dyn AccessLog>>,
     /// TCP, TLS and UDP sessions.
     pub stream: StreamSettings,
+    /// Where connections and requests are counted. Proxies that follow one another share it.
+    pub counts: Arc<Counts>,
 }
 
 impl Default for Settings {
@@ -243,11 +295,14 @@ impl Default for Settings {
             headers: AddedHeaders::default(),
             allow_debug_header: false,
             error_default_type: "text/plain".to_owned(),
+            error_templates: ErrorTemplates::default(),
+            tls: Tls::default(),
             client: ClientLimits::default(),
             keepalive: Keepalive::default(),
             dns: Dns::default(),
             access_log: None,
             stream: StreamSettings::default(),
+            counts: Arc::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use keelgate_runtime::Shared;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
@@ -12,7 +13,7 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use crate::core::{Core, Draining, FRESH};
+use crate::core::{Accepting, Core, Draining, FRESH};
 use crate::downstream::{Client, http1, http2};
 use crate::names::Names;
 use crate::net::{Connection, Stream, proxy_protocol};
@@ -22,20 +23,34 @@ use crate::stream;
 /// How long a listener rests when the system has no file left for another connection.
 pub(crate) const REST: Duration = Duration::from_millis(50);
 
+/// How many of those that wait in a queue are still served when draining starts.
+const LAST: u32 = 16_384;
+
+/// How a worker that is told to end does so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    /// What has not ended by itself until then is cut off.
+    pub(crate) deadline: tokio::time::Instant,
+    /// Time that an idle connection is given to be told with its next response.
+    pub(crate) patience: Duration,
+    /// Whether others accept what waits in the listeners' queues.
+    pub(crate) is_succeeded: bool,
+}
+
 /// What a worker is given.
 pub(crate) struct Worker {
     pub(crate) settings: Arc<Settings>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) names: Arc<Names>,
-    /// One socket per entry of `settings.listen`.
-    pub(crate) sockets: Vec<TcpListener>,
+    /// Sockets, with the index of what they listen for in `settings.listen`.
+    pub(crate) sockets: Vec<(usize, TcpListener)>,
     /// For listeners with and without HTTP/2.
     pub(crate) tls: [Arc<ServerConfig>; 2],
-    /// One socket per entry of `settings.stream.listen`.
-    pub(crate) stream_sockets: Vec<stream::listener::Socket>,
+    /// The same for `settings.stream.listen`.
+    pub(crate) stream_sockets: Vec<(usize, stream::listener::Socket)>,
     pub(crate) stream_tls: Arc<ServerConfig>,
-    /// Set to the deadline when the worker is to end.
-    pub(crate) stop: watch::Receiver<Option<tokio::time::Instant>>,
+    /// Set when the worker is to end.
+    pub(crate) stop: watch::Receiver<Option<End>>,
 }
 
 impl Worker {
@@ -55,7 +70,8 @@ impl Worker {
             Arc::clone(&self.shared),
             Arc::clone(&self.names),
         );
-        for (listen, socket) in self.settings.listen.iter().zip(self.sockets.drain(..)) {
+        for (index, socket) in self.sockets.drain(..) {
+            let listen = &self.settings.listen[index];
             let listener = tokio::net::TcpListener::from_std(socket)?;
             let tls = Arc::clone(&self.tls[usize::from(listen.http2)]);
             tokio::task::spawn_local(listen_on(
@@ -70,11 +86,11 @@ impl Worker {
 
         // The handle dropped without a word means the same as an end at once.
         let stop = self.stop.wait_for(Option::is_some).await;
-        let deadline = stop.ok().and_then(|deadline| *deadline);
-        core.draining.start();
+        let end = stop.ok().and_then(|end| *end);
+        core.draining.start(end);
         let idle = core.draining.idle();
-        if let Some(deadline) = deadline {
-            let _ = tokio::time::timeout_at(deadline, idle).await;
+        if let Some(end) = end {
+            let _ = tokio::time::timeout_at(end.deadline, idle).await;
         }
         Ok(core.draining.connections())
     }
@@ -117,19 +133,35 @@ async fn listen_on(
 
 /// Gives every connection to `each` until draining starts.
 pub(crate) async fn accept_on(
-    core: &Core,
+    core: &Rc<Core>,
     address: SocketAddr,
     listener: tokio::net::TcpListener,
     each: impl Fn(TcpStream, SocketAddr),
 ) {
-    let drain = core.draining.started();
-    let mut drain = std::pin::pin!(drain);
+    let _accepting = Accepting::new(core);
+    let mut last = 0;
     loop {
-        let accepted = tokio::select! {
+        tokio::select! {
             biased;
-            accepted = listener.accept() => accepted,
-            // Dropping the socket refuses new connections.
-            () = &mut drain => return,
+            () = core.draining.started() => {}
+            () = core.draining.room(core) => {}
+        }
+        let accepted = if core.draining.is_on() {
+            // Dropping the socket refuses what waits in its queue, unless somebody else holds it.
+            // More may come all the time: no more than the queue can hold are served.
+            last += 1;
+            if !core.draining.empties_queues() || last > LAST {
+                return;
+            }
+            match listener.accept().now_or_never() {
+                Some(accepted) => accepted,
+                None => return,
+            }
+        } else {
+            tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = core.draining.started() => continue,
+            }
         };
         match accepted {
             Ok((stream, peer)) => each(stream, peer),
@@ -168,7 +200,7 @@ async fn serve(
         Opened::Http1(stream) => http1::serve(core, client, Connection::new(stream)).await,
         Opened::Http2(stream) => http2::serve(core, client, stream).await,
         Opened::Mistaken(stream) => {
-            http1::refuse_plain(&core, Connection::new(Stream::Tcp(stream))).await;
+            http1::refuse_plain(&core, &client, Connection::new(Stream::Tcp(stream))).await;
         }
     }
 }

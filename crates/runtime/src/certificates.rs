@@ -106,16 +106,28 @@ impl Certificates {
     /// The certificate for a connection: by its server name (in lower case), with a key that
     /// signs in a way the client understands; the node's default when no name fits.
     pub fn resolve(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Arc<CertifiedKey> {
+        self.named(name, schemes)
+            .unwrap_or_else(|| self.default_certificate())
+    }
+
+    /// The node's default certificate.
+    pub fn default_certificate(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.default)
+    }
+
+    /// The certificate for a connection, as [`Self::resolve`]; none when no name fits.
+    pub fn named(
+        &self,
+        name: Option<&str>,
+        schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
         let pair = name.and_then(|name| {
             self.exact
                 .get(name)
                 .or_else(|| self.suffixes.get(&name[name.find('.')?..]))
                 .or_else(|| self.prefixes.get(&name[..=name.rfind('.')?]))
         });
-        match pair.or(self.any.as_ref()) {
-            Some(pair) => pair.usable(schemes),
-            None => Arc::clone(&self.default),
-        }
+        pair.or(self.any.as_ref()).map(|pair| pair.usable(schemes))
     }
 }
 

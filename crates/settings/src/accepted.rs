@@ -17,7 +17,7 @@ const NO_WASM: &str = "WebAssembly filters are not in this build yet";
 const NO_SANDBOX: &str = "serverless Lua plugins are not in this build yet";
 const NO_DEBUG: &str = "a setting for developers of Kong";
 const NO_KIC: &str = "the ingress controller's mode makes no difference here";
-const CIPHERS: &str = "the cipher list is fixed to safe ones with forward secrecy";
+const NO_DHE: &str = "finite-field key exchange is not spoken, only that of elliptic curves";
 const RBAC: &str = "role-based access control of Kong Enterprise does not exist here: the Admin API is NOT protected by it; keep admin_listen private";
 const ENTERPRISE: &str = "a setting of Kong Enterprise that does not exist here";
 
@@ -150,15 +150,7 @@ pub(crate) const ACCEPTED: &[Key] = &[
         "start the node as the user it shall run as",
     ),
     none("openresty_path", Kind::Path, "", NGINX),
-    none("ssl_ciphers", Kind::Text, "", CIPHERS),
-    none("ssl_dhparam", Kind::Text, "", CIPHERS),
-    none("ssl_prefer_server_ciphers", Kind::OnOff, "on", CIPHERS),
-    none(
-        "ssl_session_cache_size",
-        Kind::Size,
-        "10m",
-        "sessions are resumed by ticket",
-    ),
+    none("ssl_dhparam", Kind::Text, "", NO_DHE),
     none("pg_ro_host", Kind::Text, "", NO_READ_REPLICA),
     none("pg_ro_port", Kind::Number, "", NO_READ_REPLICA),
     none("pg_ro_timeout", Kind::Number, "", NO_READ_REPLICA),

@@ -341,7 +341,8 @@ impl Checks<'_> {
                 .0
                 .iter()
                 .any(|v| matches!(v, TlsVersion::V1_0 | TlsVersion::V1_1));
-        let (suite, versions) = (tls.ssl_cipher_suite, tls.versions().len());
+        let (suite, versions) = (tls.ssl_cipher_suite, tls.versions());
+        let ciphers = tls.ciphers().0;
         for (cert, key, certs, keys) in pairs {
             if certs == keys {
                 continue;
@@ -362,11 +363,33 @@ impl Checks<'_> {
                 "give a key for each certificate, in the same order",
             );
         }
-        if matches!(suite, CipherSuite::Old | CipherSuite::Fips) {
+        if suite == CipherSuite::Old {
             self.warn(
                 "ssl_cipher_suite",
-                format!("{suite} is read as intermediate: TLS 1.2 and 1.3 with safe ciphers"),
+                "old is read as intermediate: TLS 1.2 and 1.3 with safe ciphers",
                 "set intermediate or modern",
+            );
+        }
+        if suite == CipherSuite::Fips {
+            self.warn(
+                "ssl_cipher_suite",
+                "fips chooses the algorithms only: the cryptographic module of this build is not a validated one",
+                "set intermediate, unless clients need that list",
+            );
+        }
+        if !ciphers.lost.is_empty() {
+            let lost = ciphers.lost.join(", ");
+            self.warn(
+                "ssl_ciphers",
+                format!("has ciphers that are not spoken: {lost}"),
+                "name ciphers that begin with ECDHE- and have AES-GCM or CHACHA20, or leave it unset",
+            );
+        }
+        if ciphers.spoken.is_empty() && versions.contains(&TlsVersion::V1_2) {
+            self.error(
+                "ssl_ciphers",
+                "leaves no cipher to speak with TLS 1.2",
+                "add ECDHE-RSA-AES128-GCM-SHA256 and ECDHE-ECDSA-AES128-GCM-SHA256, or leave it unset",
             );
         }
         if lost {
@@ -376,7 +399,7 @@ impl Checks<'_> {
                 "write TLSv1.2 TLSv1.3",
             );
         }
-        if versions == 0 {
+        if versions.is_empty() {
             self.error(
                 "ssl_protocols",
                 "leaves no TLS version to speak",

@@ -32,7 +32,7 @@ pub(crate) struct Layers {
 const MASK: &str = "******";
 
 /// Other names of settings: (name, canonical name, whether Kong deprecates it).
-const ALIASES: [(&str, &str, bool); 9] = [
+const ALIASES: [(&str, &str, bool); 20] = [
     ("nginx_main_daemon", "nginx_daemon", false),
     ("nginx_main_user", "nginx_user", false),
     (
@@ -40,6 +40,53 @@ const ALIASES: [(&str, &str, bool); 9] = [
         "nginx_worker_processes",
         false,
     ),
+    (
+        "nginx_http_ssl_prefer_server_ciphers",
+        "ssl_prefer_server_ciphers",
+        false,
+    ),
+    ("nginx_http_ssl_protocols", "ssl_protocols", false),
+    (
+        "nginx_http_ssl_session_tickets",
+        "ssl_session_tickets",
+        false,
+    ),
+    (
+        "nginx_http_ssl_session_timeout",
+        "ssl_session_timeout",
+        false,
+    ),
+    (
+        "nginx_proxy_client_body_timeout",
+        "nginx_http_client_body_timeout",
+        false,
+    ),
+    (
+        "nginx_proxy_client_header_timeout",
+        "nginx_http_client_header_timeout",
+        false,
+    ),
+    (
+        "nginx_proxy_client_max_body_size",
+        "nginx_http_client_max_body_size",
+        false,
+    ),
+    (
+        "nginx_proxy_keepalive_requests",
+        "nginx_http_keepalive_requests",
+        false,
+    ),
+    (
+        "nginx_proxy_keepalive_timeout",
+        "nginx_http_keepalive_timeout",
+        false,
+    ),
+    (
+        "nginx_proxy_large_client_header_buffers",
+        "nginx_http_large_client_header_buffers",
+        false,
+    ),
+    ("nginx_proxy_send_timeout", "nginx_http_send_timeout", false),
     ("nginx_proxy_real_ip_header", "real_ip_header", false),
     ("nginx_proxy_real_ip_recursive", "real_ip_recursive", false),
     ("privileged_worker", "dedicated_config_processing", true),

@@ -112,6 +112,19 @@ impl Settings {
             .map_or(&Origin::Default, |(_, origin)| origin)
     }
 
+    /// The keys that others set to something else; of secrets only whether they are set is compared.
+    pub fn differences<'a>(&'a self, others: &'a Self) -> impl Iterator<Item = &'static str> + 'a {
+        self.shown
+            .iter()
+            .filter(|(key, (text, _))| {
+                others.shown(key)
+                    != Some(text)
+                        .map(String::as_str)
+                        .filter(|text| !text.is_empty())
+            })
+            .map(|(key, _)| *key)
+    }
+
     /// What a key was set to, as it may be shown; `None` when it is unset.
     #[must_use]
     pub fn shown(&self, key: &str) -> Option<&str> {

@@ -63,6 +63,19 @@ impl MemoryStore {
         Ok(revision)
     }
 
+    /// Everything in the store.
+    pub fn table(&self) -> Table {
+        self.table_of(&self.contents())
+    }
+
+    fn table_of(&self, contents: &Contents) -> Table {
+        let entities = self.schemas.kinds().iter().map(|schema| {
+            let entities = contents.of_kind(schema.name).cloned().collect();
+            (schema.name.to_owned(), entities)
+        });
+        Table::new(&self.schemas, entities)
+    }
+
     fn contents(&self) -> Arc<Contents> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -129,12 +142,7 @@ impl Store for MemoryStore {
 
     fn export(&self) -> Answer<'_, (Position, Table)> {
         let contents = self.contents();
-        let entities = self.schemas.kinds().iter().map(|schema| {
-            let entities = contents.of_kind(schema.name).cloned().collect();
-            (schema.name.to_owned(), entities)
-        });
-        let table = Table::new(&self.schemas, entities);
-        at_once(Ok((self.position_of(&contents), table)))
+        at_once(Ok((self.position_of(&contents), self.table_of(&contents))))
     }
 
     fn position(&self) -> Answer<'_, Position> {

@@ -70,6 +70,12 @@ impl LineSink {
         }
     }
 
+    /// Counts the lines that are dropped, also after the sink is gone.
+    #[must_use]
+    pub fn dropped_counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.dropped)
+    }
+
     /// How many lines were dropped, because they came too fast or could not be
     /// written.
     #[must_use]

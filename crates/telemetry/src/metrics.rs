@@ -15,6 +15,8 @@ mod facts;
 mod table;
 mod text;
 
-pub use facts::{ClusterFacts, Facts, Position, SourceFacts, StorageFacts, TargetFacts};
+pub use facts::{
+    ClusterFacts, Facts, Position, SourceFacts, StorageFacts, TargetFacts, TrafficFacts,
+};
 pub use table::{Metric, MetricKind, metrics};
 pub use text::{CONTENT_TYPE, reference, render};

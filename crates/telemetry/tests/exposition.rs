@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keelgate_telemetry::metrics::{
-    ClusterFacts, Facts, Position, SourceFacts, StorageFacts, TargetFacts, metrics, reference,
-    render,
+    ClusterFacts, Facts, Position, SourceFacts, StorageFacts, TargetFacts, TrafficFacts, metrics,
+    reference, render,
 };
 use openmetrics_parser::prometheus::parse_prometheus;
 use openmetrics_parser::{PrometheusType, PrometheusValue};
@@ -63,6 +63,18 @@ fn everything() -> Facts {
             address: "10.0.0.1:80".to_owned(),
             state: "unhealthy".to_owned(),
         }],
+        traffic: Some(TrafficFacts {
+            node_id: "5f6c5a26-6d3f-4f0a-9d8f-5b1b0f6f9a10".to_owned(),
+            accepted: 9,
+            handled: 9,
+            active: 3,
+            reading: 1,
+            writing: 1,
+            waiting: 1,
+            requests: 21,
+            full: 1,
+            lines_dropped: 2,
+        }),
     }
 }
 
@@ -76,6 +88,7 @@ fn nothing() -> Facts {
         storages: Vec::new(),
         cluster: ClusterFacts::default(),
         targets: Vec::new(),
+        traffic: None,
     }
 }
 

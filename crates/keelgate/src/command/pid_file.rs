@@ -21,7 +21,37 @@ pub(crate) struct PidFile {
 
 /// The lock that a running node holds.
 pub(crate) struct Claim {
-    _file: File,
+    file: File,
+    /// Whether the file names this process.
+    is_held: bool,
+}
+
+impl Claim {
+    /// The lock that the process before holds: it is held by both until one ends.
+    pub(crate) fn inherited(file: File) -> Self {
+        Self {
+            file,
+            is_held: false,
+        }
+    }
+
+    /// The file, to hand it on.
+    pub(crate) fn file(&self) -> std::io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Names this process as the node.
+    pub(crate) fn hold(&mut self) -> std::io::Result<()> {
+        if !self.is_held {
+            // In one piece and cut off afterwards: whoever reads meanwhile finds a whole number.
+            let text = format!("{}\n", std::process::id());
+            self.file.rewind()?;
+            self.file.write_all(text.as_bytes())?;
+            self.file.set_len(text.len() as u64)?;
+            self.is_held = true;
+        }
+        Ok(())
+    }
 }
 
 impl PidFile {
@@ -38,7 +68,7 @@ impl PidFile {
         if let Some(directory) = self.path.parent() {
             fs::create_dir_all(directory).with_context(failed)?;
         }
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
@@ -60,11 +90,12 @@ impl PidFile {
                 Err(TryLockError::Error(error)) => return Err(error).with_context(failed),
             }
         }
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .with_context(failed)?;
-        writeln!(file, "{}", std::process::id()).with_context(failed)?;
-        Ok(Claim { _file: file })
+        let mut claim = Claim {
+            file,
+            is_held: false,
+        };
+        claim.hold().with_context(failed)?;
+        Ok(claim)
     }
 
     /// The process that runs as this node.
@@ -81,7 +112,8 @@ impl PidFile {
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 file.read_to_string(&mut text)?;
-                Ok(text.trim().parse().ok().and_then(Pid::from_raw))
+                let number = text.lines().next().and_then(|line| line.parse().ok());
+                Ok(number.and_then(Pid::from_raw))
             }
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("cannot look at {}", self.path.display()))
@@ -121,7 +153,7 @@ impl PidFile {
     clippy::disallowed_methods,
     reason = "a command waits for another process"
 )]
-fn pause() {
+pub(super) fn pause() {
     thread::sleep(PAUSE);
 }
 

@@ -1,6 +1,7 @@
 //! `keelgate start` and `restart`: a node in the foreground, or in the background
 //! with this command returning when it is ready.
 
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::os::unix::net::UnixDatagram;
@@ -11,11 +12,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use keelgate_settings::{Loaded, LogTarget, Settings};
+use rustix::process::{Pid, Signal};
 
-use super::pid_file::PidFile;
+use super::pid_file::{self, Claim, PidFile};
 use super::sources::Sources;
 use super::{print, stop};
-use crate::{logging, node};
+use crate::handover::{self, Inheritance, Successor};
+use crate::logging;
+use crate::node::{self, Place};
 
 /// Options of `keelgate start` and `restart`.
 #[derive(Args, Debug)]
@@ -32,8 +36,22 @@ pub(crate) struct StartArgs {
     /// Set by `start` itself on the process that stays behind.
     #[arg(long, hide = true)]
     background: bool,
+    /// Set by a running node on the process that it hands over to.
+    #[arg(long, hide = true)]
+    handover: bool,
     #[command(flatten)]
     kongs: KongsOptions,
+}
+
+/// Options of `keelgate restart`.
+#[derive(Args, Debug)]
+pub(crate) struct RestartArgs {
+    /// Lose no connection: a new process of the program as it lies on the disk now takes over the
+    /// listening sockets, and the old one ends after its requests.
+    #[arg(long)]
+    graceful: bool,
+    #[command(flatten)]
+    start: StartArgs,
 }
 
 /// Options of `kong start` that mean nothing here: there is no nginx, and the
@@ -67,37 +85,93 @@ pub(crate) fn start(arguments: &StartArgs) -> Result<()> {
     let loaded = arguments.sources.loader().load()?;
     if arguments.background {
         // A process group and session of its own: signals to the terminal that
-        // started it are not for it.
-        rustix::process::setsid().context("cannot leave the terminal")?;
-        return serve(loaded, true);
+        // started it are not for it. The process before has left it already.
+        if !arguments.handover {
+            rustix::process::setsid().context("cannot leave the terminal")?;
+        }
+        return serve(arguments, loaded, true);
+    }
+    if arguments.handover {
+        return serve(arguments, loaded, false);
     }
     arguments.kongs.warn();
     print::problems(loaded.warnings());
     if arguments.foreground || !loaded.settings.node.nginx_daemon.0 {
-        serve(loaded, false)
+        serve(arguments, loaded, false)
     } else {
         detach(arguments, &loaded.settings)
     }
 }
 
-/// Stops the node of the prefix, if it runs, and starts it.
-pub(crate) fn restart(arguments: &StartArgs) -> Result<()> {
-    let settings = arguments.sources.loader().load()?.settings;
+/// Stops the node of the prefix, if it runs, and starts it; or has it hand over to a new process.
+pub(crate) fn restart(arguments: &RestartArgs) -> Result<()> {
+    let settings = arguments.start.sources.loader().load()?.settings;
     let pid_file = PidFile::of(&settings.node.prefix);
-    if pid_file.running()?.is_some() {
+    if let Some(pid) = pid_file.running()? {
+        if arguments.graceful {
+            return succeed(&pid_file, pid, &settings, arguments.start.wait);
+        }
         stop::stop_node(&pid_file)?;
     }
-    start(arguments)
+    start(&arguments.start)
+}
+
+/// Has a node hand over to a new process of its program, and waits until that is the node.
+fn succeed(pid_file: &PidFile, pid: Pid, settings: &Settings, patience: u64) -> Result<()> {
+    let prefix = &settings.node.prefix;
+    handover::note_failure(prefix, None);
+    let log = Log::of(settings)?;
+    pid_file.signal(Signal::USR2)?;
+    let deadline = Instant::now() + Duration::from_secs(patience);
+    while Instant::now() < deadline {
+        match pid_file.running()? {
+            Some(now) if now != pid => {
+                anstream::println!("Keelgate restarted: process {now} serves, {pid} finishes");
+                return Ok(());
+            }
+            None => bail!("the node ended; its log:\n{}", log.news()),
+            Some(_) => {}
+        }
+        if let Some(failure) = handover::failure(prefix) {
+            bail!("process {pid} goes on: {failure}; its log:\n{}", log.news());
+        }
+        pid_file::pause();
+    }
+    bail!(
+        "no other process is the node after {patience} s; process {pid} goes on, its log:\n{}",
+        log.news()
+    )
 }
 
 /// Runs the node in this process until it ends.
-fn serve(loaded: Loaded, background: bool) -> Result<()> {
-    let _claim = PidFile::of(&loaded.settings.node.prefix).claim()?;
+fn serve(arguments: &StartArgs, loaded: Loaded, background: bool) -> Result<()> {
+    let prefix = loaded.settings.node.prefix.clone();
+    let successor = Successor {
+        program: handover::program()?,
+        arguments: node_arguments(arguments, background),
+    };
+    let inheritance = match arguments.handover {
+        true => Some(Inheritance::receive()?),
+        false => None,
+    };
+    let claim = match &inheritance {
+        Some(inheritance) => {
+            inheritance.check(&prefix)?;
+            Claim::inherited(inheritance.claim.try_clone()?)
+        }
+        None => PidFile::of(&prefix).claim()?,
+    };
     let log = logging::init(&loaded.settings, background)?;
     for warning in loaded.warnings().filter(|_| background) {
         tracing::warn!("{warning}");
     }
-    let outcome = node::run(loaded.settings, log);
+    let place = Place {
+        claim,
+        prefix,
+        inheritance,
+        successor,
+    };
+    let outcome = node::run(loaded.settings, log, place);
     if let Err(error) = &outcome {
         tracing::error!("the node ends: {error:#}");
     }
@@ -127,16 +201,26 @@ fn detach(arguments: &StartArgs, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-fn background_command(arguments: &StartArgs, socket: &Path, log: &Log) -> Result<Command> {
-    let program = std::env::current_exe().context("cannot find this program's file")?;
-    let mut command = Command::new(program);
-    command.args(["start", "--background"]);
+/// What makes another process of this program the same node.
+fn node_arguments(arguments: &StartArgs, background: bool) -> Vec<OsString> {
+    let place = if background {
+        "--background"
+    } else {
+        "--foreground"
+    };
+    let mut same: Vec<OsString> = vec!["start".into(), place.into()];
     if let Some(conf) = &arguments.sources.conf {
-        command.arg("--conf").arg(conf);
+        same.extend(["--conf".into(), conf.into()]);
     }
     if let Some(prefix) = &arguments.sources.prefix.prefix {
-        command.arg("--prefix").arg(prefix);
+        same.extend(["--prefix".into(), prefix.into()]);
     }
+    same
+}
+
+fn background_command(arguments: &StartArgs, socket: &Path, log: &Log) -> Result<Command> {
+    let mut command = Command::new(handover::program()?);
+    command.args(node_arguments(arguments, true));
     // What does not go through the log, such as a panic, is kept with it.
     let output = OpenOptions::new().append(true).open(&log.path)?;
     command

@@ -5,17 +5,23 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use keelgate_proxy::Resumption;
 use keelgate_settings::{AuthorityBundle, Certificate, PrivateKey, Settings, TlsVersion};
+use rustls::crypto::GetRandomFailed;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::ResolvesServerCert;
+use rustls::server::{ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::ticketer::TicketRotator;
+use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+
+use super::served::Lasting;
 
 /// The certificate of a listener: the first that is set, else one that the node makes and keeps
 /// under its prefix.
@@ -149,13 +155,101 @@ pub(crate) fn server(
             Some(Arc::clone(&self.0))
         }
     }
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites = ciphers(settings);
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&versions(settings))
         .context("ssl_protocols names no version that can be spoken")?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(One(certificate)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// TLS of the proxy's listeners.
+pub(crate) fn proxy(settings: &Settings, lasting: &Lasting) -> anyhow::Result<keelgate_proxy::Tls> {
+    /// Memory that one remembered session takes, roughly.
+    const SESSION: u64 = 250;
+    let tls = &settings.tls;
+    let certificates = tls
+        .ssl_cert
+        .iter()
+        .zip(&tls.ssl_cert_key)
+        .map(|(certificate, key)| {
+            certified(certificate.pem.as_bytes(), key.pem.expose().as_bytes()).context("ssl_cert")
+        });
+    let timeout = tls.ssl_session_timeout.0;
+    let remembered = match timeout.is_zero() {
+        true => 0,
+        false => usize::try_from(tls.ssl_session_cache_size.0 / SESSION).unwrap_or(usize::MAX),
+    };
+    Ok(keelgate_proxy::Tls {
+        versions: versions(settings),
+        ciphers: ciphers(settings),
+        own_order: tls.ciphers().1,
+        resumption: match tls.ssl_session_tickets.0 && !timeout.is_zero() {
+            true => Resumption::Tickets(lasting.tickets(timeout)?),
+            false => Resumption::Memory(remembered),
+        },
+        certificates: certificates.collect::<anyhow::Result<_>>()?,
+    })
+}
+
+/// Encrypts tickets so that they can be read for `lifetime`, and no longer than twelve hours: their
+/// keys are thrown away.
+pub(crate) fn ticketer(lifetime: Duration) -> anyhow::Result<Arc<dyn ProducesTickets>> {
+    /// How long a key of the library's own lasts.
+    const LONGEST: Duration = Duration::from_secs(6 * 60 * 60);
+    #[derive(Debug)]
+    struct OfOneKey(Arc<dyn ProducesTickets>);
+    impl ProducesTickets for OfOneKey {
+        fn enabled(&self) -> bool {
+            self.0.enabled()
+        }
+        fn lifetime(&self) -> u32 {
+            self.0.lifetime()
+        }
+        fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+            self.0.encrypt(plain)
+        }
+        fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
+            self.0.decrypt(cipher)
+        }
+    }
+    // A key writes for half the time and is read for the other half, too.
+    let half = lifetime / 2;
+    if half >= LONGEST {
+        return aws_lc_rs::Ticketer::new().context("cannot make keys for session tickets");
+    }
+    let half = u32::try_from(half.as_secs().max(1)).unwrap_or(u32::MAX);
+    let rotator = TicketRotator::new(half, || {
+        let key = aws_lc_rs::Ticketer::new().map_err(|_| GetRandomFailed)?;
+        Ok(Box::new(OfOneKey(key)))
+    });
+    Ok(Arc::new(
+        rotator.context("cannot make keys for session tickets")?,
+    ))
+}
+
+/// The cipher suites of the settings, as rustls names them: those of TLS 1.2 that were chosen, and
+/// all of TLS 1.3.
+fn ciphers(settings: &Settings) -> Vec<SupportedCipherSuite> {
+    use aws_lc_rs::cipher_suite as suite;
+    let spoken = settings.tls.ciphers().0.spoken;
+    let chosen = spoken.iter().filter_map(|cipher| match cipher.name {
+        "ECDHE-ECDSA-AES256-GCM-SHA384" => Some(suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384),
+        "ECDHE-ECDSA-AES128-GCM-SHA256" => Some(suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+        "ECDHE-ECDSA-CHACHA20-POLY1305" => {
+            Some(suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256)
+        }
+        "ECDHE-RSA-AES256-GCM-SHA384" => Some(suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384),
+        "ECDHE-RSA-AES128-GCM-SHA256" => Some(suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256),
+        "ECDHE-RSA-CHACHA20-POLY1305" => Some(suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256),
+        _ => None,
+    });
+    let all = aws_lc_rs::default_provider().cipher_suites;
+    let newest = all.into_iter().filter(|suite| suite.tls13().is_some());
+    newest.chain(chosen).collect()
 }
 
 /// The TLS versions of the settings, as rustls names them.

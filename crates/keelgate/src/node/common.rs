@@ -12,18 +12,20 @@ use keelgate_snapshot::Snapshot;
 use keelgate_store::Store;
 use keelgate_sync::PluginVersion;
 use keelgate_telemetry::{Level, LogHandle};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::activation::Activation;
-use super::apis::{self, report};
+use super::apis::{self, Listening, Term, report};
 use super::backup::{self, Backup};
+use super::place::Place;
 use super::reports::Reports;
-use super::served;
+use super::running::{Front, Running};
+use super::served::{self, Lasting};
 use super::upstreams::Upstreams;
 use super::verification::ClusterIdentity;
+use crate::handover::Configuration;
 
 /// What every role has.
 pub(crate) struct Common {
@@ -37,8 +39,12 @@ pub(crate) struct Common {
     pub(crate) reports: Arc<Reports>,
     /// Set when the node is about to end, so that it is no longer ready.
     pub(crate) ending: Arc<AtomicBool>,
-    /// Cancelled when the node should end; stops the APIs and all background work.
-    pub(crate) stop: CancellationToken,
+    /// `ended` stops the APIs and all background work.
+    pub(crate) term: Term,
+    /// Sockets beside the proxy's.
+    pub(crate) listening: Listening,
+    lasting: Lasting,
+    place: Place,
     status: apis::Bound,
     admin: apis::Bound,
 }
@@ -46,7 +52,15 @@ pub(crate) struct Common {
 impl Common {
     /// Makes it, and binds the listeners of the APIs, so that a taken port is told before anything
     /// has begun.
-    pub(crate) async fn prepare(settings: Settings, log: LogHandle) -> Result<Self> {
+    pub(crate) async fn prepare(
+        settings: Settings,
+        log: LogHandle,
+        mut place: Place,
+    ) -> Result<Self> {
+        let mut listening = Listening::default();
+        if let Some(inheritance) = &mut place.inheritance {
+            listening.handed = std::mem::take(&mut inheritance.sockets);
+        }
         let prefix = &settings.node.prefix;
         std::fs::create_dir_all(prefix)
             .with_context(|| format!("prefix: cannot make {}", prefix.display()))?;
@@ -68,11 +82,13 @@ impl Common {
         let environment = served::environment(&settings, registry)?;
         let activation = Arc::new(Activation::new(environment, Arc::clone(&schemas))?);
         let role = settings.node.role.as_str();
-        let status = apis::bind(&settings, "status", &settings.listen.status_listen).await?;
+        let status = &settings.listen.status_listen;
+        let status = apis::bind(&settings, "status", status, &mut listening).await?;
         let admin = match settings.node.role {
-            Role::DataPlane => apis::bind(&settings, "admin", &[]).await?,
-            _ => apis::bind(&settings, "admin", &settings.listen.admin_listen).await?,
+            Role::DataPlane => &[][..],
+            _ => &settings.listen.admin_listen,
         };
+        let admin = apis::bind(&settings, "admin", admin, &mut listening).await?;
         Ok(Self {
             reports: Arc::new(Reports::new(node_id, role, activation.active())),
             settings: Arc::new(settings),
@@ -83,7 +99,10 @@ impl Common {
             plugins,
             activation,
             ending: Arc::new(AtomicBool::new(false)),
-            stop: CancellationToken::new(),
+            term: Term::default(),
+            listening,
+            lasting: Lasting::default(),
+            place,
             status,
             admin,
         })
@@ -116,6 +135,44 @@ impl Common {
             move || active.borrow().is_some(),
             "no configuration available (empty configuration present)",
         )
+    }
+
+    /// What the process before this one served and nobody else keeps, if there was one.
+    pub(crate) fn take_configuration(&mut self) -> Option<Configuration> {
+        self.place.inheritance.as_mut()?.configuration.take()
+    }
+
+    /// Starts the proxy. Beside a process that serves it only takes its place: nobody may be sent to
+    /// this process before it has a configuration.
+    pub(crate) async fn start_proxy(&mut self) -> Result<Front> {
+        let settings = served::proxy_settings(&self.settings, &self.lasting).await?;
+        self.reports.add_traffic(self.lasting.clone());
+        let shared = self.activation.shared();
+        let bound = keelgate_proxy::Proxy::bind(settings, shared, &mut self.listening.handed)?;
+        Ok(match &self.place.inheritance {
+            Some(inheritance) if inheritance.serving => Front::Held(bound),
+            _ => Front::Serving(bound.serve()?),
+        })
+    }
+
+    /// The node as it runs from now on. What was handed over and nobody has taken is given up.
+    pub(crate) fn run(self) -> Running {
+        Running {
+            settings: self.settings,
+            log: self.log,
+            active: self.activation.active(),
+            front: None,
+            retired: Vec::new(),
+            backup: None,
+            tasks: Vec::new(),
+            term: self.term,
+            ending: self.ending,
+            reload: None,
+            in_memory: None,
+            sockets: self.listening.copies,
+            lasting: self.lasting,
+            place: self.place,
+        }
     }
 
     /// Starts to publish what `snapshots` shows, where the settings want it.
@@ -170,7 +227,10 @@ impl Common {
             mode,
             data_planes,
             source_report: report(move || source.json()),
-            server: report(|| json!({})),
+            server: {
+                let counts = Arc::clone(&self.lasting.counts);
+                report(move || server_json(&counts.sum()))
+            },
             log: LogLevel {
                 level: report(move || log.level().as_str().to_owned()),
                 set_level: Arc::new(move |name: &str| {
@@ -194,10 +254,23 @@ impl Common {
             std::mem::take(&mut self.status),
         );
         vec![
-            bound_admin.serve_admin(admin, self.stop.clone()),
-            bound_status.serve_status(status, self.stop.clone()),
+            bound_admin.serve_admin(admin, self.term.clone()),
+            bound_status.serve_status(status, self.term.clone()),
         ]
     }
+}
+
+/// Connections and requests, as Kong tells them.
+fn server_json(counted: &keelgate_proxy::Counted) -> Value {
+    json!({
+        "connections_accepted": counted.accepted,
+        "connections_active": counted.active,
+        "connections_handled": counted.handled,
+        "connections_reading": counted.reading,
+        "connections_waiting": counted.waiting,
+        "connections_writing": counted.writing,
+        "total_requests": counted.requests,
+    })
 }
 
 /// The name of this machine.

@@ -23,7 +23,6 @@ use tokio::sync::{mpsc, watch};
 use super::activation::Activation;
 use super::common::Common;
 use super::running::Running;
-use super::served;
 use super::storages::storages;
 use super::verification::ClusterIdentity;
 
@@ -38,8 +37,7 @@ const LARGEST_PAYLOAD: usize = MAX_DOCUMENT_BYTES;
 pub(crate) async fn start(mut common: Common) -> Result<Running> {
     let settings = Arc::clone(&common.settings);
     let cluster = ClusterIdentity::read(&settings)?;
-    let proxy = served::proxy_settings(&settings).await?;
-    let proxy = keelgate_proxy::Proxy::start(proxy, common.activation.shared())?;
+    let front = common.start_proxy().await?;
 
     let (events, heard) = mpsc::channel(EVENTS);
     let (applied, applies) = watch::channel(Applied::default());
@@ -78,20 +76,16 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
     let backup = common.start_backup(&cluster, arbiter.served()).await?;
     let ready = common.ready_when_serving();
     let mut tasks = common.start_apis(store as Arc<dyn Store>, Mode::Database, None, ready);
-    let stop = common.stop.clone();
+    let ended = common.term.ended.clone();
     tasks.push(tokio::spawn(async move {
-        stop.cancelled().await;
+        ended.cancelled().await;
         arbiter.stop().await;
     }));
     Ok(Running {
-        settings,
-        log: common.log.clone(),
-        proxy: Some(proxy),
+        front: Some(front),
         backup,
         tasks,
-        stop: common.stop.clone(),
-        ending: Arc::clone(&common.ending),
-        reload: None,
+        ..common.run()
     })
 }
 

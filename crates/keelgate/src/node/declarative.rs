@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use super::activation::Activation;
 use super::common::Common;
-use super::running::Running;
-use super::{feed, served};
+use super::feed;
+use super::running::{InMemory, Running};
+use crate::handover::Configuration;
 
 /// Kong's hash of no configuration.
 const NOTHING: &str = "00000000000000000000000000000000";
@@ -33,26 +34,27 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
             revision: 0,
         }),
         ending: Arc::clone(&common.ending),
+        held: AtomicBool::new(false),
     });
     let loading = (Arc::clone(&whole), Arc::clone(&settings));
-    tokio::task::spawn_blocking(move || loading.0.load_from(&loading.1))
-        .await
-        .context("reading the declarative configuration failed")??;
-    let proxy = served::proxy_settings(&settings).await?;
-    let proxy = keelgate_proxy::Proxy::start(proxy, common.activation.shared())?;
+    let inherited = common.take_configuration();
+    tokio::task::spawn_blocking(move || match inherited {
+        Some(configuration) => loading.0.load_inherited(&configuration),
+        None => loading.0.load_from(&loading.1),
+    })
+    .await
+    .context("reading the declarative configuration failed")??;
+    let front = common.start_proxy().await?;
     common.reports.add_only_source("declarative");
     let ready = common.ready_when_serving();
     let mode = Mode::Dbless(Arc::clone(&whole) as Arc<dyn Loader>);
     let tasks = common.start_apis(store as Arc<dyn Store>, mode, None, ready);
     Ok(Running {
-        settings,
-        log: common.log.clone(),
-        proxy: Some(proxy),
-        backup: None,
+        front: Some(front),
         tasks,
-        stop: common.stop.clone(),
-        ending: Arc::clone(&common.ending),
+        in_memory: Some(Arc::clone(&whole) as Arc<dyn InMemory>),
         reload: Some(Box::new(move |settings| whole.load_from(settings))),
+        ..common.run()
     })
 }
 
@@ -64,6 +66,8 @@ struct Whole {
     cluster_id: Uuid,
     loaded: Mutex<Loaded>,
     ending: Arc<AtomicBool>,
+    /// Set while another process is handed what serves here: a change would be lost.
+    held: AtomicBool,
 }
 
 /// Which configuration was loaded last.
@@ -100,6 +104,37 @@ impl Whole {
         self.load(table, &keelgate_admin::config_hash(&text))
             .map_err(|error| anyhow!("{origin}: {error}"))
     }
+
+    /// Loads what the process before this one served.
+    fn load_inherited(&self, configuration: &Configuration) -> Result<()> {
+        let document = serde_json::from_slice(&configuration.document)?;
+        let table = declarative::parse(document, self.store.schemas(), SystemTime::now())
+            .map_err(|refused| anyhow!("what was served before: {}", refused.error))?;
+        self.load(table, &configuration.hash)
+            .map_err(|error| anyhow!("what was served before: {error}"))
+    }
+}
+
+impl InMemory for Whole {
+    fn hold(&self, settings: &Settings) -> Result<Option<Configuration>> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        self.held.store(true, Ordering::Relaxed);
+        let database = &settings.database;
+        let is_in_settings =
+            database.declarative_config.is_some() || database.declarative_config_string.is_some();
+        if is_in_settings || loaded.revision == 0 {
+            return Ok(None);
+        }
+        let table = self.store.table();
+        Ok(Some(Configuration {
+            hash: loaded.hash.clone(),
+            document: serde_json::to_vec(&declarative::dump(&table))?,
+        }))
+    }
+
+    fn release(&self) {
+        self.held.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Loader for Whole {
@@ -108,6 +143,9 @@ impl Loader for Whole {
             return Err(LoadError::Stopping);
         }
         let mut loaded = self.loaded.try_lock().map_err(|_| LoadError::Busy)?;
+        if self.held.load(Ordering::Relaxed) {
+            return Err(LoadError::Busy);
+        }
         let failed = |error: anyhow::Error| LoadError::Failed(format!("{error:#}"));
         let revision = loaded.revision + 1;
         let position = Position {

@@ -7,12 +7,15 @@ use keelgate_fallback::PublisherStatus;
 use keelgate_snapshot::{Identity, Snapshot};
 use keelgate_source::Report;
 use keelgate_sync::DataPlanes;
-use keelgate_telemetry::metrics::{self, ClusterFacts, Facts, Position, SourceFacts, StorageFacts};
+use keelgate_telemetry::metrics::{
+    self, ClusterFacts, Facts, Position, SourceFacts, StorageFacts, TrafficFacts,
+};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::activation::Active;
+use super::served::Lasting;
 use super::upstreams::Upstreams;
 
 /// Where the configuration of a node comes from.
@@ -34,6 +37,7 @@ pub(crate) struct Reports {
     backups: OnceLock<Vec<watch::Receiver<PublisherStatus>>>,
     data_planes: OnceLock<Arc<DataPlanes>>,
     upstreams: OnceLock<Upstreams>,
+    traffic: OnceLock<Lasting>,
 }
 
 impl Reports {
@@ -51,6 +55,7 @@ impl Reports {
             source: OnceLock::new(),
             backups: OnceLock::new(),
             data_planes: OnceLock::new(),
+            traffic: OnceLock::new(),
         }
     }
 
@@ -83,6 +88,11 @@ impl Reports {
     /// Adds the data planes of a control plane.
     pub(crate) fn add_data_planes(&self, data_planes: Arc<DataPlanes>) {
         let _ = self.data_planes.set(data_planes);
+    }
+
+    /// Adds what clients do, on nodes that proxy.
+    pub(crate) fn add_traffic(&self, lasting: Lasting) {
+        let _ = self.traffic.set(lasting);
     }
 
     /// The `keelgate` member of `/status`.
@@ -184,6 +194,21 @@ impl Reports {
                 },
                 data_planes: self.data_planes.get().map(connected),
             },
+            traffic: self.traffic.get().map(|lasting| {
+                let counted = lasting.counts.sum();
+                TrafficFacts {
+                    node_id: self.node_id.to_string(),
+                    accepted: counted.accepted,
+                    handled: counted.handled,
+                    active: counted.active,
+                    reading: counted.reading,
+                    writing: counted.writing,
+                    waiting: counted.waiting,
+                    requests: counted.requests,
+                    full: counted.full,
+                    lines_dropped: lasting.lines_lost(),
+                }
+            }),
         }
     }
 

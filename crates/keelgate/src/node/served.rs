@@ -1,7 +1,10 @@
 //! What the proxy is told by the settings, and what a snapshot is compiled with.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use keelgate_plugins::{Directory, Plugin, Registry};
@@ -11,6 +14,7 @@ use keelgate_settings::{
     DnsRecord, ErrorType, Listener, LogTarget, RouterFlavor, Settings, TrustedPeer,
 };
 use keelgate_telemetry::{Destination, LineSink};
+use rustls::server::ProducesTickets;
 
 use super::{certificates, streams};
 
@@ -79,8 +83,42 @@ pub(crate) fn router_flavor(settings: &Settings) -> keelgate_entities::RouterFla
     }
 }
 
+/// What outlasts a change of the proxy's settings.
+#[derive(Clone, Default)]
+pub(crate) struct Lasting {
+    pub(crate) counts: Arc<proxy::Counts>,
+    /// Clients shall resume their sessions after a reload, too; with the time they were made for.
+    tickets: Arc<Mutex<Option<(Duration, Arc<dyn ProducesTickets>)>>>,
+    /// How many lines each access log has lost, the open one and those before.
+    lost: Arc<Mutex<Vec<Arc<AtomicU64>>>>,
+}
+
+impl Lasting {
+    /// Lines that access logs have lost since the start.
+    pub(crate) fn lines_lost(&self) -> u64 {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.iter().map(|lost| lost.load(Ordering::Relaxed)).sum()
+    }
+
+    /// What encrypts session tickets: the same as before, unless their lifetime has changed.
+    pub(crate) fn tickets(&self, lifetime: Duration) -> anyhow::Result<Arc<dyn ProducesTickets>> {
+        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*tickets {
+            Some((known, ticketer)) if *known == lifetime => Ok(Arc::clone(ticketer)),
+            _ => {
+                let ticketer = certificates::ticketer(lifetime)?;
+                *tickets = Some((lifetime, Arc::clone(&ticketer)));
+                Ok(ticketer)
+            }
+        }
+    }
+}
+
 /// The proxy's own settings.
-pub(crate) async fn proxy_settings(settings: &Settings) -> anyhow::Result<proxy::Settings> {
+pub(crate) async fn proxy_settings(
+    settings: &Settings,
+    lasting: &Lasting,
+) -> anyhow::Result<proxy::Settings> {
     let own = &settings.proxy;
     let added = own.response_headers();
     let mut listen = Vec::new();
@@ -128,7 +166,9 @@ pub(crate) async fn proxy_settings(settings: &Settings) -> anyhow::Result<proxy:
         },
         allow_debug_header: own.allow_debug_header,
         error_default_type: ErrorType::as_str(own.error_default_type).to_owned(),
+        error_templates: error_templates(own)?,
         client: proxy::ClientLimits {
+            connections: own.nginx_events_worker_connections.0,
             header_line: size(own.nginx_http_large_client_header_buffers.size),
             header_total: size(own.nginx_http_large_client_header_buffers.total()),
             body: Some(own.nginx_http_client_max_body_size.0).filter(|limit| *limit > 0),
@@ -155,7 +195,9 @@ pub(crate) async fn proxy_settings(settings: &Settings) -> anyhow::Result<proxy:
             error_ttl: resolution.error_ttl.0,
             cache_size: resolution.cache_size as usize,
         },
-        access_log: access_log(settings)?,
+        tls: certificates::proxy(settings, lasting)?,
+        access_log: access_log(settings, lasting)?,
+        counts: Arc::clone(&lasting.counts),
         stream: streams::settings(settings).await?,
         ..defaults
     })
@@ -182,25 +224,113 @@ pub(crate) async fn address(key: &str, listener: &Listener) -> anyhow::Result<So
         .with_context(|| format!("{key}: {listener} has no address"))
 }
 
+/// Whether a change of this setting counts once the node has read its settings anew.
+pub(crate) fn is_reloaded(key: &str) -> bool {
+    const OTHERS: [&str; 16] = [
+        "declarative_config",
+        "declarative_config_string",
+        "log_level",
+        "nginx_http_log_format",
+        "nginx_worker_processes",
+        "proxy_access_log",
+        "proxy_listen",
+        "ssl_cert",
+        "ssl_cert_key",
+        "ssl_cipher_suite",
+        "ssl_ciphers",
+        "ssl_prefer_server_ciphers",
+        "ssl_protocols",
+        "ssl_session_cache_size",
+        "ssl_session_tickets",
+        "ssl_session_timeout",
+    ];
+    let is_proxys = |key: &keelgate_settings::Key| {
+        matches!(key.section, "PROXY" | "DNS") && key.name != "router_flavor"
+    };
+    OTHERS.contains(&key)
+        || keelgate_settings::registry().any(|known| known.name == key && is_proxys(known))
+}
+
+fn error_templates(own: &keelgate_settings::Proxy) -> anyhow::Result<proxy::ErrorTemplates> {
+    let read = |key: &str, path: &Option<PathBuf>| match path {
+        None => Ok(None),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("{key}: cannot read {}", path.display()))?;
+            let template = proxy::ErrorTemplate::parse(&text)
+                .with_context(|| format!("{key}: {}", path.display()))?;
+            anyhow::Ok(Some(template))
+        }
+    };
+    Ok(proxy::ErrorTemplates {
+        html: read("error_template_html", &own.error_template_html)?,
+        json: read("error_template_json", &own.error_template_json)?,
+        xml: read("error_template_xml", &own.error_template_xml)?,
+        plain: read("error_template_plain", &own.error_template_plain)?,
+    })
+}
+
 fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// Kong's access log, written off the request path.
-struct AccessLines(LineSink);
+struct AccessLines {
+    sink: LineSink,
+    /// None for Kong's form.
+    format: Option<proxy::LogFormat>,
+}
 
 impl proxy::AccessLog for AccessLines {
     fn record(&self, record: &proxy::Record<'_>) {
-        self.0.write(record.to_string().into_bytes());
+        let line = match &self.format {
+            Some(format) => format.line(record),
+            None => record.to_string(),
+        };
+        self.sink.write(line.into_bytes());
+    }
+
+    fn reopen(&self) {
+        self.sink.reopen();
     }
 }
 
-fn access_log(settings: &Settings) -> anyhow::Result<Option<Arc<dyn proxy::AccessLog>>> {
-    let Some(destination) = destination(&settings.log.proxy_access_log) else {
+fn access_log(
+    settings: &Settings,
+    lasting: &Lasting,
+) -> anyhow::Result<Option<Arc<dyn proxy::AccessLog>>> {
+    let log = &settings.log.proxy_access_log;
+    let Some(destination) = destination(&log.target) else {
         return Ok(None);
     };
+    let format = match &log.format {
+        Some(name) => Some(log_format(name, settings)?),
+        None => None,
+    };
     let sink = LineSink::open(destination).context("proxy_access_log")?;
-    Ok(Some(Arc::new(AccessLines(sink))))
+    let mut lost = lasting.lost.lock().unwrap_or_else(PoisonError::into_inner);
+    lost.push(sink.dropped_counter());
+    drop(lost);
+    Ok(Some(Arc::new(AccessLines { sink, format })))
+}
+
+fn log_format(name: &str, settings: &Settings) -> anyhow::Result<proxy::LogFormat> {
+    if let Some(own) = &settings.log.nginx_http_log_format
+        && own.name == name
+    {
+        let escape = match own.escape.as_str() {
+            "json" => proxy::Escape::Json,
+            "none" => proxy::Escape::None,
+            _ => proxy::Escape::Default,
+        };
+        return proxy::LogFormat::parse(&own.text, escape).context("nginx_http_log_format");
+    }
+    proxy::LogFormat::known(name).with_context(|| {
+        format!(
+            "proxy_access_log: no format is called {name}; write json, combined, or the name that \
+             nginx_http_log_format defines"
+        )
+    })
 }
 
 /// Where lines go; none when they are not wanted.

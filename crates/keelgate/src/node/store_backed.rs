@@ -13,11 +13,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::activation::Activation;
-use super::apis::bind_one;
 use super::common::Common;
+use super::feed;
 use super::running::Running;
 use super::verification::ClusterIdentity;
-use super::{feed, served};
 
 /// Starts the node.
 pub(crate) async fn start(mut common: Common) -> Result<Running> {
@@ -33,16 +32,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
     );
     let mut tasks = Vec::new();
     let (newest, snapshots) = watch::channel(None);
-    let mut running = Running {
-        settings: Arc::clone(&settings),
-        log: common.log.clone(),
-        proxy: None,
-        backup: None,
-        tasks: Vec::new(),
-        stop: common.stop.clone(),
-        ending: Arc::clone(&common.ending),
-        reload: None,
-    };
+    let (mut front, mut backup) = (None, None);
     let data_planes = if settings.node.role == Role::ControlPlane {
         common.reports.add_built(snapshots.clone());
         let cluster = ClusterIdentity::read(&settings)?;
@@ -50,7 +40,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         let data_planes = DataPlanes::new(settings.cluster.cluster_data_plane_purge_delay.0);
         tasks.push(
             serve_data_planes(
-                &common,
+                &mut common,
                 &cluster,
                 Arc::clone(&data_planes),
                 snapshots.clone(),
@@ -62,21 +52,17 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
             max_age: settings.fallback.cluster_fallback_config_max_age.0,
         };
         tokio::spawn(feed::follow(Arc::clone(&store), Some(signing), newest));
-        running.backup = common.start_backup(&cluster, snapshots.clone()).await?;
+        backup = common.start_backup(&cluster, snapshots.clone()).await?;
         common.reports.add_data_planes(Arc::clone(&data_planes));
         Some(data_planes)
     } else {
         common.reports.add_only_source("store");
-        let proxy = served::proxy_settings(&settings).await?;
-        running.proxy = Some(keelgate_proxy::Proxy::start(
-            proxy,
-            common.activation.shared(),
-        )?);
+        front = Some(common.start_proxy().await?);
         tokio::spawn(feed::follow(Arc::clone(&store), None, newest));
         tasks.push(tokio::spawn(activate_each(
             Arc::clone(&common.activation),
             snapshots.clone(),
-            common.stop.clone(),
+            common.term.ended.clone(),
         )));
         None
     };
@@ -95,8 +81,12 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
             common.start_apis(store, Mode::Database, shown, ready)
         }
     });
-    running.tasks = tasks;
-    Ok(running)
+    Ok(Running {
+        front,
+        backup,
+        tasks,
+        ..common.run()
+    })
 }
 
 /// Activates each snapshot that is built, the newest when several waited.
@@ -126,14 +116,15 @@ async fn activate_each(
 }
 
 async fn serve_data_planes(
-    common: &Common,
+    common: &mut Common,
     cluster: &ClusterIdentity,
     data_planes: Arc<DataPlanes>,
     snapshots: watch::Receiver<Option<Snapshot>>,
 ) -> Result<JoinHandle<()>> {
     let mut listeners = Vec::new();
     for listener in &common.settings.listen.cluster_listen {
-        listeners.push(bind_one("cluster_listen", listener).await?);
+        let socket = common.listening.bind("cluster_listen", listener);
+        listeners.push(socket.await?);
     }
     let config = ServerConfig {
         cert_pem: cluster.cert.clone(),
@@ -148,7 +139,7 @@ async fn serve_data_planes(
         },
     };
     let server = Server::new(config, data_planes).context("the cluster listener cannot be used")?;
-    let stop = common.stop.clone();
+    let stop = common.term.ended.clone();
     Ok(tokio::spawn(server.run(listeners, snapshots, stop)))
 }
 

@@ -15,9 +15,10 @@ use http::header::{EXPECT, UPGRADE};
 use http::{HeaderMap, Method, StatusCode, Version};
 use keelgate_router::host;
 
-use super::refusal::{self, Refusal};
+use super::refusal::{self, Asked, Refusal};
 use super::{Client, Incoming, Outcome, Outgoing, Respond, Upload, UploadFault};
 use crate::core::{Core, FRESH};
+use crate::counts::Presence;
 use crate::http1::{BodyDecoder, Framing, Piece, RequestHead, Spelling, encode, hop, trailers};
 use crate::net::{Connection, Timer};
 use crate::phases;
@@ -43,31 +44,47 @@ const COPIED: usize = 4096;
 /// Serves a connection until it ends.
 pub(crate) async fn serve(core: Rc<Core>, client: Client, connection: Connection) {
     let timer = Timer::default();
+    let presence = Presence::new(&core);
     let limits = &core.settings.client;
     let mut left = limits.keepalive_requests.max(1);
     loop {
         let fresh = left == limits.keepalive_requests.max(1);
-        if connection.input().is_empty() && !await_request(&core, &connection, &timer, fresh).await
-        {
-            return;
+        if connection.input().is_empty() {
+            presence.waits();
+            if !await_request(&core, &connection, &timer, fresh).await {
+                return;
+            }
         }
+        presence.reads();
         let head = match read_head(&core, &connection, &timer).await {
             Ok(head) => head,
             Err(None) => return,
             Err(Some(refusal)) => {
-                refuse(&core, &connection, &timer, HeaderMap::new(), false, refusal).await;
+                core.counts.request();
+                let none = HeaderMap::new();
+                let asked = Asked::unreadable(&client, &none);
+                refuse(&core, &connection, &timer, &asked, refusal).await;
                 return;
             }
         };
+        core.counts.request();
+        presence.writes();
         left -= 1;
         let last = left == 0 || core.draining.is_on();
         let keep = !last && wants_keepalive(&head);
-        let head_only = head.method == Method::HEAD;
         let minor = head.minor;
         let incoming = match accept(&core, head) {
             Ok(incoming) => incoming,
-            Err((headers, refusal)) => {
-                refuse(&core, &connection, &timer, headers, head_only, refusal).await;
+            Err(refused) => {
+                let (head, refusal) = *refused;
+                let asked = Asked {
+                    client: &client,
+                    method: Some(&head.method),
+                    target: &head.target,
+                    version: if minor == 0 { "HTTP/1.0" } else { "HTTP/1.1" },
+                    headers: &head.headers,
+                };
+                refuse(&core, &connection, &timer, &asked, refusal).await;
                 return;
             }
         };
@@ -117,10 +134,12 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, connection: Connection
 }
 
 /// Tells a client that speaks plain HTTP on a port for TLS, and closes.
-pub(crate) async fn refuse_plain(core: &Core, connection: Connection) {
+pub(crate) async fn refuse_plain(core: &Core, client: &Client, connection: Connection) {
     let timer = Timer::default();
     let none = HeaderMap::new();
-    refuse(core, &connection, &timer, none, false, Refusal::PlainOnTls).await;
+    let asked = Asked::unreadable(client, &none);
+    core.counts.request();
+    refuse(core, &connection, &timer, &asked, Refusal::PlainOnTls).await;
 }
 
 /// Waits for the first bytes of a request; `false` when there will be none.
@@ -132,7 +151,8 @@ async fn await_request(core: &Core, connection: &Connection, timer: &Timer, fres
     };
     connection.rest();
     let grace = if fresh { FRESH } else { Duration::ZERO };
-    core.draining.within(grace, more).await.unwrap_or(false)
+    let more = core.draining.while_kept(grace, more).await;
+    more.unwrap_or(false)
 }
 
 /// Reads the head of a request; `Err(None)` when the client is gone.
@@ -163,7 +183,7 @@ async fn read_head(
 }
 
 /// Checks a head that could be read: what must hold before it means anything.
-fn accept(core: &Core, head: RequestHead) -> Result<Incoming, (HeaderMap, Refusal)> {
+fn accept(core: &Core, head: RequestHead) -> Result<Incoming, Box<(RequestHead, Refusal)>> {
     match check(core, &head) {
         Ok((target, authority, framing)) => Ok(Incoming {
             method: head.method,
@@ -178,7 +198,7 @@ fn accept(core: &Core, head: RequestHead) -> Result<Incoming, (HeaderMap, Refusa
             spelling: head.spelling,
             framing,
         }),
-        Err(refusal) => Err((head.headers, refusal)),
+        Err(refusal) => Err(Box::new((head, refusal))),
     }
 }
 
@@ -247,8 +267,7 @@ async fn refuse(
     core: &Core,
     connection: &Connection,
     timer: &Timer,
-    headers: HeaderMap,
-    head_only: bool,
+    asked: &Asked<'_>,
     refusal: Refusal,
 ) {
     let mut respond = Responder {
@@ -263,7 +282,7 @@ async fn refuse(
         draining: core,
         sent: 0,
     };
-    if refusal::send(core, &headers, head_only, refusal, &mut respond)
+    if refusal::send(core, asked, refusal, &mut respond)
         .await
         .is_ok()
     {

@@ -22,11 +22,12 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::Client;
 use crate::core::{Core, FRESH};
+use crate::counts::Presence;
 use crate::net::{Stream, Timer};
 use crate::settings::ClientLimits;
 
-/// Time that a client is given to take in that a connection is over.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// Time that a client is given to take in that a connection is over, and what was sent before.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// What a client may send ahead on one stream, in bytes; and on all of them, so that an upstream
 /// that reads slowly holds back no more than its own streams.
@@ -44,14 +45,19 @@ struct Streams {
     open: Cell<usize>,
     /// Told when `open` has changed.
     changed: Notify,
+    presence: Presence,
 }
 
 impl Streams {
-    fn new(limits: &ClientLimits) -> Rc<Self> {
+    fn new(core: &Rc<Core>) -> Rc<Self> {
+        let presence = Presence::new(core);
+        presence.waits();
+        let places = core.settings.client.http2_streams.max(1);
         Rc::new(Self {
-            places: Arc::new(Semaphore::new(limits.http2_streams.max(1) as usize)),
+            places: Arc::new(Semaphore::new(places as usize)),
             open: Cell::new(0),
             changed: Notify::new(),
+            presence,
         })
     }
 
@@ -61,7 +67,11 @@ impl Streams {
     }
 
     fn count(&self, open: usize) {
-        self.open.set(open);
+        match (self.open.replace(open), open) {
+            (_, 0) => self.presence.waits(),
+            (0, _) => self.presence.writes(),
+            _ => {}
+        }
         self.changed.notify_one();
     }
 
@@ -112,20 +122,15 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, stream: Stream) {
         return;
     };
     let client = Rc::new(client);
-    let streams = Streams::new(limits);
+    let streams = Streams::new(&core);
     let over = async {
         let drain = pin!(core.draining.started());
         let idle = pin!(streams.idle(limits.keepalive_timeout));
         select(drain, idle).await;
     };
     let mut over = pin!(over);
-    let rest = async {
-        streams.none().await;
-        let _ = Timer::default()
-            .limit(GOODBYE, std::future::pending::<()>())
-            .await;
-    };
-    let mut rest = pin!(rest);
+    // A stream may still begin before the client has taken it in.
+    let mut rest = pin!(streams.idle(GOODBYE));
     let mut dead = pin!(unanswered(connection.ping_pong(), limits));
     let mut left = limits.keepalive_requests.max(1);
     let mut ending = false;
@@ -135,6 +140,7 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, stream: Stream) {
                 let Some(Ok((request, reply))) = accepted else {
                     return;
                 };
+                core.counts.request();
                 tokio::task::spawn_local(serve_stream(
                     Rc::clone(&core),
                     Rc::clone(&client),

@@ -3,10 +3,11 @@
 use std::io;
 use std::time::{Instant, SystemTime};
 
-use http::header::{CONTENT_TYPE, DATE, SERVER};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::header::{CONTENT_TYPE, DATE, HOST, REFERER, SERVER, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::{Outgoing, Respond};
+use super::{Client, Outgoing, Respond};
+use crate::access_log::Record;
 use crate::core::Core;
 use crate::error_page;
 use crate::http1::{Framing, Malformed, Spelling};
@@ -43,26 +44,89 @@ impl Refusal {
     }
 }
 
-/// Sends a refusal; the connection is to be closed after it.
+/// What is known of a request that is refused.
+pub(super) struct Asked<'a> {
+    pub(super) client: &'a Client,
+    /// None where the head could not be read.
+    pub(super) method: Option<&'a Method>,
+    pub(super) target: &'a [u8],
+    pub(super) version: &'static str,
+    pub(super) headers: &'a HeaderMap,
+}
+
+impl<'a> Asked<'a> {
+    /// A request whose head could not be read.
+    pub(super) fn unreadable(client: &'a Client, headers: &'a HeaderMap) -> Self {
+        Self {
+            client,
+            method: None,
+            target: b"-",
+            version: "HTTP/1.1",
+            headers,
+        }
+    }
+
+    fn log(&self, core: &Core, sent: &HeaderMap, told: (StatusCode, &str, u64), since: Instant) {
+        let Some(log) = &core.settings.access_log else {
+            return;
+        };
+        let text = |name| {
+            let value: Option<&HeaderValue> = self.headers.get(name);
+            value.and_then(|value| value.to_str().ok())
+        };
+        let elapsed = since.elapsed();
+        let (status, request_id, body_bytes) = told;
+        log.record(&Record {
+            client: phases::client_address(&core.settings, self.client, self.headers),
+            received_at: SystemTime::now() - elapsed,
+            method: self.method.map_or("-", Method::as_str),
+            target: std::str::from_utf8(self.target).unwrap_or("-"),
+            version: self.version,
+            status: status.as_u16(),
+            body_bytes,
+            referer: text(REFERER),
+            user_agent: text(USER_AGENT),
+            request_id,
+            host: text(HOST).unwrap_or(""),
+            port: self.client.local.port(),
+            scheme: if self.client.tls { "https" } else { "http" },
+            headers: self.headers,
+            sent,
+            elapsed,
+            upstream: None,
+            upstream_status: None,
+            upstream_time: None,
+            server_name: self.client.sni.as_deref(),
+            route: None,
+            service: None,
+            consumer: None,
+        });
+    }
+}
+
+/// Sends a refusal, and writes the access log; the connection is to be closed after it.
 pub(super) async fn send<R: Respond>(
     core: &Core,
-    asked: &HeaderMap,
-    head_only: bool,
+    asked: &Asked<'_>,
     refusal: Refusal,
     respond: &mut R,
 ) -> io::Result<()> {
     let started = Instant::now();
+    let head_only = asked.method == Some(&Method::HEAD);
     let id = phases::request_id();
-    let default_type = &core.settings.error_default_type;
+    let settings = &*core.settings;
     let (status, page) = match refusal {
-        Refusal::Status(status) => (status, error_page::failed(asked, status, &id, default_type)),
+        Refusal::Status(status) => (
+            status,
+            error_page::failed(asked.headers, status, &id, settings),
+        ),
         Refusal::HeaderTooLarge => (
             StatusCode::BAD_REQUEST,
             error_page::failed_with(
-                asked,
+                asked.headers,
                 "Request header or cookie too large",
                 &id,
-                default_type,
+                settings,
             ),
         ),
         Refusal::PlainOnTls => (StatusCode::BAD_REQUEST, error_page::plain_on_tls()),
@@ -99,6 +163,10 @@ pub(super) async fn send<R: Respond>(
         trailers: false,
         close: true,
     });
-    respond.data(page.body).await?;
-    respond.finish(None).await
+    let sent = match respond.data(page.body).await {
+        Ok(()) => respond.finish(None).await,
+        failed => failed,
+    };
+    asked.log(core, &headers, (status, &id, respond.sent()), started);
+    sent
 }

@@ -45,6 +45,7 @@ impl Answer {
             exchange.version,
             message,
             &exchange.request_id,
+            &flight.core.settings,
         ))
     }
 
@@ -60,7 +61,7 @@ impl Answer {
             &exchange.headers,
             status,
             &exchange.request_id,
-            &flight.core.settings.error_default_type,
+            &flight.core.settings,
         ))
     }
 
@@ -93,6 +94,7 @@ impl Answer {
                 exchange.version,
                 &message,
                 &exchange.request_id,
+                &flight.core.settings,
             )),
             Body::Message(message, with_id) => answer.with(error_page::json(
                 &message,
@@ -102,7 +104,7 @@ impl Answer {
                 &exchange.headers,
                 response.status,
                 &exchange.request_id,
-                &flight.core.settings.error_default_type,
+                &flight.core.settings,
             )),
         }
     }

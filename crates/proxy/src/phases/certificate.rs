@@ -6,18 +6,30 @@ use std::sync::Arc;
 
 use keelgate_runtime::Shared;
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
 
+use crate::settings::{Resumption, Tls};
+
 /// Answers with the certificates of the runtime that serves at the moment.
-struct BySni(Arc<Shared>);
+struct BySni {
+    shared: Arc<Shared>,
+    /// For names that the runtime has none for, the most wanted first.
+    defaults: Vec<Arc<CertifiedKey>>,
+}
 
 impl ResolvesServerCert for BySni {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let runtime = self.0.load();
+        let runtime = self.shared.load();
         let schemes = hello.signature_schemes();
-        Some(runtime.certificates().resolve(hello.server_name(), schemes))
+        let certificates = runtime.certificates();
+        if let Some(named) = certificates.named(hello.server_name(), schemes) {
+            return Some(named);
+        }
+        let usable = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
+        let own = self.defaults.iter().find(usable).or(self.defaults.first());
+        Some(own.map_or_else(|| certificates.default_certificate(), Arc::clone))
     }
 }
 
@@ -27,31 +39,49 @@ impl fmt::Debug for BySni {
     }
 }
 
-/// How TLS is spoken to clients.
+/// How TLS is spoken to clients: on listeners without HTTP/2, and on those with it.
 ///
 /// # Errors
-/// When the cryptography provider lacks the default protocol versions.
-pub(crate) fn server_config(
+/// When versions and ciphers leave nothing to speak.
+pub(crate) fn server_configs(
+    tls: &Tls,
     shared: Arc<Shared>,
-    http2: bool,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(BySni(shared)));
-    if http2 {
-        config.alpn_protocols.push(b"h2".to_vec());
+) -> Result<[Arc<ServerConfig>; 2], rustls::Error> {
+    let mut provider = aws_lc_rs::default_provider();
+    if !tls.ciphers.is_empty() {
+        provider.cipher_suites.clone_from(&tls.ciphers);
     }
-    config.alpn_protocols.push(b"http/1.1".to_vec());
-    Ok(Arc::new(config))
+    let builder = ServerConfig::builder_with_provider(Arc::<CryptoProvider>::new(provider));
+    let builder = match tls.versions.as_slice() {
+        [] => builder.with_safe_default_protocol_versions()?,
+        versions => builder.with_protocol_versions(versions)?,
+    };
+    let mut config = builder
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(BySni {
+            shared,
+            defaults: tls.certificates.clone(),
+        }));
+    config.ignore_client_order = tls.own_order;
+    match &tls.resumption {
+        Resumption::Tickets(ticketer) => config.ticketer = Arc::clone(ticketer),
+        Resumption::Memory(sessions) => {
+            config.session_storage = ServerSessionMemoryCache::new(*sessions);
+        }
+    }
+    let http1 = {
+        let mut config = config.clone();
+        config.alpn_protocols.push(b"http/1.1".to_vec());
+        config
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok([http1, config].map(Arc::new))
 }
 
-/// How TLS is spoken to clients of streams. What they speak inside is not asked.
-///
-/// # Errors
-/// As [`server_config`].
-pub(crate) fn stream_config(shared: Arc<Shared>) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let mut config = ServerConfig::clone(&*server_config(shared, false)?);
+/// How TLS is spoken to clients of streams: as to those without HTTP/2, but what they speak inside is
+/// not asked.
+pub(crate) fn stream_config(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
     config.alpn_protocols.clear();
-    Ok(Arc::new(config))
+    Arc::new(config)
 }

@@ -46,5 +46,22 @@ pub(super) fn run(flight: &mut Flight<'_>, sent: u64, outcome: Outcome) {
         referer: text(REFERER),
         user_agent: text(USER_AGENT),
         request_id: &exchange.request_id,
+        host: &exchange.host,
+        port: exchange.port,
+        scheme: if flight.client.tls { "https" } else { "http" },
+        headers: &exchange.headers,
+        sent: &exchange.response.headers,
+        elapsed: exchange.times.started.elapsed(),
+        upstream: flight
+            .proxied
+            .then_some((exchange.upstream.host.as_str(), exchange.upstream.port)),
+        upstream_status: flight.upstream_status,
+        upstream_time: exchange.times.upstream,
+        server_name: exchange.client.sni.as_deref(),
+        route: exchange.route.and_then(|route| route.name.as_deref()),
+        service: exchange.service.and_then(|service| service.name.as_deref()),
+        consumer: exchange
+            .consumer
+            .and_then(|consumer| consumer.username.as_deref()),
     });
 }

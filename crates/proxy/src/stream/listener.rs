@@ -1,11 +1,12 @@
 //! The sockets that sessions come to.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::{Protocol, Type};
 
 use super::{StreamListen, Transport};
-use crate::listener::{ListenError, bound, open, spread};
+use crate::listener::{Bound, ListenError, Passing, bound, open, spread, take_over};
 
 /// One listening socket of one worker.
 #[derive(Debug)]
@@ -14,29 +15,51 @@ pub(crate) enum Socket {
     Udp(UdpSocket),
 }
 
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Udp(socket) => socket.as_fd(),
+        }
+    }
+}
+
 /// One socket per worker for every address.
 pub(crate) fn bind(
     listen: &[StreamListen],
     workers: usize,
-) -> Result<(Vec<SocketAddr>, Vec<Vec<Socket>>), ListenError> {
-    let mut of_workers: Vec<Vec<Socket>> = (0..workers).map(|_| Vec::new()).collect();
-    let bound = listen.iter().map(|listen| {
+    passing: &mut Passing<'_>,
+) -> Result<Bound<Socket>, ListenError> {
+    let mut sockets = Bound::new(workers);
+    for listen in listen {
+        let setting = match listen.transport {
+            Transport::Tcp | Transport::Tls => "stream_listen",
+            Transport::Udp => "stream_listen (udp)",
+        };
         spread(
-            "stream_listen",
+            setting,
             listen.address,
-            &mut of_workers,
-            |address| match listen.transport {
-                Transport::Tcp | Transport::Tls => {
-                    let socket = open(address, listen.backlog)?;
-                    Ok((socket.local_addr()?, Socket::Tcp(socket)))
+            &mut sockets,
+            passing,
+            |handed, address| match (listen.transport, handed) {
+                (Transport::Udp, Some(socket)) => {
+                    let socket = UdpSocket::from(socket);
+                    socket.set_nonblocking(true)?;
+                    Ok((socket.local_addr()?, Socket::Udp(socket)))
                 }
-                Transport::Udp => {
+                (Transport::Udp, None) => {
                     let socket: UdpSocket = bound(address, Type::DGRAM, Protocol::UDP)?.into();
                     Ok((socket.local_addr()?, Socket::Udp(socket)))
                 }
+                (Transport::Tcp | Transport::Tls, handed) => {
+                    let socket = match handed {
+                        Some(socket) => take_over(socket, listen.backlog)?,
+                        None => open(address, listen.backlog)?,
+                    };
+                    Ok((socket.local_addr()?, Socket::Tcp(socket)))
+                }
             },
-        )
-    });
-    let addresses = bound.collect::<Result<_, _>>()?;
-    Ok((addresses, of_workers))
+        )?;
+    }
+    Ok(sockets)
 }

@@ -80,7 +80,7 @@ impl Drop for Admitted {
 pub(crate) fn start(
     core: &Rc<Core>,
     tls: Arc<ServerConfig>,
-    sockets: Vec<Socket>,
+    sockets: Vec<(usize, Socket)>,
 ) -> std::io::Result<()> {
     if sockets.is_empty() {
         return Ok(());
@@ -93,7 +93,8 @@ pub(crate) fn start(
         tcp_sessions: Cell::new(0),
         udp_sessions: Cell::new(0),
     });
-    for (listen, socket) in core.settings.stream.listen.iter().zip(sockets) {
+    for (index, socket) in sockets {
+        let listen = &core.settings.stream.listen[index];
         match socket {
             Socket::Tcp(socket) => {
                 let listener = tokio::net::TcpListener::from_std(socket)?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use keelgate_proxy::{Drained, Listen, Proxy, Settings};
+use keelgate_proxy::{Counts, Drain, Drained, Listen, Proxy, Settings};
 
 use crate::support::{Gateway, config, echo, tcp, upstream};
 
@@ -69,6 +69,119 @@ fn draining_finishes_what_is_in_flight() {
     drop(client);
     assert_eq!(draining.join().unwrap(), Drained { cut_off: 0 });
     assert!(std::net::TcpStream::connect(proxy).is_err());
+}
+
+#[test]
+fn a_successor_takes_over_the_sockets_and_what_waits_in_them() {
+    let gateway = Gateway::start(config(echo()));
+    let address = gateway.address();
+    let mut kept = gateway.connect();
+    kept.send(GET);
+    assert_eq!(kept.response(false).status, 200);
+    let settings = |workers| Settings {
+        listen: vec![Listen::http(([127, 0, 0, 1], 0).into())],
+        workers,
+        ..Settings::default()
+    };
+    // More workers than sockets, and fewer.
+    let second = gateway.handle.successor(settings(3)).unwrap();
+    let third = second.successor(settings(1)).unwrap();
+    assert_eq!(
+        (second.addresses()[0], third.addresses()[0]),
+        (address, address)
+    );
+    let (gone, second_gone) = std::thread::scope(|scope| {
+        let first = gateway.handle;
+        let long = Duration::from_secs(20);
+        let drain = Drain {
+            limit: long,
+            patience: long,
+            is_succeeded: true,
+        };
+        let draining = scope.spawn(move || first.drain_as(drain));
+        let second = scope.spawn(move || second.drain_as(drain));
+        // An idle connection may bring one more request, and is told that it was the last.
+        kept.send(GET);
+        let response = kept.response(false);
+        assert_eq!(response.status, 200);
+        assert!(kept.is_closed());
+        (draining.join().unwrap(), second.join().unwrap())
+    });
+    assert_eq!((gone.cut_off, second_gone.cut_off), (0, 0));
+    // Whichever socket the system chooses, one worker accepts from it.
+    for _ in 0..40 {
+        let mut client = crate::support::Client::new(tcp(address));
+        client.send(GET);
+        assert_eq!(client.response(false).status, 200);
+    }
+    drop(third);
+    assert!(std::net::TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_full_worker_lets_further_clients_wait() {
+    let counts = Arc::new(Counts::default());
+    let gateway = Gateway::with(
+        config(echo()),
+        |settings| {
+            settings.workers = 1;
+            settings.client.connections = 2;
+            settings.counts = Arc::clone(&counts);
+        },
+        |_| None,
+    );
+    let mut clients: Vec<_> = (0..3).map(|_| gateway.connect()).collect();
+    for client in &mut clients {
+        client.send(GET);
+    }
+    for client in &mut clients[..2] {
+        assert_eq!(client.response(false).status, 200);
+    }
+    // The third is accepted once one of the two has gone.
+    let mut third = clients.pop().unwrap();
+    clients.pop();
+    assert_eq!(third.response(false).status, 200);
+    drop((clients, third));
+    let counted = counts.sum();
+    assert_eq!((counted.accepted, counted.requests), (3, 3));
+    assert!(counted.full > 0);
+}
+
+#[test]
+fn connections_are_counted_by_what_they_do() {
+    let (arrived, arrival) = channel();
+    let (go, wait) = channel::<()>();
+    let (arrived, wait) = (std::sync::Mutex::new(arrived), std::sync::Mutex::new(wait));
+    let (address, _) = upstream(move |mut client, _| {
+        client.request().unwrap();
+        arrived.lock().unwrap().send(()).unwrap();
+        wait.lock().unwrap().recv().unwrap();
+        client.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        client.is_closed();
+    });
+    let counts = Arc::new(Counts::default());
+    let gateway = Gateway::with(
+        config(address),
+        |settings| settings.counts = Arc::clone(&counts),
+        |_| None,
+    );
+    let mut busy = gateway.connect();
+    busy.send(GET);
+    arrival.recv().unwrap();
+    let counted = counts.sum();
+    assert_eq!(
+        (counted.active, counted.writing, counted.waiting),
+        (1, 1, 0)
+    );
+    go.send(()).unwrap();
+    assert_eq!(busy.response(false).status, 200);
+    gateway.handle.drain(Duration::from_secs(20));
+    let counted = counts.sum();
+    assert_eq!(
+        (counted.active, counted.writing, counted.waiting),
+        (0, 0, 0)
+    );
+    assert_eq!((counted.accepted, counted.requests), (1, 1));
 }
 
 #[test]

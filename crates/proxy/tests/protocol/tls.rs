@@ -1,12 +1,17 @@
 //! TLS on both sides.
 
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use keelgate_proxy::Listen;
+use keelgate_proxy::{Listen, Resumption, Tls};
 use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned,
+    SupportedProtocolVersion,
+};
 use serde_json::{Value, json};
 
 use crate::support::{Client, Gateway, SERVICE, config, echo, tcp, with_service};
@@ -73,6 +78,91 @@ fn the_certificate_follows_the_server_name() {
         assert_eq!(response.status, 200);
         assert!(response.text().contains("X-Forwarded-Proto: https"));
     }
+}
+
+/// Connects with settings of its own, and tells how the handshake went.
+fn shake_hands(
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+) -> Result<rustls::HandshakeKind, std::io::Error> {
+    let name = ServerName::try_from("a.test").unwrap();
+    let session = ClientConnection::new(Arc::clone(config), name).unwrap();
+    let mut stream = StreamOwned::new(session, tcp(address));
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    Ok(stream.conn.handshake_kind().unwrap())
+}
+
+fn client(trusted: &Pair, versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.der.clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
+}
+
+fn with_tls(own: &Pair, tls: Tls, workers: usize) -> Gateway {
+    let key = keelgate_runtime::certificates::certified_key(&own.cert, &own.key).unwrap();
+    Gateway::with(
+        config(echo()),
+        |settings| {
+            settings.listen = vec![Listen::https(SocketAddr::from(([127, 0, 0, 1], 0)))];
+            settings.workers = workers;
+            settings.tls = Tls {
+                certificates: vec![Arc::new(key)],
+                ..tls
+            };
+        },
+        |_| None,
+    )
+}
+
+#[test]
+fn sessions_are_resumed_by_whichever_worker() {
+    let own = pair("a.test");
+    let tickets = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();
+    for resumption in [Resumption::Tickets(tickets), Resumption::Memory(100)] {
+        let tls = Tls {
+            resumption,
+            ..Tls::default()
+        };
+        let gateway = with_tls(&own, tls, 4);
+        for version in [&TLS12, &TLS13] {
+            let client = client(&own, &[version]);
+            let first = shake_hands(gateway.address(), &client).unwrap();
+            assert_eq!(first, rustls::HandshakeKind::Full);
+            for _ in 0..12 {
+                let next = shake_hands(gateway.address(), &client).unwrap();
+                assert_eq!(next, rustls::HandshakeKind::Resumed, "{version:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_chosen_versions_and_ciphers_are_spoken() {
+    use rustls::crypto::aws_lc_rs::cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384;
+    let own = pair("a.test");
+    let modern = Tls {
+        versions: vec![&TLS13],
+        ..Tls::default()
+    };
+    let gateway = with_tls(&own, modern, 1);
+    assert!(shake_hands(gateway.address(), &client(&own, &[&TLS12])).is_err());
+    assert!(shake_hands(gateway.address(), &client(&own, &[&TLS13])).is_ok());
+    // The key is one of an elliptic curve: a cipher for RSA leaves nothing to agree on.
+    let rsa = Tls {
+        versions: vec![&TLS12],
+        ciphers: vec![TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384],
+        ..Tls::default()
+    };
+    let gateway = with_tls(&own, rsa, 1);
+    assert!(shake_hands(gateway.address(), &client(&own, &[&TLS12])).is_err());
 }
 
 #[test]

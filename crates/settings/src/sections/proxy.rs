@@ -2,8 +2,8 @@
 
 use crate::section::section;
 use crate::values::{
-    ErrorType, HeaderBuffers, HeaderToken, NginxTime, OnOff, RouterFlavor, Seconds, Size,
-    TrustedPeer,
+    Connections, ErrorType, HeaderBuffers, HeaderToken, NginxTime, OnOff, RouterFlavor, Seconds,
+    Size, TrustedPeer,
 };
 
 section! {
@@ -47,6 +47,10 @@ section! {
         upstream_keepalive_idle_timeout: Seconds = "60" for Proxying;
         /// The most bytes a request body may have; 0 for no limit.
         nginx_http_client_max_body_size: Size = "0" for Proxying;
+        /// How many connections of clients each worker serves at once. When it serves as
+        /// many, further ones wait in the queue of the listener (`backlog`) until one
+        /// ends; that is counted. `auto`: 16384.
+        nginx_events_worker_connections: Connections = "auto" for Proxying;
         /// How many requests one connection of a client may carry.
         nginx_http_keepalive_requests: u32 = "10000" for Proxying;
         /// How long an idle connection of a client is kept.

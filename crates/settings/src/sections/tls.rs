@@ -2,8 +2,8 @@
 
 use crate::section::section;
 use crate::values::{
-    AuthorityBundle, Certificate, CipherSuite, NginxTime, OnOff, PrivateKey, TlsVersion,
-    TlsVersions,
+    AuthorityBundle, Certificate, CipherSuite, Ciphers, NginxTime, OnOff, PrivateKey, Size,
+    TlsVersion, TlsVersions,
 };
 
 section! {
@@ -28,15 +28,29 @@ section! {
         /// The keys of the status API's certificates, in their order.
         status_ssl_cert_key: Vec<PrivateKey> = "" for Every;
         /// A named choice of TLS versions and ciphers: `modern` (TLS 1.3 only),
-        /// `intermediate` (1.2 and 1.3), or `custom` for what `ssl_protocols` says.
-        /// `old` and `fips` are read as `intermediate`, with a warning.
+        /// `intermediate` (1.2 and 1.3), `fips` (1.2 with AES), or `custom` for what
+        /// `ssl_protocols`, `ssl_ciphers` and `ssl_prefer_server_ciphers` say. `old` is
+        /// read as `intermediate`, with a warning.
         ssl_cipher_suite: CipherSuite = "intermediate" for Every;
         /// TLS versions that clients may speak; counts with the `custom` suite.
         ssl_protocols: TlsVersions = "TLSv1.2 TLSv1.3" for Every;
-        /// Whether clients may resume a session with a ticket.
+        /// Ciphers of TLS 1.2, as OpenSSL lists them; counts with the `custom` suite.
+        /// Spoken are those with forward secrecy and authenticated encryption: ECDHE
+        /// with AES-GCM or ChaCha20-Poly1305. Those of TLS 1.3 are always spoken.
+        ssl_ciphers: Ciphers = "" for Every;
+        /// Whether the order of `ssl_ciphers` counts instead of the client's; with the
+        /// `custom` suite.
+        ssl_prefer_server_ciphers: OnOff = "on" for Every;
+        /// Whether clients may resume a session with a ticket that the node need not
+        /// remember. All workers read the tickets; their keys are made by the node,
+        /// changed regularly, and never written down. When off, the node remembers
+        /// sessions in its memory.
         ssl_session_tickets: OnOff = "on" for Every;
-        /// How long a session may be resumed.
+        /// How long a session may be resumed; twelve hours at the most.
         ssl_session_timeout: NginxTime = "1d" for Every;
+        /// How much memory is used for remembered sessions, at 250 bytes each; counts
+        /// when tickets are off.
+        ssl_session_cache_size: Size = "10m" for Every;
         /// Whether the gateway shows a certificate of its own to upstreams that ask.
         client_ssl: bool = "off" for Proxying;
         /// That certificate.
@@ -65,7 +79,21 @@ impl Tls {
                 .into_iter()
                 .filter(|version| self.ssl_protocols.0.contains(version))
                 .collect(),
-            CipherSuite::Intermediate | CipherSuite::Old | CipherSuite::Fips => all.to_vec(),
+            CipherSuite::Fips => vec![TlsVersion::V1_2],
+            CipherSuite::Intermediate | CipherSuite::Old => all.to_vec(),
+        }
+    }
+
+    /// The ciphers of TLS 1.2 that listeners speak, and whether their order counts instead of the
+    /// client's.
+    #[must_use]
+    pub fn ciphers(&self) -> (Ciphers, bool) {
+        match self.ssl_cipher_suite {
+            CipherSuite::Custom => (self.ssl_ciphers.clone(), self.ssl_prefer_server_ciphers.0),
+            CipherSuite::Fips => (Ciphers::aes(), true),
+            CipherSuite::Modern | CipherSuite::Intermediate | CipherSuite::Old => {
+                (Ciphers::default_list(), false)
+            }
         }
     }
 }

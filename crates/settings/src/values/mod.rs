@@ -2,6 +2,7 @@
 
 mod address;
 mod choice;
+mod ciphers;
 mod http_header;
 mod labels;
 mod listener;
@@ -23,10 +24,11 @@ pub use choice::{
     CipherSuite, ClusterMtls, DatabaseKind, DnsRecord, ErrorType, HeaderToken, LogFormat, LogLevel,
     MaxAgePolicy, Ocsp, Role, RouterFlavor, TlsVersion,
 };
+pub use ciphers::{Cipher, Ciphers};
 pub use http_header::HttpHeader;
 pub use labels::Label;
 pub use listener::Listener;
-pub use log_target::LogTarget;
+pub use log_target::{AccessLogTarget, LogTarget, NamedFormat};
 pub use numbers::{HeaderBuffers, Size};
 pub(crate) use pem::looks_like_path;
 pub use pem::{AuthorityBundle, Certificate, PrivateKey};
@@ -36,7 +38,7 @@ pub use storage::StorageUrl;
 pub use text::OnOff;
 pub use time::{Milliseconds, NginxTime, Seconds};
 pub use tls::TlsVersions;
-pub use workers::Workers;
+pub use workers::{Connections, Workers};
 
 /// The shape of a setting's value, for documentation and for showing it as JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

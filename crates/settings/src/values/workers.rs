@@ -24,6 +24,27 @@ impl Workers {
     }
 }
 
+/// How many connections a worker serves at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections(pub u32);
+
+impl Setting for Connections {
+    const KIND: Kind = Kind::Special("auto or a number");
+
+    fn parse(text: &str, _: Context<'_>) -> Result<Self, Invalid> {
+        if text == "auto" {
+            return Ok(Self(16_384));
+        }
+        match text.parse() {
+            Ok(count @ 1..) => Ok(Self(count)),
+            _ => Err(Invalid::new(
+                format!("is neither auto nor a number of connections: '{text}'"),
+                "write auto, or a whole number from 1",
+            )),
+        }
+    }
+}
+
 impl Setting for Workers {
     const KIND: Kind = Kind::Special("auto or a number");
 

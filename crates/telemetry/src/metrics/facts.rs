@@ -20,6 +20,8 @@ pub struct Facts {
     pub cluster: ClusterFacts,
     /// Targets of upstreams that are checked, or cannot be found; on nodes that serve traffic.
     pub targets: Vec<TargetFacts>,
+    /// What clients do; none where nothing is proxied.
+    pub traffic: Option<TrafficFacts>,
 }
 
 /// One address of a target of an upstream.
@@ -33,6 +35,31 @@ pub struct TargetFacts {
     pub address: String,
     /// `healthy`, `unhealthy` or `dns_error`.
     pub state: String,
+}
+
+/// What clients do.
+#[derive(Clone, Debug, Default)]
+pub struct TrafficFacts {
+    /// The node's id.
+    pub node_id: String,
+    /// Connections since the start that were accepted.
+    pub accepted: u64,
+    /// Those that were served.
+    pub handled: u64,
+    /// Connections that are open.
+    pub active: u64,
+    /// Those whose request is being read.
+    pub reading: u64,
+    /// Those whose request is being served.
+    pub writing: u64,
+    /// Those that are idle.
+    pub waiting: u64,
+    /// Requests since the start.
+    pub requests: u64,
+    /// Times that a worker served as many connections as it may.
+    pub full: u64,
+    /// Lines of the access log that were lost.
+    pub lines_dropped: u64,
 }
 
 /// The place of a snapshot in the history of its cluster.

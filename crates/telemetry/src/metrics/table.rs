@@ -387,4 +387,56 @@ const METRICS: &[Metric] = &[
             }
         },
     ),
+    gauge(
+        "kong_nginx_connections_total",
+        &["node_id", "subsystem", "state"],
+        "Connections of clients by what is being done with them; since the start: accepted, handled, and requests as total",
+        |facts, samples| {
+            let Some(traffic) = &facts.traffic else {
+                return;
+            };
+            for (state, number) in [
+                ("accepted", traffic.accepted),
+                ("handled", traffic.handled),
+                ("total", traffic.requests),
+                ("active", traffic.active),
+                ("reading", traffic.reading),
+                ("writing", traffic.writing),
+                ("waiting", traffic.waiting),
+            ] {
+                samples.add(&[&traffic.node_id, "http", state], count(number));
+            }
+        },
+    ),
+    gauge(
+        "kong_nginx_requests_total",
+        &["node_id", "subsystem"],
+        "Requests since the start",
+        |facts, samples| {
+            if let Some(traffic) = &facts.traffic {
+                samples.add(&[&traffic.node_id, "http"], count(traffic.requests));
+            }
+        },
+    ),
+    counter(
+        "keelgate_proxy_full_total",
+        &[],
+        "Times that a worker stopped accepting because it served as many connections as it may",
+        |facts, samples| {
+            let traffic = facts.traffic.as_ref();
+            samples.add(&[], traffic.and_then(|traffic| count(traffic.full)));
+        },
+    ),
+    counter(
+        "keelgate_access_log_dropped_total",
+        &[],
+        "Lines of the access log that were lost because they came faster than they could be written",
+        |facts, samples| {
+            let traffic = facts.traffic.as_ref();
+            samples.add(
+                &[],
+                traffic.and_then(|traffic| count(traffic.lines_dropped)),
+            );
+        },
+    ),
 ];

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use keelgate_router::host;
 
 use crate::core::Core;
-use crate::downstream::refusal::{self, Refusal};
+use crate::downstream::refusal::{self, Asked, Refusal};
 use crate::downstream::{Client, Incoming, Outcome, Outgoing, Respond, Upload, UploadFault};
 use crate::http1::head::{drop_odd_names, is_plain_method};
 use crate::http1::{Framing, Spelling, trailers};
@@ -40,7 +40,7 @@ pub(super) async fn serve(
     let reply: Reply = Rc::new(RefCell::new(reply));
     let mut respond = Responder::new(Rc::clone(&reply), limits.send_timeout);
     let (parts, body) = request.into_parts();
-    let head_only = parts.method == Method::HEAD;
+    let method = parts.method.clone();
     let accepted = accept(core, parts, body.is_end_stream());
     let outcome = match accepted {
         Ok(incoming) => {
@@ -58,7 +58,14 @@ pub(super) async fn serve(
             phases::serve(core, client, &timer, incoming, &mut upload, &mut respond).await
         }
         Err((headers, refusal)) => {
-            match refusal::send(core, &headers, head_only, refusal, &mut respond).await {
+            let asked = Asked {
+                client,
+                method: Some(&method),
+                target: b"-",
+                version: "HTTP/2.0",
+                headers: &headers,
+            };
+            match refusal::send(core, &asked, refusal, &mut respond).await {
                 Ok(()) => Outcome::Close,
                 Err(_) => Outcome::Abort,
             }
