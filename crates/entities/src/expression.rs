@@ -129,6 +129,9 @@ fn renamed(text: &str) -> std::borrow::Cow<'_, str> {
     static FORMER: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"net\.port(\s*[=><!])").expect("a constant expression, covered by a test")
     });
+    if !text.contains("net.port") {
+        return text.into();
+    }
     FORMER.replace_all(text, "net.dst.port$1")
 }
 
