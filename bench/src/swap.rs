@@ -17,7 +17,7 @@ use crate::load::{Load, Outcome};
 use crate::process::Process;
 use crate::request::Request;
 use crate::table::{self, median};
-use crate::{port, upstream, wait};
+use crate::{cores, port, upstream, wait};
 
 /// Options of `swap`.
 #[derive(Args)]
@@ -73,6 +73,7 @@ pub(crate) fn run(keelgate: &Path, options: &SwapArguments, quick: bool) -> anyh
     let duration = Duration::from_secs(seconds);
     let interval = Duration::from_millis(options.interval.max(1));
     let directory = tempfile::tempdir()?;
+    cores::keep_from_the_gateway()?;
     let upstream = upstream::start()?;
     let (cert, key) = (
         directory.path().join("cluster.crt"),
@@ -120,7 +121,7 @@ impl Bench<'_> {
         let port = port::free()?;
         let log = self.directory.join(format!("{round}.log"));
         let mut command = self.command(round, control_plane.address, port);
-        let process = Process::start(&mut command, &log)?;
+        let process = cores::of_the_gateway(|| Process::start(&mut command, &log))?;
         let last = self.options.routes - 1;
         let url = format!("http://127.0.0.1:{port}/route-{last}/");
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -243,8 +244,8 @@ fn print(
         let pairs: Vec<f64> = figures
             .p99
             .iter()
-            .zip(&steady.p99)
-            .map(|(own, steady)| own / steady)
+            .zip(steady.p99.iter().zip(&again.p99))
+            .map(|(own, (before, after))| own / ((before + after) / 2.0))
             .collect();
         format!("{:.2}", median(&pairs))
     };
@@ -265,7 +266,7 @@ fn print(
     };
     table::print(
         &format!(
-            "{} routes ({:.1} MiB) swapped every {} ms; {:.0} requests/s, {rounds} rounds of {seconds} s, no request failed",
+            "{} routes ({:.1} MiB) swapped every {} ms, the gateway on one processor; {:.0} requests/s, {rounds} rounds of {seconds} s an arm, no request failed",
             options.routes,
             changes.bytes() as f64 / 1048576.0,
             options.interval,

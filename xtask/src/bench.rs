@@ -24,10 +24,21 @@ pub(crate) enum Scenario {
     Birth,
     /// What exporting backups costs the requests.
     Export,
+    /// Matching, by the number of routes.
+    Router,
+    /// What a new configuration costs the requests.
+    Swap,
 }
 
 impl Scenario {
-    const ALL: [Self; 4] = [Self::Proxy, Self::Plugins, Self::Birth, Self::Export];
+    const ALL: [Self; 6] = [
+        Self::Proxy,
+        Self::Plugins,
+        Self::Birth,
+        Self::Export,
+        Self::Router,
+        Self::Swap,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -35,6 +46,8 @@ impl Scenario {
             Self::Plugins => "plugins",
             Self::Birth => "birth",
             Self::Export => "export",
+            Self::Router => "router",
+            Self::Swap => "swap",
         }
     }
 }

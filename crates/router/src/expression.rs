@@ -14,6 +14,7 @@ use keelgate_entities::expression::{
 };
 
 use crate::captures::Captures;
+use crate::pattern::Patterns;
 use crate::request::Request;
 use crate::rule::Span;
 
@@ -50,8 +51,9 @@ impl Expression {
     pub(crate) fn compile(
         text: &str,
         subsystem: Subsystem,
+        patterns: &mut Patterns,
     ) -> Result<(Self, ExpressionKeys), ExpressionError> {
-        let root = Node::of(parse(text, subsystem)?);
+        let root = Node::of(parse(text, subsystem)?, patterns);
         let keys = ExpressionKeys::of(&root);
         Ok((Self { root }, keys))
     }
@@ -94,13 +96,17 @@ impl Expression {
 }
 
 impl Node {
-    fn of(tree: Tree) -> Self {
+    fn of(tree: Tree, patterns: &mut Patterns) -> Self {
         match tree {
-            Tree::Predicate(predicate) => Self::Test(Test::of(predicate)),
+            Tree::Predicate(predicate) => Self::Test(Test::of(predicate, patterns)),
             Tree::Logical(logical) => match *logical {
-                LogicalExpression::Not(inner) => Self::Not(Self::of(inner).into()),
-                LogicalExpression::And(left, right) => Self::All(chain(left, right, true)),
-                LogicalExpression::Or(left, right) => Self::Any(chain(left, right, false)),
+                LogicalExpression::Not(inner) => Self::Not(Self::of(inner, patterns).into()),
+                LogicalExpression::And(left, right) => {
+                    Self::All(chain(left, right, true, patterns))
+                }
+                LogicalExpression::Or(left, right) => {
+                    Self::Any(chain(left, right, false, patterns))
+                }
             },
         }
     }
@@ -125,26 +131,26 @@ impl Node {
 
 /// The operands of `a && b && c` (`and`) or `a || b || c`, which the parser gives as
 /// `(a && b) && c`.
-fn chain(mut left: Tree, right: Tree, and: bool) -> Box<[Node]> {
-    let mut operands = vec![Node::of(right)];
+fn chain(mut left: Tree, right: Tree, and: bool, patterns: &mut Patterns) -> Box<[Node]> {
+    let mut operands = vec![Node::of(right, patterns)];
     loop {
         left = match left {
             Tree::Logical(logical) => match *logical {
                 LogicalExpression::And(first, last) if and => {
-                    operands.push(Node::of(last));
+                    operands.push(Node::of(last, patterns));
                     first
                 }
                 LogicalExpression::Or(first, last) if !and => {
-                    operands.push(Node::of(last));
+                    operands.push(Node::of(last, patterns));
                     first
                 }
                 other => {
-                    operands.push(Node::of(Tree::Logical(other.into())));
+                    operands.push(Node::of(Tree::Logical(other.into()), patterns));
                     break;
                 }
             },
             predicate => {
-                operands.push(Node::of(predicate));
+                operands.push(Node::of(predicate, patterns));
                 break;
             }
         };

@@ -80,11 +80,6 @@ fn compile(source: &str) -> Result<Regex, regex::Error> {
         .build()
 }
 
-/// What every text that a regular expression matches begins with; empty when it is not anchored.
-pub(crate) fn literal_start_of(source: &str) -> Box<[u8]> {
-    regex_syntax::parse(source).map_or_else(|_| Box::default(), |hir| literal_start(&hir))
-}
-
 fn literal_start(hir: &Hir) -> Box<[u8]> {
     if !hir.properties().look_set_prefix().contains(Look::Start) {
         return Box::default();

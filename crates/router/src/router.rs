@@ -81,7 +81,8 @@ impl Router {
                 continue;
             }
             if let Some(text) = &route.expression {
-                let expression = expression_of(route, text, flavor, Subsystem::Http)?;
+                let expression =
+                    expression_of(route, text, flavor, Subsystem::Http, &mut patterns)?;
                 let schemes = Schemes::of(route, flavor);
                 let filing = Rule::of_expression(index, schemes, expression);
                 filed.push((Rank::of_expression(route), filing));
@@ -159,6 +160,7 @@ pub(crate) fn expression_of(
     text: &str,
     flavor: RouterFlavor,
     subsystem: Subsystem,
+    patterns: &mut Patterns,
 ) -> Result<(Expression, ExpressionKeys), CompileError> {
     if flavor != RouterFlavor::Expressions {
         return Err(CompileError::new(
@@ -167,7 +169,7 @@ pub(crate) fn expression_of(
             "set router_flavor = expressions, or write hosts, paths, methods instead",
         ));
     }
-    Expression::compile(text, subsystem).map_err(|error| {
+    Expression::compile(text, subsystem, patterns).map_err(|error| {
         CompileError::new(
             route,
             format!("its expression is wrong: {error}"),

@@ -102,7 +102,8 @@ impl StreamRouter {
                 continue;
             }
             let (rank, rule) = if let Some(text) = &route.expression {
-                let expression = expression_of(route, text, flavor, Subsystem::Stream)?;
+                let expression =
+                    expression_of(route, text, flavor, Subsystem::Stream, &mut patterns)?;
                 let (rule, _) = Rule::of_expression(index, Schemes::Any, expression);
                 (Rank::of_expression(route), rule)
             } else if has_attribute(route) {

@@ -7,7 +7,6 @@ use super::Node;
 use super::test::{Test, TextField, TextOperator};
 use crate::host::HostKey;
 use crate::index::Decision;
-use crate::pattern::literal_start_of;
 
 /// An expression is filed under at most so many pairs of a host and a path; one that allows more is
 /// filed under fewer demands.
@@ -104,9 +103,8 @@ fn path_key(test: &Test) -> Option<String> {
     };
     match operator {
         TextOperator::Equal(text) | TextOperator::Prefix(text) => Some(text.to_string()),
-        TextOperator::Matches(regex) => {
-            let start = literal_start_of(regex.as_str());
-            let start = std::str::from_utf8(&start).ok()?;
+        TextOperator::Matches(pattern) => {
+            let start = std::str::from_utf8(pattern.literal_start()).ok()?;
             (!start.is_empty()).then(|| start.to_owned())
         }
         _ => None,

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use keelgate_entities::expression::{BinaryOperator, Predicate, Segments, Value};
 use keelgate_entities::kinds::Protocol;
-use regex::Regex;
 
 use super::{Traces, lower};
+use crate::pattern::{Pattern, Patterns};
 use crate::request::Request;
 use crate::rule::Span;
 
@@ -61,7 +62,7 @@ pub(super) enum TextOperator {
     Prefix(Box<str>),
     Postfix(Box<str>),
     Contains(Box<str>),
-    Matches(Regex),
+    Matches(Arc<Pattern>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +89,7 @@ pub(super) enum AddressField {
 }
 
 impl Test {
-    pub(super) fn of(predicate: Predicate) -> Self {
+    pub(super) fn of(predicate: Predicate, patterns: &mut Patterns) -> Self {
         let (lower, any) = predicate.lhs.get_transformations();
         let name = predicate.lhs.var_name.as_str();
         match predicate.rhs {
@@ -107,7 +108,12 @@ impl Test {
                     Err(_) => Self::Never,
                 }
             }
-            Value::Regex(regex) => text_test(name, any, lower, TextOperator::Matches(regex)),
+            // The parser has compiled it; only its text is kept, since most of a large table's are
+            // never needed.
+            Value::Regex(regex) => match patterns.get(regex.as_str()) {
+                Ok(pattern) => text_test(name, any, lower, TextOperator::Matches(pattern)),
+                Err(_) => Self::Never,
+            },
             Value::String(text) => {
                 let text = text.into_boxed_str();
                 let operator = match predicate.op {
@@ -147,11 +153,7 @@ impl Test {
                     } else {
                         Cow::Borrowed(value)
                     };
-                    if let (TextOperator::Matches(regex), Some(captures)) =
-                        (operator, &mut traces.captures)
-                    {
-                        captures.add(regex, &value);
-                    }
+                    operator.add_captures(&value, traces);
                     operator.fits(&value) == *any
                 });
                 present && decided == *any
@@ -230,7 +232,16 @@ impl TextOperator {
             Self::Prefix(own) => value.starts_with(&**own),
             Self::Postfix(own) => value.ends_with(&**own),
             Self::Contains(own) => value.contains(&**own),
-            Self::Matches(regex) => regex.is_match(value),
+            Self::Matches(pattern) => pattern.regex().is_some_and(|regex| regex.is_match(value)),
+        }
+    }
+
+    /// Notes what a regular expression catches, if somebody wants to know.
+    fn add_captures(&self, value: &str, traces: &mut Traces) {
+        if let (Self::Matches(pattern), Some(captures)) = (self, &mut traces.captures)
+            && let Some(regex) = pattern.regex()
+        {
+            captures.add(regex, value);
         }
     }
 
@@ -240,7 +251,10 @@ impl TextOperator {
             Self::Equal(_) => Some((0, value.len())),
             Self::Prefix(own) => Some((0, own.len())),
             Self::Postfix(own) => Some((value.len() - own.len(), value.len())),
-            Self::Matches(regex) => regex.find(value).map(|found| (found.start(), found.end())),
+            Self::Matches(pattern) => {
+                let found = pattern.regex()?.find(value)?;
+                Some((found.start(), found.end()))
+            }
             Self::NotEqual(_) | Self::Contains(_) => None,
         }
     }
@@ -269,9 +283,7 @@ fn on_path(
             pattern: None,
         };
     }
-    if let (TextOperator::Matches(regex), Some(captures)) = (operator, &mut traces.captures) {
-        captures.add(regex, &lowered);
-    }
+    operator.add_captures(&lowered, traces);
     true
 }
 

@@ -5,6 +5,7 @@ use keelgate_entities::kinds::{Protocol, Route};
 use super::Expression;
 use crate::Router;
 use crate::index::Decision;
+use crate::pattern::Patterns;
 use crate::tests::{Request, route};
 
 fn rule(id: u128, text: &str, priority: u64) -> Route {
@@ -158,7 +159,8 @@ fn routes_for_one_scheme_match_that_scheme() {
 #[test]
 fn keys_are_what_every_match_demands() {
     let keys = |text: &str| {
-        let (_, keys) = Expression::compile(text, Subsystem::Http).unwrap();
+        let (_, keys) =
+            Expression::compile(text, Subsystem::Http, &mut Patterns::default()).unwrap();
         (keys.hosts.len(), keys.paths)
     };
     let (hosts, paths) =
@@ -173,7 +175,7 @@ fn keys_are_what_every_match_demands() {
 #[test]
 fn a_host_and_a_beginning_of_the_path_need_no_further_question() {
     let decision = |text: &str| {
-        Expression::compile(text, Subsystem::Http)
+        Expression::compile(text, Subsystem::Http, &mut Patterns::default())
             .unwrap()
             .1
             .decision

@@ -1,6 +1,7 @@
 //! The index finds what asking every rule in turn finds.
 
 use keelgate_entities::RouterFlavor;
+use keelgate_entities::expression::Subsystem;
 use keelgate_entities::kinds::Route;
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -217,7 +218,7 @@ proptest! {
         let router = Router::compile(&routes, RouterFlavor::Expressions).unwrap();
         let alone: Vec<Expression> = texts
             .iter()
-            .map(|text| Expression::compile(text, keelgate_entities::expression::Subsystem::Http).unwrap().0)
+            .map(|text| Expression::compile(text, Subsystem::Http, &mut Patterns::default()).unwrap().0)
             .collect();
         for (host, path, method) in requests {
             let request = Request { host, method, ..Request::get(path) };
