@@ -48,11 +48,11 @@ pub(super) fn resolve(
     let hops = lines
         .iter()
         .rev()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.rsplit([',', ' ']))
+        .flat_map(|line| line.as_bytes().rsplit(|byte| b", \t".contains(byte)))
         .filter(|hop| !hop.is_empty());
     for hop in hops {
-        let Some(address) = parse(hop) else {
+        // Whoever wrote what is no address may have written all that stands before it.
+        let Some(address) = std::str::from_utf8(hop).ok().and_then(parse) else {
             break;
         };
         client = address;
@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
 
-    fn resolved(header: &'static str, recursive: bool, values: &[&'static str]) -> String {
+    fn resolved(header: &'static str, recursive: bool, values: &[&str]) -> String {
         let name = HeaderName::from_static(header);
         let settings = Settings {
             trusted_ips: vec!["127.0.0.0/8".parse().unwrap()],
@@ -87,7 +87,7 @@ mod tests {
         };
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(name.clone(), HeaderValue::from_static(value));
+            headers.append(name.clone(), HeaderValue::from_str(value).unwrap());
         }
         resolve(&settings, IpAddr::from([127, 0, 0, 1]), None, &headers).to_string()
     }
@@ -100,6 +100,17 @@ mod tests {
         assert_eq!(resolved(xff, true, &["8.8.8.8, 9.9.9.9"]), "9.9.9.9");
         assert_eq!(resolved(xff, true, &["8.8.8.8", "9.9.9.9"]), "9.9.9.9");
         assert_eq!(resolved(xff, true, &["nonsense, 127.0.0.9"]), "127.0.0.9");
+    }
+
+    #[test]
+    fn nobody_hides_what_a_trusted_hop_added() {
+        let xff = "x-forwarded-for";
+        let lines = ["8.8.8.8", "\u{e9}, 9.9.9.9"];
+        assert_eq!(resolved(xff, true, &lines), "9.9.9.9");
+        assert_eq!(resolved(xff, true, &["8.8.8.8", "\u{e9}"]), "127.0.0.1");
+        assert_eq!(resolved(xff, true, &["8.8.8.8,\t9.9.9.9"]), "9.9.9.9");
+        let lines = ["8.8.8.8", "\u{e9}, 127.0.0.7"];
+        assert_eq!(resolved(xff, true, &lines), "127.0.0.7");
     }
 
     #[test]
