@@ -205,7 +205,9 @@ fn a_response_that_was_not_read_to_its_end_ends_its_connection() {
         }
         // The body is late; whoever sent another request here would take it for the answer.
         client.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
-        assert!(client.is_closed());
+        if !client.is_closed() {
+            client.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+        }
     });
     let gateway = gateway(config(address), "get-for-head");
     let mut client = gateway.connect();
