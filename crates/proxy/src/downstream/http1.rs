@@ -95,9 +95,7 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, connection: Connection
             timeout: limits.body_timeout,
             limit: limits.body,
             read: 0,
-            expected: minor == 1
-                && !matches!(incoming.framing, Framing::Empty | Framing::Length(0))
-                && expects_continue(&incoming.headers),
+            expected: minor == 1 && expects_continue(&incoming.headers),
             done: incoming.framing == Framing::Empty,
         };
         let mut respond = Responder {
