@@ -16,7 +16,7 @@ use crate::names::Names;
 use crate::phases::certificate;
 use crate::settings::Settings;
 use crate::sockets::Sockets;
-use crate::stream;
+use crate::stream::{self, StreamLog};
 use crate::upkeep::Upkeep;
 use crate::worker::{End, Worker};
 
@@ -60,6 +60,7 @@ pub struct Handle {
     shared: Arc<Shared>,
     sockets: Sockets,
     access_log: Option<Arc<dyn AccessLog>>,
+    stream_log: Option<Arc<dyn StreamLog>>,
     stop: watch::Sender<Option<End>>,
     workers: Vec<JoinHandle<std::io::Result<usize>>>,
     /// Dropped last: workers ask it for names until they end.
@@ -159,6 +160,7 @@ impl Bound {
             shared: Arc::clone(&self.shared),
             sockets: self.copies,
             access_log: self.settings.access_log.clone(),
+            stream_log: self.settings.stream.log.clone(),
             stop,
             workers: Vec::with_capacity(self.sockets.of_workers.len()),
             _upkeep: upkeep,
@@ -199,9 +201,17 @@ impl Handle {
         &self.stream_addresses
     }
 
-    /// What is told about every request; none for no access log.
-    pub fn access_log(&self) -> Option<Arc<dyn AccessLog>> {
-        self.access_log.clone()
+    /// Opens the files of the access logs anew, after something has moved them away. May block.
+    pub fn reopener(&self) -> impl FnOnce() + Send + 'static {
+        let (requests, sessions) = (self.access_log.clone(), self.stream_log.clone());
+        move || {
+            if let Some(log) = requests {
+                log.reopen();
+            }
+            if let Some(log) = sessions {
+                log.reopen();
+            }
+        }
     }
 
     /// The sockets that are listened on, to hand them on.

@@ -253,11 +253,9 @@ impl Running {
         if let Err(error) = self.log.reopen() {
             tracing::error!("cannot reopen the log: {error}");
         }
-        if let Some(Front::Serving(proxy)) = &self.front
-            && let Some(access_log) = proxy.access_log()
-        {
-            // Waits where its lines wait for the disk.
-            let _ = tokio::task::spawn_blocking(move || access_log.reopen()).await;
+        if let Some(Front::Serving(proxy)) = &self.front {
+            // Waits where lines wait for the disk.
+            let _ = tokio::task::spawn_blocking(proxy.reopener()).await;
         }
         tracing::info!("reopened the logs");
     }

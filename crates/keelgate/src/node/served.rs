@@ -94,6 +94,12 @@ pub(crate) struct Lasting {
 }
 
 impl Lasting {
+    /// Counts what an access log loses.
+    pub(crate) fn count_losses(&self, sink: &LineSink) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.push(sink.dropped_counter());
+    }
+
     /// Lines that access logs have lost since the start.
     pub(crate) fn lines_lost(&self) -> u64 {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
@@ -198,7 +204,7 @@ pub(crate) async fn proxy_settings(
         tls: certificates::proxy(settings, lasting)?,
         access_log: access_log(settings, lasting)?,
         counts: Arc::clone(&lasting.counts),
-        stream: streams::settings(settings).await?,
+        stream: streams::settings(settings, lasting).await?,
         ..defaults
     })
 }
@@ -226,7 +232,7 @@ pub(crate) async fn address(key: &str, listener: &Listener) -> anyhow::Result<So
 
 /// Whether a change of this setting counts once the node has read its settings anew.
 pub(crate) fn is_reloaded(key: &str) -> bool {
-    const OTHERS: [&str; 16] = [
+    const OTHERS: [&str; 18] = [
         "declarative_config",
         "declarative_config_string",
         "log_level",
@@ -234,6 +240,7 @@ pub(crate) fn is_reloaded(key: &str) -> bool {
         "nginx_worker_processes",
         "proxy_access_log",
         "proxy_listen",
+        "proxy_stream_access_log",
         "ssl_cert",
         "ssl_cert_key",
         "ssl_cipher_suite",
@@ -243,6 +250,7 @@ pub(crate) fn is_reloaded(key: &str) -> bool {
         "ssl_session_cache_size",
         "ssl_session_tickets",
         "ssl_session_timeout",
+        "stream_listen",
     ];
     let is_proxys = |key: &keelgate_settings::Key| {
         matches!(key.section, "PROXY" | "DNS") && key.name != "router_flavor"
@@ -308,9 +316,7 @@ fn access_log(
         None => None,
     };
     let sink = LineSink::open(destination).context("proxy_access_log")?;
-    let mut lost = lasting.lost.lock().unwrap_or_else(PoisonError::into_inner);
-    lost.push(sink.dropped_counter());
-    drop(lost);
+    lasting.count_losses(&sink);
     Ok(Some(Arc::new(AccessLines { sink, format })))
 }
 

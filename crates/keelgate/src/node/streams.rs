@@ -7,10 +7,13 @@ use keelgate_proxy as proxy;
 use keelgate_settings::Settings;
 use keelgate_telemetry::LineSink;
 
-use super::served;
+use super::served::{self, Lasting};
 
 /// The proxy's settings of streams.
-pub(crate) async fn settings(settings: &Settings) -> anyhow::Result<proxy::StreamSettings> {
+pub(crate) async fn settings(
+    settings: &Settings,
+    lasting: &Lasting,
+) -> anyhow::Result<proxy::StreamSettings> {
     let mut listen = Vec::new();
     for listener in &settings.listen.stream_listen {
         let transport = match (listener.udp, listener.ssl) {
@@ -28,7 +31,7 @@ pub(crate) async fn settings(settings: &Settings) -> anyhow::Result<proxy::Strea
     // Nobody comes where nothing listens: the log is not even opened.
     let log = match listen.is_empty() {
         true => None,
-        false => log(settings)?,
+        false => log(settings, lasting)?,
     };
     Ok(proxy::StreamSettings {
         listen,
@@ -44,12 +47,20 @@ impl proxy::StreamLog for Lines {
     fn record(&self, record: &proxy::StreamRecord) {
         self.0.write(record.to_string().into_bytes());
     }
+
+    fn reopen(&self) {
+        self.0.reopen();
+    }
 }
 
-fn log(settings: &Settings) -> anyhow::Result<Option<Arc<dyn proxy::StreamLog>>> {
+fn log(
+    settings: &Settings,
+    lasting: &Lasting,
+) -> anyhow::Result<Option<Arc<dyn proxy::StreamLog>>> {
     let Some(destination) = served::destination(&settings.log.proxy_stream_access_log) else {
         return Ok(None);
     };
     let sink = LineSink::open(destination).context("proxy_stream_access_log")?;
+    lasting.count_losses(&sink);
     Ok(Some(Arc::new(Lines(sink))))
 }

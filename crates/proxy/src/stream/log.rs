@@ -30,6 +30,9 @@ pub struct StreamRecord {
 pub trait StreamLog: Send + Sync {
     /// One session has ended.
     fn record(&self, record: &StreamRecord);
+
+    /// Opens its file anew, after something has moved it away. May block.
+    fn reopen(&self) {}
 }
 
 /// The record as one line in Kong's format `basic`, without the line's end.
