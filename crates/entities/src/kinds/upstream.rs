@@ -357,7 +357,8 @@ fn fields() -> Vec<Field> {
         typedefs::tags(),
         typedefs::host_with_optional_port("host_header"),
         Field::foreign("client_certificate", "certificates").description(
-            "Presented to targets that ask for a certificate; wins over that of the service.",
+            "Presented to targets that ask for a certificate, by probes and by requests of services that \
+             have none of their own.",
         ),
         Field::boolean("use_srv_name")
             .default(false)

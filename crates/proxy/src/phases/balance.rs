@@ -147,7 +147,7 @@ impl<'r> Choosing<'r> {
             (None, Some(name)) => Cow::Borrowed(name),
             (None, None) => match &view.target_address.host {
                 Host::Name(name) => Cow::Borrowed(&**name),
-                Host::Ip(address) => Cow::Owned(address.to_string()),
+                host => Cow::Owned(host.to_string()),
             },
         };
         let host = host_header(upstream, &name, address.port());
