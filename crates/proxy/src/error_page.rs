@@ -59,7 +59,7 @@ impl Form {
     }
 
     /// As the node's own template has it, where there is one.
-    fn from_template(
+    fn templated(
         self,
         templates: &ErrorTemplates,
         message: &str,
@@ -84,7 +84,7 @@ impl Form {
 
     fn page(self, message: &str, request_id: &str, settings: &Settings) -> Page {
         let body = self
-            .from_template(&settings.error_templates, message, request_id)
+            .templated(&settings.error_templates, message, request_id)
             .unwrap_or_else(|| self.render(message, request_id));
         Page {
             content_type: Some(self.content_type()),

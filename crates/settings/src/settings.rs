@@ -117,10 +117,7 @@ impl Settings {
         self.shown
             .iter()
             .filter(|(key, (text, _))| {
-                others.shown(key)
-                    != Some(text)
-                        .map(String::as_str)
-                        .filter(|text| !text.is_empty())
+                others.shown(key) != Some(text.as_str()).filter(|text| !text.is_empty())
             })
             .map(|(key, _)| *key)
     }

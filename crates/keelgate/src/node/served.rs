@@ -83,12 +83,15 @@ pub(crate) fn router_flavor(settings: &Settings) -> keelgate_entities::RouterFla
     }
 }
 
+/// The lifetime of session tickets, and what encrypts them.
+type Tickets = (Duration, Arc<dyn ProducesTickets>);
+
 /// What outlasts a change of the proxy's settings.
 #[derive(Clone, Default)]
 pub(crate) struct Lasting {
     pub(crate) counts: Arc<proxy::Counts>,
-    /// Clients shall resume their sessions after a reload, too; with the time they were made for.
-    tickets: Arc<Mutex<Option<(Duration, Arc<dyn ProducesTickets>)>>>,
+    /// Clients shall resume their sessions after a reload, too.
+    tickets: Arc<Mutex<Option<Tickets>>>,
     /// How many lines each access log has lost, the open one and those before.
     lost: Arc<Mutex<Vec<Arc<AtomicU64>>>>,
 }
