@@ -35,7 +35,7 @@ pub mod wait;
 
 pub use cluster::Cluster;
 pub use node::{Node, Role};
-pub use storage::Storage;
+pub use storage::{Storage, variable};
 pub use strict::Strict;
 pub use traffic::Traffic;
 pub use upstream::Upstream;

@@ -28,8 +28,8 @@ fn fresh_prefix() -> String {
     format!("e2e/{}", uuid::Uuid::new_v4())
 }
 
-/// A variable by which a server under test is found.
-pub(crate) fn variable(name: &str) -> String {
+/// A variable by which a program under test, or one that tests, is found.
+pub fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
         panic!("{name} is not set: this test needs a server that `cargo xtask test` starts, or, for Garage, `cargo xtask long`")
     })

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::cargo_program::CargoProgram;
-use crate::{progress, storage_server, test, workspace};
+use crate::{conformance, progress, storage_server, test, workspace};
 
 const DENY: CargoProgram = CargoProgram {
     name: "cargo-deny",
@@ -69,6 +69,8 @@ pub(crate) fn run() -> Result<()> {
 /// Gets what `run` needs.
 pub(crate) fn tools() -> Result<()> {
     let storage = storage_server::get()?;
+    let judges = conformance::get()?;
     DENY.get()?;
+    judges.ready()?;
     storage.install()
 }

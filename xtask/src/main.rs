@@ -3,6 +3,7 @@
 mod bench;
 mod cargo_program;
 mod ci;
+mod conformance;
 mod long;
 mod progress;
 mod reference;
@@ -35,7 +36,7 @@ enum Task {
     /// Everything that must hold before a change lands: format, lints,
     /// documentation, licences and sources of dependencies, all tests.
     Ci,
-    /// Get the storage servers that the tests need, and the linters, without running anything.
+    /// Get the servers and judges that the tests need, and the linters, without running anything.
     Tools,
     /// Run the storage servers that the tests use until interrupted, and say how to reach them.
     Storage,

@@ -22,6 +22,7 @@ mod server;
 
 use anyhow::Result;
 
+pub(crate) use go::{Build as GoBuild, GoProgram};
 pub(crate) use minio::Program as S3Program;
 pub(crate) use server::Server;
 

@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 
-use crate::{progress, storage_server, workspace};
+use crate::{conformance, progress, storage_server, workspace};
 
 /// Builds once, starts the storage servers, runs the tests against both.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     // The servers are built beside the workspace: neither needs the other.
     let programs = storage_server::get()?;
+    let judges = conformance::get()?;
     let is_whole = !arguments
         .iter()
         .any(|argument| argument.starts_with("-p") || argument.starts_with("--package"));
@@ -21,6 +22,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         &["build", "--package", "keelgate", "--quiet"]
     };
     workspace::run(&mut workspace::cargo(build))?;
+    let judges = judges.ready()?;
     let servers = programs.start()?;
     progress::step("running the tests");
     let mut command = workspace::cargo(&["test", "--quiet"]);
@@ -30,6 +32,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     command
         .args(arguments)
         .envs(servers.variables())
+        .envs(judges)
         .env("KEELGATE_BIN", workspace::target().join("debug/keelgate"));
     workspace::run(&mut command)?;
     progress::done(&format!(

@@ -10,6 +10,7 @@ pub(crate) mod balance;
 mod body_filter;
 pub(crate) mod certificate;
 mod forwarded;
+mod grpc_status;
 mod header_filter;
 mod log;
 mod pump;

@@ -10,19 +10,19 @@ use crate::progress::{self, Background};
 use crate::workspace;
 
 /// A pinned program.
-pub(super) struct GoProgram {
+pub(crate) struct GoProgram {
     /// For people.
-    pub(super) title: &'static str,
+    pub(crate) title: &'static str,
     /// The name of its binary.
-    pub(super) binary: &'static str,
+    pub(crate) binary: &'static str,
     /// The package that is built.
-    pub(super) package: &'static str,
-    pub(super) version: &'static str,
-    pub(super) building: &'static str,
+    pub(crate) package: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) building: &'static str,
 }
 
 /// A build that has been made, is going on, or cannot be.
-pub(super) enum Build {
+pub(crate) enum Build {
     Done(PathBuf),
     Running(Background, &'static GoProgram),
     NoGo,
@@ -30,7 +30,7 @@ pub(super) enum Build {
 
 impl GoProgram {
     /// Finds the program or starts to build it.
-    pub(super) fn get(&'static self) -> Result<Build> {
+    pub(crate) fn get(&'static self) -> Result<Build> {
         let place = self.place();
         if place.exists() {
             return Ok(Build::Done(place));
@@ -92,7 +92,7 @@ impl GoProgram {
 
 impl Build {
     /// Waits for the program; the inner failure says why there is none.
-    pub(super) fn ready(self) -> Result<Result<PathBuf, String>> {
+    pub(crate) fn ready(self) -> Result<Result<PathBuf, String>> {
         match self {
             Self::Done(place) => Ok(Ok(place)),
             Self::Running(background, program) => program.finish(background),

@@ -1,12 +1,13 @@
 //! Answers that the gateway or a plugin gives in place of an upstream.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, DATE};
+use http::header::{ACCEPT, CONTENT_TYPE, DATE};
 use http::{HeaderMap, Method, StatusCode};
 use keelgate_plugins::exchange::MadeBy;
 use keelgate_plugins::response::{Body, Response};
 
 use super::body_filter::BodyFilter;
+use super::grpc_status::{self, speaks_grpc};
 use super::{Flight, header_filter};
 use crate::downstream::{Outcome, Outgoing, Respond, UploadFault};
 use crate::error_page::{self, Page};
@@ -57,6 +58,12 @@ impl Answer {
     /// What failed, with the usual message of the status.
     pub(super) fn failed(flight: &Flight<'_>, status: StatusCode) -> Self {
         let exchange = &flight.exchange;
+        if asks_in_grpc(flight) {
+            return Self {
+                body: error_page::message(status).into(),
+                ..Self::empty(status)
+            };
+        }
         Self::empty(status).with(error_page::failed(
             &exchange.headers,
             status,
@@ -96,10 +103,18 @@ impl Answer {
                 &exchange.request_id,
                 &flight.core.settings,
             )),
+            Body::Message(message, _) if speaks_grpc(exchange.version, &exchange.headers) => {
+                answer.body = Bytes::from(message);
+                answer
+            }
             Body::Message(message, with_id) => answer.with(error_page::json(
                 &message,
                 with_id.then_some(exchange.request_id.as_str()),
             )),
+            Body::ErrorPage if asks_in_grpc(flight) => {
+                answer.body = error_page::message(response.status).into();
+                answer
+            }
             Body::ErrorPage => answer.with(error_page::failed(
                 &exchange.headers,
                 response.status,
@@ -118,6 +133,16 @@ impl Answer {
     }
 }
 
+/// Whether the client speaks gRPC, and accepts nothing else first.
+fn asks_in_grpc(flight: &Flight<'_>) -> bool {
+    let exchange = &flight.exchange;
+    speaks_grpc(exchange.version, &exchange.headers)
+        && exchange
+            .headers
+            .get(ACCEPT)
+            .is_none_or(|accepted| error_page::is_grpc(Some(accepted)))
+}
+
 /// The status that logs tell when the client went away.
 pub(super) fn client_gone() -> StatusCode {
     StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
@@ -126,9 +151,11 @@ pub(super) fn client_gone() -> StatusCode {
 /// Sends an answer through the response phases.
 pub(super) async fn send<R: Respond>(
     flight: &mut Flight<'_>,
-    answer: Answer,
+    mut answer: Answer,
     respond: &mut R,
 ) -> Outcome {
+    let exchange = &flight.exchange;
+    grpc_status::tell(exchange.version, &exchange.headers, &mut answer);
     let response = &mut flight.exchange.response;
     response.status = answer.status;
     response.made_by = answer.made_by;

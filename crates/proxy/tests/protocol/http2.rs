@@ -158,3 +158,95 @@ fn refusals_reach_streams_too() {
         .unwrap();
     assert_eq!(ask(&gateway, vec![trace])[0].0.status, 405);
 }
+
+fn grpc(path: &str) -> Request<Full<Bytes>> {
+    Request::post(format!("http://h.test{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Full::default())
+        .unwrap()
+}
+
+#[test]
+fn grpc_clients_are_told_in_headers() {
+    let gateway = over_http2(serde_json::json!({}));
+    let (parts, body) = ask(&gateway, vec![grpc("/a.B/C")]).remove(0);
+    assert_eq!((parts.status.as_u16(), body.len()), (404, 0));
+    assert_eq!(parts.headers["content-type"], "application/grpc");
+    assert_eq!(parts.headers["grpc-status"], "5");
+    assert_eq!(parts.headers["grpc-message"], "NotFound");
+
+    let mut config = config(crate::support::nobody());
+    config["services"][0]["protocol"] = "grpc".into();
+    let gateway = over_http2(config);
+    let (parts, body) = ask(&gateway, vec![grpc("/a.B/C")]).remove(0);
+    assert_eq!((parts.status.as_u16(), body.len()), (502, 0));
+    assert_eq!(parts.headers["grpc-status"], "13");
+    assert_eq!(
+        parts.headers["grpc-message"],
+        "An invalid response was received from the upstream server"
+    );
+}
+
+#[test]
+fn early_hints_reach_streams_too() {
+    let (address, _) = upstream(|mut client, _| {
+        client.request().unwrap();
+        client.send("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n");
+        client.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        client.is_closed();
+    });
+    let gateway = over_http2(config(address));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (hint, response) = runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(gateway.address())
+            .await
+            .unwrap();
+        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::get("http://h.test/").body(()).unwrap();
+        let mut sender = sender.ready().await.unwrap();
+        let (mut response, _) = sender.send_request(request, true).unwrap();
+        let hint = std::future::poll_fn(|cx| response.poll_informational(cx)).await;
+        (hint.unwrap().unwrap(), response.await.unwrap())
+    });
+    assert_eq!(hint.status(), 103);
+    assert_eq!(hint.headers()["link"], "<x>");
+    assert_eq!(response.status(), 200);
+}
+
+#[test]
+fn a_response_cut_short_ends_its_stream_with_an_error() {
+    let (address, _) = upstream(|mut client, _| {
+        client.request().unwrap();
+        client.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    });
+    let gateway = over_http2(config(address));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let reason = runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(gateway.address())
+            .await
+            .unwrap();
+        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::get("http://h.test/").body(()).unwrap();
+        let mut sender = sender.ready().await.unwrap();
+        let (response, _) = sender.send_request(request, true).unwrap();
+        // The end may overtake the head.
+        let read = async {
+            let mut body = response.await?.into_body();
+            while let Some(piece) = body.data().await {
+                piece?;
+            }
+            Ok::<_, h2::Error>(())
+        };
+        read.await.unwrap_err().reason()
+    });
+    assert_eq!(reason, Some(h2::Reason::INTERNAL_ERROR));
+}

@@ -1,0 +1,75 @@
+//! Programs that others have published to judge HTTP/2 and gRPC, for the end-to-end tests.
+//!
+//! | program | judges |
+//! |---|---|
+//! | h2spec | servers of HTTP/2 and HPACK, by the cases of their standards |
+//! | the interoperability client and server of grpc-go | whatever carries gRPC between the two |
+//!
+//! They are pinned, built with Go, and kept in the directory of tools.
+
+use anyhow::{Result, ensure};
+
+use crate::storage_server::{GoBuild, GoProgram};
+
+/// Each with the variable by which the tests find it.
+static PROGRAMS: [(&str, GoProgram); 3] = [
+    (
+        "KEELGATE_TEST_H2SPEC",
+        GoProgram {
+            title: "h2spec",
+            binary: "h2spec",
+            package: "github.com/summerwind/h2spec/cmd/h2spec",
+            version: "v2.2.1+incompatible",
+            building: "building h2spec",
+        },
+    ),
+    (
+        "KEELGATE_TEST_GRPC_CLIENT",
+        GoProgram {
+            title: "gRPC's interoperability client",
+            binary: "client",
+            package: "google.golang.org/grpc/interop/client",
+            version: "v1.85.0",
+            building: "building gRPC's interoperability client",
+        },
+    ),
+    (
+        "KEELGATE_TEST_GRPC_SERVER",
+        GoProgram {
+            title: "gRPC's interoperability server",
+            binary: "server",
+            package: "google.golang.org/grpc/interop/server",
+            version: "v1.85.0",
+            building: "building gRPC's interoperability server",
+        },
+    ),
+];
+
+/// The programs, being got or there.
+pub(crate) struct Programs(Vec<(&'static str, GoBuild)>);
+
+/// Finds the programs or starts to get them.
+pub(crate) fn get() -> Result<Programs> {
+    PROGRAMS
+        .iter()
+        .map(|(variable, program)| Ok((*variable, program.get()?)))
+        .collect::<Result<_>>()
+        .map(Programs)
+}
+
+impl Programs {
+    /// Waits until all are there; the variables by which tests find them.
+    pub(crate) fn ready(self) -> Result<Vec<(&'static str, String)>> {
+        let mut variables = Vec::new();
+        for (variable, build) in self.0 {
+            let program = build.ready()?;
+            ensure!(
+                program.is_ok(),
+                "the tests of HTTP/2 and gRPC need Go: {}",
+                program.err().unwrap_or_default()
+            );
+            variables.extend(program.map(|path| (variable, path.display().to_string())));
+        }
+        Ok(variables)
+    }
+}
