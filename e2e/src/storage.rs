@@ -183,9 +183,11 @@ impl Storage {
             if !String::from_utf8_lossy(&body).contains(text) {
                 return Err("config.json is older");
             }
-            match self.list(&Self::key("history")).await.is_empty() {
-                true => Err("the history is empty"),
-                false => Ok(body),
+            // A directory also lists what is being written, under names of its own.
+            let history = self.list(&Self::key("history")).await;
+            match history.iter().any(|key| key.ends_with(".json")) {
+                true => Ok(body),
+                false => Err("the history is empty"),
             }
         })
         .await
