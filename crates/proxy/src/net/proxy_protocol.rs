@@ -159,6 +159,8 @@ pub(crate) fn taken(wire: &[u8]) -> Result<Header, NotProxied> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -197,5 +199,22 @@ mod tests {
         }
         let endless = [&b"PROXY TCP4 "[..], &[b'1'; 200]].concat();
         assert_eq!(taken(&endless), Err(NotProxied));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn a_header_ends_where_it_says_whatever_follows(
+            version in 0..2_usize,
+            middle in proptest::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let begin = [&b"PROXY TCP6 "[..], b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0"][version];
+            let wire = [begin, &middle].concat();
+            if let Ok((length, client)) = taken(&wire) {
+                prop_assert_eq!(taken(&wire[..length]), Ok((length, client)));
+                prop_assert!((0..length).all(|cut| taken(&wire[..cut]).is_err()));
+            }
+        }
     }
 }
