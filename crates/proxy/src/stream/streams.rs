@@ -48,7 +48,10 @@ impl Streams {
         Some(Admitted {
             streams: Rc::clone(self),
             transport,
-            _served: Draining::connection(&self.core),
+            _served: match transport {
+                Transport::Tcp | Transport::Tls => Some(Draining::connection(&self.core)),
+                Transport::Udp => None,
+            },
         })
     }
 
@@ -66,7 +69,8 @@ impl Streams {
 pub(super) struct Admitted {
     streams: Rc<Streams>,
     transport: Transport,
-    _served: Served,
+    /// Its place among the connections of the worker, if it is one.
+    _served: Option<Served>,
 }
 
 impl Drop for Admitted {

@@ -23,7 +23,7 @@ use super::queue::{Queue, Queued};
 use super::refusal::Refusal;
 use super::streams::Admitted;
 use super::{Streams, Transport};
-use crate::core::FRESH;
+use crate::core::{Accepting, FRESH};
 use crate::upstream::Fault;
 use crate::worker::REST;
 
@@ -33,6 +33,8 @@ struct Door {
     local: SocketAddr,
     /// Clients choose their addresses, hence a keyed hasher.
     sessions: RefCell<HashMap<Ends, Queue>>,
+    /// A worker that drains waits for the door to be shut, which is after the last session.
+    _open: Accepting,
 }
 
 /// What makes datagrams those of one session: the client, and the address that it asks.
@@ -48,6 +50,7 @@ pub(super) async fn receive(streams: Rc<Streams>, local: SocketAddr, socket: Dat
         socket,
         local,
         sessions: RefCell::default(),
+        _open: Accepting::new(&streams.core),
     });
     let mut drain = pin!(streams.core.draining.started());
     loop {
