@@ -160,7 +160,7 @@ impl Bench<'_> {
                     figures[index].turns.push(outcome.latency);
                     figures[index].cpu += node.process.usage()?.cpu - before;
                 }
-                clock.block_on(tokio::time::sleep(PAUSE));
+                clock.block_on(async { tokio::time::sleep(PAUSE).await });
             }
         }
         for (node, figures) in nodes.into_iter().zip(figures) {
