@@ -32,6 +32,7 @@ http {{
   server {{
     listen 127.0.0.1:{port} reuseport;
     listen 127.0.0.1:{tls_port} ssl http2 reuseport;
+    ssl_protocols TLSv1.2 TLSv1.3;
     ssl_certificate {certificate};
     ssl_certificate_key {key};
     proxy_http_version 1.1;
