@@ -21,6 +21,8 @@ pub(super) fn settings(setting: &Setting<'_>) -> anyhow::Result<Vec<(&'static st
         ("KONG_STATUS_LISTEN", "off".to_owned()),
         ("KONG_NGINX_WORKER_PROCESSES", "2".to_owned()),
         ("KONG_PROXY_ACCESS_LOG", "off".to_owned()),
+        // As nginx is told: an HTTP/2 connection carries far more than the usual bound in a run.
+        ("KONG_NGINX_HTTP_KEEPALIVE_REQUESTS", "1000000".to_owned()),
         (
             "KONG_PROXY_LISTEN",
             format!(
