@@ -2,50 +2,34 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderValue, StatusCode};
-use keelgate_balancer::{Balancer, HashSource, Hashed, Host, Open, Outcome, PeerIndex, Pick};
+use keelgate_balancer::{HashSource, Hashed, Host, Outcome};
 use keelgate_plugins::Exchange;
 use keelgate_plugins::exchange::Upstream;
 use keelgate_router::path;
-use keelgate_runtime::{Origin, ServiceEntry, UpstreamEntry, authority};
-use smallvec::SmallVec;
+use keelgate_runtime::{Origin, ServiceEntry, authority};
 
 use super::{Answer, Flight};
-use crate::upstream::Fault;
-
-/// How long a request waits for the first answer about the names of its upstream.
-pub(crate) const FIRST_ANSWER: Duration = Duration::from_secs(5);
+use crate::upstream::{Fault, Turn, Turns};
 
 /// The address for one attempt.
 pub(super) struct Choice<'r> {
     pub(super) address: SocketAddr,
     /// `Host` to send.
     pub(super) host: Cow<'r, str>,
-    picked: Option<Picked>,
-}
-
-/// The peer that a balancer picked.
-struct Picked {
-    balancer: Arc<Balancer>,
-    peer: PeerIndex,
-    /// Counts the request as open while the choice lives.
-    open: Option<Open>,
+    turn: Option<Turn<'r>>,
 }
 
 /// Chooses the address of each attempt of a request.
 pub(super) struct Choosing<'r> {
     entry: &'r ServiceEntry,
     origin: Origin,
-    upstream: Option<&'r UpstreamEntry>,
-    /// The upstream's, from the first attempt on.
-    balancer: Option<Arc<Balancer>>,
-    /// Worked out with the first attempt.
-    hashed: Option<Option<Hashed>>,
-    tried: SmallVec<[PeerIndex; 4]>,
+    turns: Option<Turns<'r>>,
+    /// What consistent hashing goes by, worked out with the first attempt.
+    hash: Option<Option<u64>>,
 }
 
 impl<'r> Choosing<'r> {
@@ -54,22 +38,17 @@ impl<'r> Choosing<'r> {
         let same = flight.exchange.upstream.host == entry.service.host;
         let origin = if same { entry.origin } else { Origin::Name };
         Self {
-            upstream: match origin {
-                Origin::Upstream(index) => flight.runtime.upstream(index).map(|entry| &**entry),
-                _ => None,
-            },
-            balancer: None,
+            turns: Turns::of(flight.runtime, origin),
             origin,
             entry,
-            hashed: None,
-            tried: SmallVec::new(),
+            hash: None,
         }
     }
 
     /// The address for the next attempt.
     pub(super) async fn next(&mut self, flight: &mut Flight<'r>) -> Result<Choice<'r>, Answer> {
-        if let Some(entry) = self.upstream {
-            return self.balanced(flight, entry).await;
+        if let Some(turns) = &mut self.turns {
+            return balanced(flight, turns, &mut self.hash).await;
         }
         let upstream = &flight.exchange.upstream;
         let address = match self.origin {
@@ -79,7 +58,7 @@ impl<'r> Choosing<'r> {
         Ok(Choice {
             address,
             host: self.host_header(upstream),
-            picked: None,
+            turn: None,
         })
     }
 
@@ -95,72 +74,6 @@ impl<'r> Choosing<'r> {
         } else {
             Cow::Owned(host_header(upstream, &upstream.host, upstream.port))
         }
-    }
-
-    async fn balanced(
-        &mut self,
-        flight: &mut Flight<'r>,
-        entry: &'r UpstreamEntry,
-    ) -> Result<Choice<'r>, Answer> {
-        let mut balancer = self.balancer.take().unwrap_or_else(|| entry.balancer());
-        let hashed = self.hashed.get_or_insert_with(|| {
-            let hashed = balancer.hash(&Asked(&flight.exchange), fastrand::u128(..));
-            give_cookie(flight, hashed.as_ref());
-            hashed
-        });
-        let hash = hashed.as_ref().map(|hashed| hashed.hash);
-        let peer = loop {
-            let picked = balancer.pick(&Pick {
-                hash,
-                tried: &self.tried,
-                random: fastrand::u64(..),
-                now: now(),
-            });
-            if let Some(picked) = picked {
-                break picked;
-            }
-            // The names of a new upstream are on their way; nothing else is worth waiting for.
-            let later = match balancer.is_pending() {
-                true => {
-                    let later = entry.balancer_after(&balancer);
-                    flight.timer.limit(FIRST_ANSWER, later).await.ok()
-                }
-                false => None,
-            };
-            let Some(later) = later else {
-                return Err(Answer::decided(
-                    flight,
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "failure to get a peer from the ring-balancer",
-                ));
-            };
-            balancer = later;
-            self.tried.clear();
-        };
-        self.tried.push(peer);
-        let view = balancer
-            .peer(peer)
-            .expect("a balancer knows what it picked");
-        let (upstream, address) = (&flight.exchange.upstream, view.address);
-        let name = match (&entry.upstream.host_header, view.name) {
-            (Some(name), _) => Cow::Borrowed(name.as_str()),
-            (None, Some(name)) => Cow::Borrowed(name),
-            (None, None) => match &view.target_address.host {
-                Host::Name(name) => Cow::Borrowed(&**name),
-                host => Cow::Owned(host.to_string()),
-            },
-        };
-        let host = host_header(upstream, &name, address.port());
-        self.balancer = Some(Arc::clone(&balancer));
-        Ok(Choice {
-            address,
-            host: Cow::Owned(host),
-            picked: Some(Picked {
-                open: balancer.open(peer),
-                balancer,
-                peer,
-            }),
-        })
     }
 }
 
@@ -185,24 +98,47 @@ impl Choice<'_> {
 
     /// The upstream answered after `latency`.
     pub(super) fn answered(&self, status: StatusCode, latency: Duration) {
-        self.report(Outcome::Status(status.as_u16()));
-        if let Some(open) = self.picked.as_ref().and_then(|picked| picked.open.as_ref()) {
-            open.answered(latency, now());
+        if let Some(turn) = &self.turn {
+            turn.answered(Outcome::Status(status.as_u16()), latency);
         }
     }
 
     fn report(&self, outcome: Outcome) {
-        if let Some(picked) = &self.picked
-            && let Some(health) = picked.balancer.report(picked.peer, outcome)
-        {
-            tracing::warn!(
-                address = %self.address,
-                health = health.as_str(),
-                ?outcome,
-                "the health of a target has changed"
-            );
+        if let Some(turn) = &self.turn {
+            turn.report(outcome);
         }
     }
+}
+
+/// The peer for the next attempt; `hash` is `None` before the first.
+async fn balanced<'r>(
+    flight: &mut Flight<'r>,
+    turns: &mut Turns<'r>,
+    hash: &mut Option<Option<u64>>,
+) -> Result<Choice<'r>, Answer> {
+    let hash = *hash.get_or_insert_with(|| {
+        let hashed = turns.hash(&Asked(&flight.exchange));
+        give_cookie(flight, hashed.as_ref());
+        hashed.map(|hashed| hashed.hash)
+    });
+    let Some(turn) = turns.next(hash).await else {
+        return Err(Answer::decided(
+            flight,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "failure to get a peer from the ring-balancer",
+        ));
+    };
+    let address = turn.address;
+    let name = match turn.name() {
+        Some(name) => Cow::Borrowed(name),
+        None => Cow::Owned(Host::Ip(address.ip()).to_string()),
+    };
+    let host = host_header(&flight.exchange.upstream, &name, address.port());
+    Ok(Choice {
+        address,
+        host: Cow::Owned(host),
+        turn: Some(turn),
+    })
 }
 
 async fn resolve(flight: &Flight<'_>, name: &str, port: u16) -> Result<SocketAddr, Answer> {
@@ -242,12 +178,6 @@ fn give_cookie(flight: &mut Flight<'_>, hashed: Option<&Hashed>) {
     if let Ok(value) = HeaderValue::try_from(text) {
         flight.exchange.response.headers.append(SET_COOKIE, value);
     }
-}
-
-/// The time since the first request of this process.
-pub(crate) fn now() -> Duration {
-    static FIRST: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    FIRST.get_or_init(std::time::Instant::now).elapsed()
 }
 
 /// What consistent hashing asks about a request.

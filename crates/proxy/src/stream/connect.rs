@@ -1,5 +1,6 @@
 //! The connection to a session's service.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use keelgate_balancer::Open;
@@ -59,11 +60,11 @@ pub(super) async fn connect<'r>(
 }
 
 async fn open(entry: &ServiceEntry, peer: &Peer<'_>, manner: Manner<'_>) -> Result<Stream, Fault> {
-    let name = manner.name.unwrap_or(&peer.name);
+    let name = manner.name.map_or_else(|| peer.name(), Cow::Borrowed);
     let tls = match &entry.tls {
         UpstreamTls::Clear => None,
         UpstreamTls::Profile(_) | UpstreamTls::Unusable if manner.as_is => None,
-        UpstreamTls::Profile(profile) => Some((profile, name)),
+        UpstreamTls::Profile(profile) => Some((profile, &*name)),
         UpstreamTls::Unusable => return Err(Fault::Unusable),
     };
     let peer = upstream::Peer {
