@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `edition`, `picture` | what is compared with what, and what follows |
 //! | `machine` | what to do next, and when; no I/O, no clock |
+//! | `settings` | the times that it keeps |
 //! | `archive` | how documents are read, judged, written and pruned |
 //! | `release` | what is published of a snapshot |
 //! | `lane` | one storage: does what the machine decides, keeps the status |
@@ -19,11 +20,12 @@ pub(crate) mod machine;
 mod once;
 pub(crate) mod picture;
 mod release;
+mod settings;
 mod status;
 
 pub use blocked::Blocked;
 pub use driver::{DEFAULT_LEASE, Publisher, PublisherSettings};
-pub use machine::PublishSettings;
 pub use once::{PruneError, PublishError, Published, prune, publish_once};
 pub use release::{Prepare, Seal};
+pub use settings::PublishSettings;
 pub use status::{PublisherState, PublisherStatus, Success, Trouble};
