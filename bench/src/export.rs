@@ -2,22 +2,18 @@
 //! against one that does all of that but the export, while a large configuration changes all the
 //! time.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use crate::connection::Transport;
-use crate::control_plane::{Changes, ControlPlane};
-use crate::load::Load;
-use crate::process::Process;
-use crate::request::Request;
-use crate::table::{self, median};
-use crate::{cores, port, upstream, wait};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use hdrhistogram::Histogram;
 use serde_json::Value;
+
+use crate::control_plane::Changes;
+use crate::data_plane::{Cluster, DataPlane};
+use crate::table::{self, median};
+use crate::{port, wait};
 
 /// Options of `export`.
 #[derive(Args)]
@@ -43,9 +39,6 @@ pub(crate) struct ExportArguments {
     #[arg(long)]
     turns: Option<usize>,
 }
-
-/// Connections of the generator.
-const CONNECTIONS: usize = 32;
 
 /// How long a process is loaded at a time.
 const TURN: Duration = Duration::from_secs(10);
@@ -84,28 +77,9 @@ struct Figures {
 pub(crate) fn run(keelgate: &Path, options: &ExportArguments, quick: bool) -> anyhow::Result<()> {
     let rounds = options.rounds.unwrap_or(if quick { 1 } else { 3 });
     let turns = options.turns.unwrap_or(if quick { 3 } else { 10 });
-    cores::keep_from_the_gateway()?;
-    let directory = tempfile::tempdir()?;
-    let upstream = upstream::start()?;
-    let (cert, key) = (
-        directory.path().join("cluster.crt"),
-        directory.path().join("cluster.key"),
-    );
-    let made = Command::new(keelgate)
-        .args(["hybrid", "gen_cert"])
-        .args([&cert, &key])
-        .output()?;
-    ensure!(
-        made.status.success(),
-        "cannot make the cluster's certificate"
-    );
     let count = (turns + 1) * CHANGES + 1;
-    let changes = Changes::prepare(&cert, &key, upstream, options.routes, count)?;
     let bench = Bench {
-        keelgate,
-        directory: directory.path(),
-        storage: options.storage.as_deref(),
-        changes: &changes,
+        cluster: Cluster::prepare(keelgate, options.routes, count)?,
         options,
     };
     let mut figures = ARMS.map(|_| Figures::new());
@@ -114,25 +88,20 @@ pub(crate) fn run(keelgate: &Path, options: &ExportArguments, quick: bool) -> an
             .round(round, turns, &mut figures)
             .with_context(|| format!("round {round}"))?;
     }
-    print(options, &changes, rounds, &figures);
+    print(options, &bench.cluster.changes, rounds, &figures);
     Ok(())
 }
 
 struct Bench<'a> {
-    keelgate: &'a Path,
-    directory: &'a Path,
-    storage: Option<&'a str>,
-    changes: &'a Changes,
+    cluster: Cluster<'a>,
     options: &'a ExportArguments,
 }
 
-/// A data plane with a control plane of its own.
+/// The data plane of an arm.
 struct Node {
     arm: Arm,
-    control_plane: ControlPlane,
-    process: Process,
+    data_plane: DataPlane,
     status_port: u16,
-    load: Load,
 }
 
 impl Bench<'_> {
@@ -151,14 +120,14 @@ impl Bench<'_> {
             for place in 0..nodes.len() {
                 let index = (place + turn + round) % nodes.len();
                 let node = &nodes[index];
-                let before = node.process.usage()?.cpu;
+                let before = node.data_plane.process.usage()?.cpu;
                 let outcome = std::thread::scope(|scope| {
                     scope.spawn(|| clock.block_on(self.change(node, turn * CHANGES)));
-                    node.load.run(TURN, Some(self.options.rate))
+                    node.data_plane.load.run(TURN, Some(self.options.rate))
                 })?;
                 if turn > 0 {
                     figures[index].turns.push(outcome.latency);
-                    figures[index].cpu += node.process.usage()?.cpu - before;
+                    figures[index].cpu += node.data_plane.process.usage()?.cpu - before;
                 }
                 clock.block_on(async { tokio::time::sleep(PAUSE).await });
             }
@@ -167,7 +136,7 @@ impl Bench<'_> {
             figures
                 .behind
                 .extend(self.check(&node, (turns + 1) * CHANGES)?);
-            node.process.kill();
+            node.data_plane.process.kill();
         }
         Ok(())
     }
@@ -177,36 +146,36 @@ impl Bench<'_> {
         let mut clock = tokio::time::interval(CHANGE);
         for change in 1..=CHANGES {
             clock.tick().await;
-            self.changes.show(&node.control_plane, shown + change);
+            let control_plane = &node.data_plane.control_plane;
+            self.cluster.changes.show(control_plane, shown + change);
         }
     }
 
     fn start(&self, arm: Arm, name: &str) -> anyhow::Result<Node> {
-        let control_plane = self.changes.start()?;
-        let (port, status_port) = (port::free()?, port::free()?);
-        let log = self.directory.join(format!("{name}.log"));
-        let mut command = self.command(arm, name, control_plane.address, port, status_port);
-        let process = cores::of_the_gateway(|| Process::start(&mut command, &log))?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let path = format!("http://127.0.0.1:{port}/route-{}/", self.options.routes - 1);
-        runtime.block_on(wait::until(&process, &log, &path, |status, _| {
-            status == 200
-        }))?;
-        let load = Load {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            transport: Transport::Clear,
-            requests: [self.request()?].into(),
-            senders: CONNECTIONS,
-            connect: false,
+        let storage = match &self.options.storage {
+            Some(url) => format!(
+                "{}/bench-{}-{name}",
+                url.trim_end_matches('/'),
+                std::process::id()
+            ),
+            None => format!("file://{}", self.cluster.path(&format!("storage-{name}"))),
         };
+        let export = if arm == Arm::On { "on" } else { "off" };
+        let status_port = port::free()?;
+        let variables = [
+            ("KONG_STATUS_LISTEN", format!("127.0.0.1:{status_port}")),
+            ("KONG_CLUSTER_FALLBACK_CONFIG_STORAGE", storage),
+            ("KONG_CLUSTER_FALLBACK_CONFIG_IMPORT", "on".to_owned()),
+            ("KONG_CLUSTER_FALLBACK_CONFIG_EXPORT", export.to_owned()),
+            (
+                "KONG_CLUSTER_FALLBACK_CONFIG_EXPORT_DELAY",
+                self.options.delay.to_string(),
+            ),
+        ];
         Ok(Node {
             arm,
-            control_plane,
-            process,
+            data_plane: self.cluster.start(name, variables)?,
             status_port,
-            load,
         })
     }
 
@@ -226,54 +195,6 @@ impl Bench<'_> {
             (Arm::On, Some(revision)) => Ok(Some(served.saturating_sub(revision) as f64)),
             _ => Ok(None),
         }
-    }
-
-    fn request(&self) -> anyhow::Result<Request> {
-        // The last route: prepared changes are made to the others.
-        let last = self.options.routes - 1;
-        Request::get(&format!("/route-{last}/1024"), &[])
-    }
-
-    fn command(
-        &self,
-        arm: Arm,
-        name: &str,
-        control_plane: SocketAddr,
-        port: u16,
-        status_port: u16,
-    ) -> Command {
-        let path = |file: &str| self.directory.join(file).display().to_string();
-        let storage = match self.storage {
-            Some(url) => format!(
-                "{}/bench-{}-{name}",
-                url.trim_end_matches('/'),
-                std::process::id()
-            ),
-            None => format!("file://{}", path(&format!("storage-{name}"))),
-        };
-        let export = if arm == Arm::On { "on" } else { "off" };
-        let mut command = Command::new(self.keelgate);
-        command.args(["start", "--foreground"]).envs([
-            ("KONG_PREFIX", path(&format!("prefix-{name}"))),
-            ("KONG_ROLE", "data_plane".to_owned()),
-            ("KONG_DATABASE", "off".to_owned()),
-            ("KONG_LOG_LEVEL", "warn".to_owned()),
-            ("KONG_PROXY_ACCESS_LOG", "off".to_owned()),
-            ("KONG_NGINX_WORKER_PROCESSES", "2".to_owned()),
-            ("KONG_PROXY_LISTEN", format!("127.0.0.1:{port} reuseport")),
-            ("KONG_STATUS_LISTEN", format!("127.0.0.1:{status_port}")),
-            ("KONG_CLUSTER_CERT", path("cluster.crt")),
-            ("KONG_CLUSTER_CERT_KEY", path("cluster.key")),
-            ("KONG_CLUSTER_CONTROL_PLANE", control_plane.to_string()),
-            ("KONG_CLUSTER_FALLBACK_CONFIG_STORAGE", storage),
-            ("KONG_CLUSTER_FALLBACK_CONFIG_IMPORT", "on".to_owned()),
-            ("KONG_CLUSTER_FALLBACK_CONFIG_EXPORT", export.to_owned()),
-            (
-                "KONG_CLUSTER_FALLBACK_CONFIG_EXPORT_DELAY",
-                self.options.delay.to_string(),
-            ),
-        ]);
-        command
     }
 
     fn report(&self, status_port: u16) -> anyhow::Result<Value> {

@@ -5,6 +5,7 @@ mod birth;
 mod connection;
 mod control_plane;
 mod cores;
+mod data_plane;
 mod ends;
 mod export;
 mod identity;

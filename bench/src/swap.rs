@@ -1,9 +1,7 @@
 //! What a new configuration costs the requests in flight: latency of a data plane while it takes
 //! over one large configuration after another, against the same one left alone.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -11,13 +9,10 @@ use clap::Args;
 use hdrhistogram::Histogram;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::Transport;
-use crate::control_plane::{Changes, ControlPlane};
-use crate::load::{Load, Outcome};
-use crate::process::Process;
-use crate::request::Request;
+use crate::control_plane::Changes;
+use crate::data_plane::{Cluster, DataPlane};
+use crate::load::Outcome;
 use crate::table::{self, median};
-use crate::{cores, port, upstream, wait};
 
 /// Options of `swap`.
 #[derive(Args)]
@@ -39,9 +34,6 @@ pub(crate) struct SwapArguments {
     #[arg(long)]
     seconds: Option<u64>,
 }
-
-/// Connections of the generator.
-const CONNECTIONS: usize = 32;
 
 /// Load before a measurement begins.
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -72,26 +64,9 @@ pub(crate) fn run(keelgate: &Path, options: &SwapArguments, quick: bool) -> anyh
     let seconds = options.seconds.unwrap_or(if quick { 10 } else { 20 });
     let duration = Duration::from_secs(seconds);
     let interval = Duration::from_millis(options.interval.max(1));
-    let directory = tempfile::tempdir()?;
-    cores::keep_from_the_gateway()?;
-    let upstream = upstream::start()?;
-    let (cert, key) = (
-        directory.path().join("cluster.crt"),
-        directory.path().join("cluster.key"),
-    );
-    let made = Command::new(keelgate)
-        .args(["hybrid", "gen_cert"])
-        .args([&cert, &key])
-        .output()?;
-    ensure!(
-        made.status.success(),
-        "cannot make the cluster's certificate"
-    );
     let count = duration.div_duration_f64(interval).ceil() as usize + 1;
     let bench = Bench {
-        keelgate,
-        directory: directory.path(),
-        changes: &Changes::prepare(&cert, &key, upstream, options.routes, count.max(2))?,
+        cluster: Cluster::prepare(keelgate, options.routes, count.max(2))?,
         options,
         duration,
         interval,
@@ -102,14 +77,12 @@ pub(crate) fn run(keelgate: &Path, options: &SwapArguments, quick: bool) -> anyh
             .round(round, &mut figures)
             .with_context(|| format!("round {round}"))?;
     }
-    print(options, bench.changes, rounds, seconds, &figures);
+    print(options, &bench.cluster.changes, rounds, seconds, &figures);
     Ok(())
 }
 
 struct Bench<'a> {
-    keelgate: &'a Path,
-    directory: &'a Path,
-    changes: &'a Changes,
+    cluster: Cluster<'a>,
     options: &'a SwapArguments,
     duration: Duration,
     interval: Duration,
@@ -117,31 +90,18 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn round(&self, round: usize, figures: &mut [Figures; 3]) -> anyhow::Result<()> {
-        let control_plane = self.changes.start()?;
-        let port = port::free()?;
-        let log = self.directory.join(format!("{round}.log"));
-        let mut command = self.command(round, control_plane.address, port);
-        let process = cores::of_the_gateway(|| Process::start(&mut command, &log))?;
-        let last = self.options.routes - 1;
-        let url = format!("http://127.0.0.1:{port}/route-{last}/");
+        let status = ("KONG_STATUS_LISTEN", "off".to_owned());
+        let data_plane = self.cluster.start(&round.to_string(), [status])?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(wait::until(&process, &log, &url, |status, _| status == 200))?;
-        let load = Load {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-            transport: Transport::Clear,
-            // Prepared changes are made to the other routes.
-            requests: [Request::get(&format!("/route-{last}/1024"), &[])?].into(),
-            senders: CONNECTIONS,
-            connect: false,
-        };
+        let load = &data_plane.load;
         load.run(WARM_UP, Some(self.options.rate))
             .context("warm-up")?;
         for (arm, figures) in ARMS.into_iter().zip(figures) {
-            let before = process.usage()?.cpu;
-            let (outcome, swaps) = self.arm(arm, &load, &control_plane, &runtime)?;
-            let after = process.usage()?;
+            let before = data_plane.process.usage()?.cpu;
+            let (outcome, swaps) = self.arm(arm, &data_plane, &runtime)?;
+            let after = data_plane.process.usage()?;
             figures.add(
                 &outcome,
                 swaps,
@@ -150,8 +110,7 @@ impl Bench<'_> {
                 self.duration,
             )?;
         }
-        process.kill();
-        let told = std::fs::read_to_string(&log)?;
+        let told = data_plane.end()?;
         ensure!(
             !told.contains("refused"),
             "a configuration was refused:\n{told}"
@@ -164,42 +123,21 @@ impl Bench<'_> {
     fn arm(
         &self,
         arm: Arm,
-        load: &Load,
-        control_plane: &ControlPlane,
+        data_plane: &DataPlane,
         runtime: &tokio::runtime::Runtime,
     ) -> anyhow::Result<(Outcome, usize)> {
         let stop = CancellationToken::new();
         std::thread::scope(|scope| {
             let feeding = (arm == Arm::Swapping).then(|| {
-                let feed = self
-                    .changes
-                    .feed(control_plane, self.interval, stop.clone());
+                let changes = &self.cluster.changes;
+                let feed = changes.feed(&data_plane.control_plane, self.interval, stop.clone());
                 scope.spawn(|| runtime.block_on(feed))
             });
-            let outcome = load.run(self.duration, Some(self.options.rate));
+            let outcome = data_plane.load.run(self.duration, Some(self.options.rate));
             stop.cancel();
             let swaps = feeding.map_or(0, |feeding| feeding.join().unwrap_or_default());
             Ok((outcome?, swaps))
         })
-    }
-
-    fn command(&self, round: usize, control_plane: SocketAddr, port: u16) -> Command {
-        let path = |file: &str| self.directory.join(file).display().to_string();
-        let mut command = Command::new(self.keelgate);
-        command.args(["start", "--foreground"]).envs([
-            ("KONG_PREFIX", path(&format!("prefix-{round}"))),
-            ("KONG_ROLE", "data_plane".to_owned()),
-            ("KONG_DATABASE", "off".to_owned()),
-            ("KONG_LOG_LEVEL", "warn".to_owned()),
-            ("KONG_PROXY_ACCESS_LOG", "off".to_owned()),
-            ("KONG_NGINX_WORKER_PROCESSES", "2".to_owned()),
-            ("KONG_PROXY_LISTEN", format!("127.0.0.1:{port} reuseport")),
-            ("KONG_STATUS_LISTEN", "off".to_owned()),
-            ("KONG_CLUSTER_CERT", path("cluster.crt")),
-            ("KONG_CLUSTER_CERT_KEY", path("cluster.key")),
-            ("KONG_CLUSTER_CONTROL_PLANE", control_plane.to_string()),
-        ]);
-        command
     }
 }
 

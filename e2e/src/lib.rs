@@ -13,8 +13,8 @@
 //! - [`election`]: who writes, as the storage tells
 //! - [`reader`]: follows a storage and notes whenever a reader would have gone back
 //! - [`storm`]: backup nodes that are killed and paused at random
-//! - [`strict`]: the same from clients that forgive nothing
 //! - [`traffic`]: steady requests that count every failure
+//! - [`strict`]: the same from clients that forgive nothing
 
 pub mod backup;
 pub mod cluster;
@@ -24,6 +24,7 @@ pub mod mirror;
 pub mod node;
 pub mod outage;
 pub mod ports;
+mod progress;
 pub mod reader;
 pub mod s3;
 pub mod storage;

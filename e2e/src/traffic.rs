@@ -1,26 +1,25 @@
 //! Steady requests that count every failure.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use crate::progress::Progress;
+
 /// Requests sent one after another by several clients until [`Traffic::stop_without_failures`].
 pub struct Traffic {
-    stop: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
+    progress: Arc<Progress>,
     clients: Vec<JoinHandle<Vec<String>>>,
 }
 
 impl Traffic {
     /// Begins to send `GET url`. Anything but 200 is a failure.
     pub fn start(url: String) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let sent = Arc::new(AtomicU64::new(0));
+        let progress = Arc::new(Progress::default());
         let clients = (0..4)
             .map(|_| {
-                let (stop, sent, url) = (stop.clone(), sent.clone(), url.clone());
+                let (progress, url) = (Arc::clone(&progress), url.clone());
                 tokio::spawn(async move {
                     // Nodes under test show certificates that they have made themselves.
                     let client = reqwest::Client::builder()
@@ -28,8 +27,8 @@ impl Traffic {
                         .build()
                         .expect("a client can be made");
                     let mut failures = Vec::new();
-                    while !stop.load(Ordering::Relaxed) {
-                        sent.fetch_add(1, Ordering::Relaxed);
+                    while progress.goes_on() {
+                        progress.count();
                         match client.get(&url).send().await {
                             Ok(answer) if answer.status() == 200 => {
                                 if let Err(error) = answer.bytes().await {
@@ -45,36 +44,21 @@ impl Traffic {
                 })
             })
             .collect();
-        Self {
-            stop,
-            sent,
-            clients,
-        }
+        Self { progress, clients }
     }
 
     /// Waits until this many more requests were sent.
     pub async fn more(&self, count: u64) {
-        let goal = self.sent.load(Ordering::Relaxed) + count;
-        while self.sent.load(Ordering::Relaxed) < goal {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        self.progress.more(count).await;
     }
 
     /// Stops, and panics if any request failed. Returns how many were sent.
     pub async fn stop_without_failures(self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
+        self.progress.stop();
         let mut failures = Vec::new();
         for client in self.clients {
             failures.extend(client.await.expect("a client does not panic"));
         }
-        let sent = self.sent.load(Ordering::Relaxed);
-        assert!(sent > 0, "no request was sent");
-        assert!(
-            failures.is_empty(),
-            "{} of {sent} requests failed, first: {}",
-            failures.len(),
-            failures[0]
-        );
-        sent
+        self.progress.without(&failures)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use e2e::{Node, Role, ports, wait};
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -103,21 +103,10 @@ async fn udp_echo() -> SocketAddr {
 }
 
 /// A certificate for a name, and its key.
-struct Pair {
-    cert: String,
-    key: String,
-    der: CertificateDer<'static>,
-    key_der: Vec<u8>,
-}
+type Pair = rcgen::CertifiedKey<rcgen::KeyPair>;
 
 fn pair(name: &str) -> Pair {
-    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).expect("make a key");
-    Pair {
-        cert: made.cert.pem(),
-        key: made.signing_key.serialize_pem(),
-        der: made.cert.der().clone(),
-        key_der: made.signing_key.serialize_der(),
-    }
+    rcgen::generate_simple_self_signed(vec![name.to_owned()]).expect("make a key")
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
@@ -131,8 +120,8 @@ async fn tls_echo(with: &Pair) -> SocketAddr {
         .expect("protocol versions")
         .with_no_client_auth()
         .with_single_cert(
-            vec![with.der.clone()],
-            PrivatePkcs8KeyDer::from(with.key_der.clone()).into(),
+            vec![with.cert.der().clone()],
+            PrivatePkcs8KeyDer::from(with.signing_key.serialize_der()).into(),
         )
         .expect("a certificate and its key");
     let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -163,7 +152,9 @@ async fn connect_tls(
     trusted: &Pair,
 ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
-    roots.add(trusted.der.clone()).expect("a trust anchor");
+    roots
+        .add(trusted.cert.der().clone())
+        .expect("a trust anchor");
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("protocol versions")
@@ -225,7 +216,7 @@ async fn every_kind_of_stream_reaches_its_service() {
                 })),
             ],
             "certificates": [{
-                "cert": ended.cert, "key": ended.key, "snis": [{"name": "ended.test"}],
+                "cert": ended.cert.pem(), "key": ended.signing_key.serialize_pem(), "snis": [{"name": "ended.test"}],
             }],
         })
     })

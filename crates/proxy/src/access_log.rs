@@ -4,6 +4,7 @@ mod format;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
@@ -95,17 +96,34 @@ pub(crate) struct Stamp(pub(crate) SystemTime);
 
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // "Mon, 23 Nov 2026 05:39:28 GMT"
         let date = httpdate::fmt_http_date(self.0);
-        let part = |range: std::ops::Range<usize>| date.get(range).unwrap_or("");
-        write!(
-            f,
-            "{}/{}/{}:{} +0000",
-            part(5..7),
-            part(8..11),
-            part(12..16),
-            part(17..25)
-        )
+        let Date {
+            day,
+            month,
+            year,
+            time,
+        } = Date::of(&date);
+        write!(f, "{day}/{month}/{year}:{time} +0000")
+    }
+}
+
+/// The parts of a date such as `Mon, 23 Nov 2026 05:39:28 GMT`.
+struct Date<'a> {
+    day: &'a str,
+    month: &'a str,
+    year: &'a str,
+    time: &'a str,
+}
+
+impl<'a> Date<'a> {
+    fn of(date: &'a str) -> Self {
+        let part = |range: Range<usize>| date.get(range).unwrap_or("");
+        Self {
+            day: part(5..7),
+            month: part(8..11),
+            year: part(12..16),
+            time: part(17..25),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName};
 
-use super::{Escaped, Record, Stamp};
+use super::{Date, Escaped, Record, Stamp};
 
 /// The text of the format that is called `json`: one object a line.
 const JSON: &str = concat!(
@@ -257,18 +257,16 @@ impl fmt::Display for Iso {
         const MONTHS: [&str; 12] = [
             "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
         ];
-        // "Mon, 23 Nov 2026 05:39:28 GMT"
         let date = httpdate::fmt_http_date(self.0);
-        let part = |range: std::ops::Range<usize>| date.get(range).unwrap_or("");
-        let month = MONTHS.iter().position(|month| *month == part(8..11));
-        write!(
-            f,
-            "{}-{:02}-{}T{}+00:00",
-            part(12..16),
-            month.map_or(0, |month| month + 1),
-            part(5..7),
-            part(17..25)
-        )
+        let Date {
+            day,
+            month,
+            year,
+            time,
+        } = Date::of(&date);
+        let month = MONTHS.iter().position(|name| *name == month);
+        let month = month.map_or(0, |index| index + 1);
+        write!(f, "{year}-{month:02}-{day}T{time}+00:00")
     }
 }
 

@@ -188,6 +188,18 @@ fn grpc_clients_are_told_in_headers() {
     );
 }
 
+/// A request whose response is watched frame by frame.
+async fn get_by_hand(gateway: &Gateway) -> h2::client::ResponseFuture {
+    let stream = tokio::net::TcpStream::connect(gateway.address())
+        .await
+        .unwrap();
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("http://h.test/").body(()).unwrap();
+    let mut sender = sender.ready().await.unwrap();
+    sender.send_request(request, true).unwrap().0
+}
+
 #[test]
 fn early_hints_reach_streams_too() {
     let (address, _) = upstream(|mut client, _| {
@@ -202,14 +214,7 @@ fn early_hints_reach_streams_too() {
         .build()
         .unwrap();
     let (hint, response) = runtime.block_on(async {
-        let stream = tokio::net::TcpStream::connect(gateway.address())
-            .await
-            .unwrap();
-        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
-        tokio::spawn(connection);
-        let request = Request::get("http://h.test/").body(()).unwrap();
-        let mut sender = sender.ready().await.unwrap();
-        let (mut response, _) = sender.send_request(request, true).unwrap();
+        let mut response = get_by_hand(&gateway).await;
         let hint = std::future::poll_fn(|cx| response.poll_informational(cx)).await;
         (hint.unwrap().unwrap(), response.await.unwrap())
     });
@@ -230,14 +235,7 @@ fn a_response_cut_short_ends_its_stream_with_an_error() {
         .build()
         .unwrap();
     let reason = runtime.block_on(async {
-        let stream = tokio::net::TcpStream::connect(gateway.address())
-            .await
-            .unwrap();
-        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
-        tokio::spawn(connection);
-        let request = Request::get("http://h.test/").body(()).unwrap();
-        let mut sender = sender.ready().await.unwrap();
-        let (response, _) = sender.send_request(request, true).unwrap();
+        let response = get_by_hand(&gateway).await;
         // The end may overtake the head.
         let read = async {
             let mut body = response.await?.into_body();

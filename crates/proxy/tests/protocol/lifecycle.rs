@@ -1,8 +1,9 @@
 //! Swaps, drains and starts.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use keelgate_proxy::{Counts, Drain, Drained, Listen, Proxy, Settings};
@@ -10,6 +11,36 @@ use keelgate_proxy::{Counts, Drain, Drained, Listen, Proxy, Settings};
 use crate::support::{Gateway, config, echo, tcp, upstream};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// An upstream that answers when it is told to.
+struct Waiting {
+    address: SocketAddr,
+    arrival: Receiver<()>,
+    go: Sender<()>,
+}
+
+impl Waiting {
+    fn start(body: &'static str) -> Self {
+        let (arrived, arrival) = channel();
+        let (go, wait) = channel::<()>();
+        let (arrived, wait) = (Mutex::new(arrived), Mutex::new(wait));
+        let (address, _) = upstream(move |mut client, _| {
+            client.request().unwrap();
+            arrived.lock().unwrap().send(()).unwrap();
+            wait.lock().unwrap().recv().unwrap();
+            let length = body.len();
+            client.send(&format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
+            ));
+            client.is_closed();
+        });
+        Self {
+            address,
+            arrival,
+            go,
+        }
+    }
+}
 
 #[test]
 fn swapping_under_load_drops_nothing() {
@@ -43,26 +74,17 @@ fn swapping_under_load_drops_nothing() {
 
 #[test]
 fn draining_finishes_what_is_in_flight() {
-    let (arrived, arrival) = channel();
-    let (go, wait) = channel::<()>();
-    let (arrived, wait) = (std::sync::Mutex::new(arrived), std::sync::Mutex::new(wait));
-    let (address, _) = upstream(move |mut client, _| {
-        client.request().unwrap();
-        arrived.lock().unwrap().send(()).unwrap();
-        wait.lock().unwrap().recv().unwrap();
-        client.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
-        client.is_closed();
-    });
-    let Gateway { handle, .. } = Gateway::start(config(address));
+    let upstream = Waiting::start("done");
+    let Gateway { handle, .. } = Gateway::start(config(upstream.address));
     let proxy = handle.addresses()[0];
     let mut idle = crate::support::Client::new(tcp(proxy));
     let mut client = crate::support::Client::new(tcp(proxy));
     client.send(GET);
-    arrival.recv().unwrap();
+    upstream.arrival.recv().unwrap();
     let draining = std::thread::spawn(move || handle.drain(Duration::from_secs(20)));
     // The idle connection is closed at once, the busy one answered first.
     assert!(idle.is_closed());
-    go.send(()).unwrap();
+    upstream.go.send(()).unwrap();
     let response = client.response(false);
     assert_eq!(response.text(), "done");
     assert_eq!(response.header("Connection"), Some("close"));
@@ -149,31 +171,22 @@ fn a_full_worker_lets_further_clients_wait() {
 
 #[test]
 fn connections_are_counted_by_what_they_do() {
-    let (arrived, arrival) = channel();
-    let (go, wait) = channel::<()>();
-    let (arrived, wait) = (std::sync::Mutex::new(arrived), std::sync::Mutex::new(wait));
-    let (address, _) = upstream(move |mut client, _| {
-        client.request().unwrap();
-        arrived.lock().unwrap().send(()).unwrap();
-        wait.lock().unwrap().recv().unwrap();
-        client.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-        client.is_closed();
-    });
+    let upstream = Waiting::start("");
     let counts = Arc::new(Counts::default());
     let gateway = Gateway::with(
-        config(address),
+        config(upstream.address),
         |settings| settings.counts = Arc::clone(&counts),
         |_| None,
     );
     let mut busy = gateway.connect();
     busy.send(GET);
-    arrival.recv().unwrap();
+    upstream.arrival.recv().unwrap();
     let counted = counts.sum();
     assert_eq!(
         (counted.active, counted.writing, counted.waiting),
         (1, 1, 0)
     );
-    go.send(()).unwrap();
+    upstream.go.send(()).unwrap();
     assert_eq!(busy.response(false).status, 200);
     gateway.handle.drain(Duration::from_secs(20));
     let counted = counts.sum();
@@ -187,7 +200,7 @@ fn connections_are_counted_by_what_they_do() {
 #[test]
 fn a_drain_ends_at_its_deadline() {
     let (arrived, arrival) = channel();
-    let arrived = std::sync::Mutex::new(arrived);
+    let arrived = Mutex::new(arrived);
     let (address, _) = upstream(move |mut client, _| {
         client.request().unwrap();
         arrived.lock().unwrap().send(()).unwrap();

@@ -14,31 +14,32 @@ pub struct Cipher {
 
 /// The order is the one in which a server prefers them.
 const SPOKEN: [Cipher; 6] = [
-    Cipher {
-        name: "ECDHE-ECDSA-AES256-GCM-SHA384",
-        words: &["ECDSA", "aECDSA", "AES256", "AES", "AESGCM", "SHA384"],
-    },
-    Cipher {
-        name: "ECDHE-ECDSA-AES128-GCM-SHA256",
-        words: &["ECDSA", "aECDSA", "AES128", "AES", "AESGCM", "SHA256"],
-    },
-    Cipher {
-        name: "ECDHE-ECDSA-CHACHA20-POLY1305",
-        words: &["ECDSA", "aECDSA", "CHACHA20"],
-    },
-    Cipher {
-        name: "ECDHE-RSA-AES256-GCM-SHA384",
-        words: &["RSA", "aRSA", "AES256", "AES", "AESGCM", "SHA384"],
-    },
-    Cipher {
-        name: "ECDHE-RSA-AES128-GCM-SHA256",
-        words: &["RSA", "aRSA", "AES128", "AES", "AESGCM", "SHA256"],
-    },
-    Cipher {
-        name: "ECDHE-RSA-CHACHA20-POLY1305",
-        words: &["RSA", "aRSA", "CHACHA20"],
-    },
+    cipher(
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        &["ECDSA", "aECDSA", "AES256", "AES", "AESGCM", "SHA384"],
+    ),
+    cipher(
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        &["ECDSA", "aECDSA", "AES128", "AES", "AESGCM", "SHA256"],
+    ),
+    cipher(
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+        &["ECDSA", "aECDSA", "CHACHA20"],
+    ),
+    cipher(
+        "ECDHE-RSA-AES256-GCM-SHA384",
+        &["RSA", "aRSA", "AES256", "AES", "AESGCM", "SHA384"],
+    ),
+    cipher(
+        "ECDHE-RSA-AES128-GCM-SHA256",
+        &["RSA", "aRSA", "AES128", "AES", "AESGCM", "SHA256"],
+    ),
+    cipher("ECDHE-RSA-CHACHA20-POLY1305", &["RSA", "aRSA", "CHACHA20"]),
 ];
+
+const fn cipher(name: &'static str, words: &'static [&'static str]) -> Cipher {
+    Cipher { name, words }
+}
 
 /// Words that stand for all that can be spoken.
 const ALL: [&str; 11] = [
