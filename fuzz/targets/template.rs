@@ -7,10 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 use std::time::{Instant, UNIX_EPOCH};
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
 use keelgate_entities::kinds::{self, Protocol};
 use keelgate_plugins::exchange::{Client, MadeBy, ResponseHead, Times, Upstream};
-use keelgate_plugins::{Access, Directory, Exchange, Flow, Registry};
+use keelgate_plugins::{Access, Directory, Exchange, Flow, HeaderMap, Registry};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 use uuid::Uuid;

@@ -1,7 +1,8 @@
 //! What all authentication plugins do once they know who calls.
 
+use crate::HeaderMap;
+use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, StatusCode};
 use keelgate_entities::kinds::Consumer;
 
 use crate::exchange::Credential;

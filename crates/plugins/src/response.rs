@@ -1,7 +1,8 @@
 //! A response that the gateway itself makes.
 
+use crate::HeaderMap;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 /// A response that the gateway itself makes instead of calling the upstream.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
+use keelgate_plugins::HeaderMap;
 
 pub use format::{Escape, LogFormat, UnknownVariable};
 

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use crate::counts::OfWorker;
 use crate::http1::Limits;
 use crate::names::{Names, Resolver};
+use crate::net::Spare;
 use crate::settings::Settings;
 use crate::upstream::{Links, Pool};
 use crate::worker::End;
@@ -30,6 +31,7 @@ pub(crate) struct Core {
     pub(crate) settings: Arc<Settings>,
     pub(crate) pool: Pool,
     pub(crate) links: Links,
+    pub(crate) spare: Spare,
     pub(crate) resolver: Resolver,
     pub(crate) server: HeaderValue,
     /// What is added to `Via` of responses that came over HTTP/1.1, and over HTTP/2.
@@ -45,6 +47,7 @@ impl Core {
         Rc::new(Self {
             pool: Pool::new(settings.keepalive.clone()),
             links: Links::new(settings.keepalive.clone()),
+            spare: Spare::default(),
             resolver: Resolver::new(names),
             server: HeaderValue::try_from(settings.name.as_str())
                 .unwrap_or(HeaderValue::from_static("keelgate")),
@@ -94,8 +97,8 @@ impl Core {
 #[derive(Default)]
 pub(crate) struct Draining {
     started: Cell<bool>,
-    /// Woken when draining starts. Every idle connection waits here, and comes and goes with each
-    /// request, which is why this is no [`Notify`] with its lock.
+    /// Woken when draining starts. Every connection waits here, which is why this is no [`Notify`]
+    /// with its lock.
     waiting: RefCell<Slab<Waker>>,
     patience: Cell<Duration>,
     empties: Cell<bool>,
@@ -144,26 +147,15 @@ impl Draining {
         grace: Duration,
         wait: impl Future<Output = T>,
     ) -> Option<T> {
-        self.until_over(wait, || grace).await
-    }
-
-    /// Awaits what an idle connection waits for; from the start of draining on for as long as idle
-    /// connections are kept, and for `least` in any case.
-    pub(crate) async fn while_kept<T>(
-        &self,
-        least: Duration,
-        wait: impl Future<Output = T>,
-    ) -> Option<T> {
-        self.until_over(wait, || least.max(self.patience.get()))
-            .await
+        Self::until_over(&mut self.started(), wait, || grace).await
     }
 
     async fn until_over<T>(
-        &self,
+        started: &mut Started<'_>,
         wait: impl Future<Output = T>,
         grace: impl FnOnce() -> Duration,
     ) -> Option<T> {
-        match select(pin!(wait), pin!(self.started())).await {
+        match select(pin!(wait), started).await {
             Either::Left((done, _)) => Some(done),
             Either::Right(((), wait)) => tokio::time::timeout(grace(), wait).await.ok(),
         }
@@ -202,11 +194,25 @@ impl Draining {
     }
 }
 
-/// Ready once draining has started.
+/// Ready once draining has started. A connection keeps its own, and with it its place among those
+/// that wait, from one request to the next.
 pub(crate) struct Started<'d> {
     draining: &'d Draining,
     /// Its place among those that wait.
     seat: Option<usize>,
+}
+
+impl Started<'_> {
+    /// Awaits what an idle connection waits for; from the start of draining on for as long as idle
+    /// connections are kept, and for `least` in any case.
+    pub(crate) async fn while_kept<T>(
+        &mut self,
+        least: Duration,
+        wait: impl Future<Output = T>,
+    ) -> Option<T> {
+        let draining = self.draining;
+        Draining::until_over(self, wait, || least.max(draining.patience.get())).await
+    }
 }
 
 impl Future for Started<'_> {

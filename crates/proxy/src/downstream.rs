@@ -11,9 +11,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap as Trailers, Method, StatusCode, Version};
+use keelgate_plugins::HeaderMap;
 
-use crate::http1::{Framing, Malformed, Spelling};
+use crate::http1::{Framing, Malformed};
 use crate::net::Connection;
 
 /// The client's end of a connection.
@@ -52,12 +53,13 @@ impl Client {
 pub(crate) struct Incoming {
     pub(crate) method: Method,
     /// In origin form: path and query.
-    pub(crate) target: Bytes,
+    pub(crate) target: String,
     /// The host of a target in absolute form.
     pub(crate) authority: Option<String>,
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
-    pub(crate) spelling: Spelling,
+    /// Whether some header name contains an underscore.
+    pub(crate) underscores: bool,
     pub(crate) framing: Framing,
 }
 
@@ -99,7 +101,7 @@ pub(crate) trait Upload {
     async fn next(&mut self) -> Result<Option<Bytes>, UploadFault>;
 
     /// The fields after the body, once its end was found; given once.
-    fn trailers(&mut self) -> Option<HeaderMap>;
+    fn trailers(&mut self) -> Option<Trailers>;
 }
 
 /// The head of a response.
@@ -108,7 +110,6 @@ pub(crate) struct Outgoing<'a> {
     /// What the upstream called the status; none for the usual phrase.
     pub(crate) reason: Option<&'a [u8]>,
     pub(crate) headers: &'a HeaderMap,
-    pub(crate) spelling: &'a Spelling,
     /// How the end of the body is told: `Empty`, `Length`, or `Chunked` for an unknown length.
     pub(crate) framing: Framing,
     /// Whether a body follows: a `HEAD` tells a length without one.
@@ -122,12 +123,7 @@ pub(crate) struct Outgoing<'a> {
 /// The way a response goes out.
 pub(crate) trait Respond {
     /// Sends an informational head before the final one, where the client can be sent such.
-    async fn informational(
-        &mut self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        spelling: &Spelling,
-    ) -> io::Result<()>;
+    async fn informational(&mut self, status: StatusCode, headers: &HeaderMap) -> io::Result<()>;
 
     /// Sends the head, together with what follows.
     fn head(&mut self, head: &Outgoing<'_>);
@@ -144,7 +140,7 @@ pub(crate) trait Respond {
     async fn flush(&mut self) -> io::Result<()>;
 
     /// Ends the response; with fields after the body, where the head left room for them.
-    async fn finish(&mut self, trailers: Option<HeaderMap>) -> io::Result<()>;
+    async fn finish(&mut self, trailers: Option<Trailers>) -> io::Result<()>;
 
     /// The bare connection, for a tunnel after 101; none where there is no such thing.
     fn connection(&self) -> Option<&Connection>;

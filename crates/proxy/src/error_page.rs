@@ -4,7 +4,8 @@ mod template;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::{HeaderValue, StatusCode, Version};
+use keelgate_plugins::HeaderMap;
 
 pub use template::{ErrorTemplate, ErrorTemplates, TooManyPlaces};
 

@@ -37,9 +37,9 @@ pub fn request_head(bytes: &[u8], cut: usize) {
         }
     }
     let mut written = format!("{} ", head.method).into_bytes();
-    written.extend_from_slice(&head.target);
+    written.extend_from_slice(head.target.as_bytes());
     written.extend_from_slice(format!(" HTTP/1.{}\r\n", head.minor).as_bytes());
-    encode::lines(&head.headers, &head.spelling, |_| false, &mut written);
+    encode::lines(&head.headers, |_| false, &mut written);
     written.extend_from_slice(b"\r\n");
     let generous = Limits {
         line: usize::MAX,
@@ -74,7 +74,7 @@ pub fn response_head(bytes: &[u8], cut: usize) {
     }
     let mut written = Vec::new();
     encode::status_line(head.status, Some(&head.reason), &mut written);
-    encode::lines(&head.headers, &head.spelling, |_| false, &mut written);
+    encode::lines(&head.headers, |_| false, &mut written);
     written.extend_from_slice(b"\r\n");
     let generous = Limits {
         line: usize::MAX,

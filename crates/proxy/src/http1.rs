@@ -10,13 +10,11 @@ pub(crate) mod head;
 pub(crate) mod hop;
 pub(crate) mod name;
 pub(crate) mod reason;
-pub(crate) mod spelling;
 pub(crate) mod trailers;
 
 pub(crate) use body::{BodyDecoder, Piece};
 pub(crate) use framing::Framing;
 pub(crate) use head::{Limits, RequestHead, ResponseHead};
-pub(crate) use spelling::Spelling;
 
 /// Bytes that break the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

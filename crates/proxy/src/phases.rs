@@ -29,7 +29,7 @@ use smallvec::SmallVec;
 
 use crate::core::Core;
 use crate::downstream::{Client, Incoming, Outcome, Respond, Upload};
-use crate::http1::{Framing, Spelling};
+use crate::http1::Framing;
 use crate::net::Timer;
 use crate::settings::Settings;
 
@@ -40,7 +40,7 @@ pub(crate) use rewrite::request_id;
 pub(crate) fn client_address(
     settings: &Settings,
     client: &Client,
-    headers: &http::HeaderMap,
+    headers: &keelgate_plugins::HeaderMap,
 ) -> std::net::IpAddr {
     real_ip::resolve(settings, client.peer.ip(), client.told, headers)
 }
@@ -68,9 +68,10 @@ struct Flight<'r> {
 
 /// What the client sent, beside what plugins can change.
 struct Received {
-    target: bytes::Bytes,
+    target: String,
     method: http::Method,
-    spelling: Spelling,
+    /// Whether some header name contains an underscore.
+    underscores: bool,
     framing: Framing,
     authority: Option<String>,
     /// Headers for this hop only.

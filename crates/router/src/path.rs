@@ -49,12 +49,8 @@ pub fn escape(path: &str) -> Cow<'_, str> {
 /// A fragment belongs to the path when there is no query before it, and is dropped from a query.
 /// `Some("")` means that the target ends with a question mark.
 pub fn split_target(target: &str) -> (&str, Option<&str>) {
-    let Some(mark) = target
-        .bytes()
-        .skip(1)
-        .position(|byte| byte == b'?')
-        .map(|at| at + 1)
-    else {
+    let rest = target.as_bytes().get(1..).unwrap_or_default();
+    let Some(mark) = memchr::memchr(b'?', rest).map(|at| at + 1) else {
         return (target, None);
     };
     let (path, query) = (&target[..mark], &target[mark + 1..]);

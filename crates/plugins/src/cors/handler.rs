@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::HeaderMap;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderName, HeaderValue, ORIGIN,
     VARY,
 };
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use keelgate_entities::kinds;
 
 use super::config::{Config, NAME};

@@ -1,4 +1,4 @@
-use http::HeaderMap;
+use crate::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::response::Body;

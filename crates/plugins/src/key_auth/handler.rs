@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use keelgate_entities::kinds;
 
 use super::config::Config;

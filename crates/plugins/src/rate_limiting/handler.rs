@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::HeaderMap;
+use http::StatusCode;
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
-use http::{HeaderMap, StatusCode};
 use keelgate_entities::kinds;
 use uuid::Uuid;
 

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
-use http::HeaderMap;
+use crate::HeaderMap;
 use serde_json::json;
 
 use crate::response::Body;

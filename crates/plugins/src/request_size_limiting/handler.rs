@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::HeaderMap;
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
-use http::{HeaderMap, StatusCode, Version};
+use http::{StatusCode, Version};
 use keelgate_entities::kinds;
 
 use super::config::Config;

@@ -13,7 +13,7 @@
 mod expression;
 mod parser;
 
-use http::HeaderMap;
+use crate::HeaderMap;
 
 use crate::Exchange;
 use expression::Expression;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::HeaderMap;
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use keelgate_entities::kinds;
 

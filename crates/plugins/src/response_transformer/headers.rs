@@ -1,6 +1,6 @@
 //! How `response-transformer` changes headers.
 
-use http::HeaderMap;
+use crate::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
 use super::config::{Change, Config};

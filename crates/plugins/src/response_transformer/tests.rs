@@ -1,5 +1,5 @@
+use crate::HeaderMap;
 use bytes::Bytes;
-use http::HeaderMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -3,7 +3,8 @@
 use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
+use keelgate_plugins::HeaderMap;
 
 use super::{Date, Escaped, Record, Stamp};
 

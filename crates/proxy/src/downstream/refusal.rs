@@ -4,13 +4,14 @@ use std::io;
 use std::time::{Instant, SystemTime};
 
 use http::header::{CONTENT_TYPE, DATE, HOST, REFERER, SERVER, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use keelgate_plugins::HeaderMap;
 
 use super::{Client, Outgoing, Respond};
 use crate::access_log::Record;
 use crate::core::Core;
 use crate::error_page;
-use crate::http1::{Framing, Malformed, Spelling};
+use crate::http1::{Framing, Malformed};
 use crate::phases;
 
 /// Why a request is refused before it means anything.
@@ -49,7 +50,7 @@ pub(super) struct Asked<'a> {
     pub(super) client: &'a Client,
     /// None where the head could not be read.
     pub(super) method: Option<&'a Method>,
-    pub(super) target: &'a [u8],
+    pub(super) target: &'a str,
     pub(super) version: &'static str,
     pub(super) headers: &'a HeaderMap,
 }
@@ -60,7 +61,7 @@ impl<'a> Asked<'a> {
         Self {
             client,
             method: None,
-            target: b"-",
+            target: "-",
             version: "HTTP/1.1",
             headers,
         }
@@ -80,7 +81,7 @@ impl<'a> Asked<'a> {
             client: phases::client_address(&core.settings, self.client, self.headers),
             received_at: SystemTime::now() - elapsed,
             method: self.method.map_or("-", Method::as_str),
-            target: std::str::from_utf8(self.target).unwrap_or("-"),
+            target: self.target,
             version: self.version,
             status: status.as_u16(),
             body_bytes,
@@ -157,7 +158,6 @@ pub(super) async fn send<R: Respond>(
         status,
         reason: None,
         headers: &headers,
-        spelling: &Spelling::default(),
         framing: Framing::Length(page.body.len() as u64),
         body: !head_only,
         trailers: false,

@@ -2,9 +2,11 @@
 
 use std::io::Write;
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::StatusCode;
+use keelgate_plugins::HeaderMap;
+use keelgate_plugins::headers::WrittenName;
 
-use super::{Framing, Spelling, reason};
+use super::{Framing, reason};
 
 /// `HTTP/1.1 200 OK`; an empty `reason` stands for the usual one when `status` has been changed.
 pub(crate) fn status_line(status: StatusCode, upstream_reason: Option<&[u8]>, out: &mut Vec<u8>) {
@@ -26,21 +28,37 @@ pub(crate) fn line(name: &str, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Header lines from a map, without those that `skip` names.
-pub(crate) fn lines(
-    headers: &HeaderMap,
-    spelling: &Spelling,
-    skip: impl Fn(&str) -> bool,
-    out: &mut Vec<u8>,
-) {
-    for (name, value) in headers {
-        if skip(name.as_str()) {
+/// Header lines from a map, without those that `skip` names; its names may be in letters of either
+/// case.
+pub(crate) fn lines(headers: &HeaderMap, skip: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) {
+    for (name, value) in headers.lines() {
+        let bytes = match name {
+            WrittenName::AsSent(name) => name,
+            WrittenName::Lower(name) => name.as_bytes(),
+        };
+        if skip(bytes) {
             continue;
         }
-        spelling.write(name.as_str(), out);
+        out.reserve(bytes.len() + value.len() + 4);
+        let start = out.len();
+        out.extend_from_slice(bytes);
+        if matches!(name, WrittenName::Lower(_)) {
+            to_title_case(&mut out[start..]);
+        }
         out.extend_from_slice(b": ");
-        out.extend_from_slice(HeaderValue::as_bytes(value));
+        out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Names that nobody has written are written as most peers write them.
+fn to_title_case(name: &mut [u8]) {
+    let mut starts = true;
+    for letter in name {
+        if starts {
+            letter.make_ascii_uppercase();
+        }
+        starts = *letter == b'-';
     }
 }
 
@@ -69,4 +87,24 @@ pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// A decimal number.
 pub(crate) fn number(value: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn names_are_written_as_they_came_and_others_in_title_case() {
+        let head = b"x-UPPER-lower: 1";
+        let mut headers = HeaderMap::of_head(head, 1, 1, 0);
+        headers.push_read(0..13, 15..16);
+        headers.insert("x-upper-lower", HeaderValue::from_static("2"));
+        headers.insert("x-other-name", HeaderValue::from_static("3"));
+        headers.insert("etag", HeaderValue::from_static("4"));
+        let mut out = Vec::new();
+        lines(&headers, |name| name == b"etag", &mut out);
+        assert_eq!(out, b"x-UPPER-lower: 2\r\nX-Other-Name: 3\r\n");
+    }
 }

@@ -1,7 +1,7 @@
 //! How the end of a body is told.
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use keelgate_plugins::HeaderMap;
 
 use super::Malformed;
 
@@ -62,31 +62,29 @@ pub(crate) fn may_have_body(status: StatusCode) -> bool {
 
 /// Whether the body is chunked.
 fn coding(headers: &HeaderMap) -> Result<bool, Malformed> {
-    let mut values = headers.get_all(TRANSFER_ENCODING).iter();
+    let mut values = headers.get_all("transfer-encoding").bytes();
     match (values.next(), values.next()) {
         (None, _) => Ok(false),
         (Some(_), Some(_)) => Err(Malformed::Length),
-        (Some(value), None) if value.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(true),
+        (Some(value), None) if value.eq_ignore_ascii_case(b"chunked") => Ok(true),
         (Some(_), None) => Err(Malformed::Coding),
     }
 }
 
 fn length(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
-    let mut values = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(value) = values.next() else {
+    let mut values = headers.get_all("content-length").bytes();
+    let Some(digits) = values.next() else {
         return Ok(None);
     };
     if values.next().is_some() {
         return Err(Malformed::Length);
     }
-    let digits = value.as_bytes();
     // `parse` alone would take a plus sign.
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Malformed::Length);
     }
     // Half the range: the others' numbers often have a sign.
-    value
-        .to_str()
+    std::str::from_utf8(digits)
         .ok()
         .and_then(|digits| digits.parse::<i64>().ok())
         .map(|length| Some(length.unsigned_abs()))

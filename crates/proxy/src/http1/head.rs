@@ -3,19 +3,27 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use bytes::{Buf, BytesMut};
+use http::{HeaderName, Method, StatusCode};
+use keelgate_plugins::HeaderMap;
 use smallvec::SmallVec;
 
+use super::Malformed;
 use super::name::Letters;
-use super::{Malformed, Spelling};
 
 /// Header lines in one head at most; httparse needs the room before it reads.
 const MAX_LINES: usize = 256;
 
-/// Headers that the phases add in most cases. Upstreams are told most of theirs without a map.
-const ADDED_TO_REQUESTS: usize = 2;
-const ADDED_TO_RESPONSES: usize = 5;
+/// Longest name that the `http` crate takes, in bytes.
+const MAX_NAME: usize = 65_535;
+
+/// Room for headers that the phases add in most cases: how many, and how many bytes of them.
+/// Upstreams are told most of theirs without a map.
+const ADDED_TO_REQUESTS: (usize, usize) = (2, 0);
+const ADDED_TO_RESPONSES: (usize, usize) = (6, 256);
+
+/// A reason phrase; the usual ones need no memory of their own.
+pub(crate) type Reason = SmallVec<[u8; 24]>;
 
 /// Limits of a head, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -30,12 +38,13 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 pub(crate) struct RequestHead {
     pub(crate) method: Method,
-    /// As received.
-    pub(crate) target: Bytes,
+    /// As received: text, and nothing that ends a line.
+    pub(crate) target: String,
     /// 0 or 1.
     pub(crate) minor: u8,
     pub(crate) headers: HeaderMap,
-    pub(crate) spelling: Spelling,
+    /// Whether some header name contains an underscore.
+    pub(crate) underscores: bool,
 }
 
 /// The head of a response.
@@ -43,21 +52,11 @@ pub(crate) struct RequestHead {
 pub(crate) struct ResponseHead {
     pub(crate) status: StatusCode,
     /// As received; may be empty.
-    pub(crate) reason: Bytes,
+    pub(crate) reason: Reason,
     /// 0 or 1.
     pub(crate) minor: u8,
     pub(crate) headers: HeaderMap,
-    pub(crate) spelling: Spelling,
 }
-
-/// Where a name and its value lie in the head.
-struct Line {
-    name: Range<usize>,
-    letters: Letters,
-    value: Range<usize>,
-}
-
-type Lines = SmallVec<[Line; 24]>;
 
 impl RequestHead {
     /// Takes a request head from the start of `input`; none when it is not there whole yet.
@@ -114,7 +113,6 @@ impl RequestHead {
             return Err(Malformed::LineTooLong);
         }
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed::Head)?;
-        let target = range_of(base, path.as_bytes());
         if request
             .headers
             .iter()
@@ -122,19 +120,19 @@ impl RequestHead {
         {
             return Err(Malformed::Head);
         }
-        let mut lines = Lines::new();
-        locate(base, request.headers, limits, &mut lines)?;
         if length > limits.head {
             return Err(Malformed::HeaderTooLarge);
         }
-        let head = input.split_to(length).freeze();
-        let (headers, spelling) = headers_of(&head, &lines, ADDED_TO_REQUESTS)?;
+        let head = &input[..length];
+        let (headers, underscores) = headers_of(head, request.headers, limits, ADDED_TO_REQUESTS)?;
+        let target = path.to_owned();
+        input.advance(length);
         Ok(Some(Self {
             method,
-            target: head.slice(target),
+            target,
             minor,
             headers,
-            spelling,
+            underscores,
         }))
     }
 }
@@ -155,33 +153,27 @@ impl ResponseHead {
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(_) => return Err(Malformed::Head),
         };
-        let base = input.as_ptr() as usize;
         let (Some(code), Some(minor)) = (response.code, response.version) else {
             return Err(Malformed::Head);
         };
         let status = StatusCode::from_u16(code).map_err(|_| Malformed::Head)?;
         // httparse gives "" for a reason that is not plain text.
-        let reason = response
-            .reason
-            .filter(|reason| !reason.is_empty())
-            .map_or(0..0, |reason| range_of(base, reason.as_bytes()));
+        let reason = Reason::from_slice(response.reason.unwrap_or("").as_bytes());
         let limits = Limits {
             line: limits.head,
             ..limits
         };
-        let mut lines = Lines::new();
-        locate(base, response.headers, limits, &mut lines)?;
         if length > limits.head {
             return Err(Malformed::HeaderTooLarge);
         }
-        let head = input.split_to(length).freeze();
-        let (headers, spelling) = headers_of(&head, &lines, ADDED_TO_RESPONSES)?;
+        let head = &input[..length];
+        let (headers, _) = headers_of(head, response.headers, limits, ADDED_TO_RESPONSES)?;
+        input.advance(length);
         Ok(Some(Self {
             status,
-            reason: head.slice(reason),
+            reason,
             minor,
             headers,
-            spelling,
         }))
     }
 }
@@ -219,31 +211,37 @@ fn has_tab_around(input: &[u8], base: usize, value: &[u8]) -> bool {
     before.chain(after).any(|byte| *byte == b'\t')
 }
 
-fn locate(
-    base: usize,
-    headers: &[httparse::Header<'_>],
+/// The headers that are passed on, with room for those that phases add; and whether some name
+/// contains an underscore. They lie in `head`.
+fn headers_of(
+    head: &[u8],
+    lines: &[httparse::Header<'_>],
     limits: Limits,
-    lines: &mut Lines,
-) -> Result<(), Malformed> {
-    for header in headers {
-        let letters = Letters::of(header.name.as_bytes());
-        if !letters.are_plain() || letters.have_underscore() && is_disguised(header.name) {
+    (added, bytes): (usize, usize),
+) -> Result<(HeaderMap, bool), Malformed> {
+    let base = head.as_ptr() as usize;
+    let mut headers = HeaderMap::of_head(head, lines.len(), added, bytes);
+    let mut underscores = false;
+    for line in lines {
+        let letters = Letters::of(line.name.as_bytes());
+        if !letters.are_plain() || letters.have_underscore() && is_disguised(line.name) {
             continue;
         }
-        if header.name.len() + header.value.len() + 4 > limits.line {
+        if line.name.len() + line.value.len() + 4 > limits.line {
             return Err(Malformed::HeaderTooLarge);
         }
-        lines.push(Line {
-            name: range_of(base, header.name.as_bytes()),
-            letters,
-            value: if header.value.is_empty() {
-                0..0
-            } else {
-                range_of(base, header.value)
-            },
-        });
+        if line.name.len() > MAX_NAME {
+            return Err(Malformed::Head);
+        }
+        underscores |= letters.have_underscore();
+        // An empty value lies anywhere.
+        let value = match line.value {
+            [] => 0..0,
+            value => range_of(base, value),
+        };
+        headers.push_read(range_of(base, line.name.as_bytes()), value);
     }
-    Ok(())
+    Ok((headers, underscores))
 }
 
 /// Names that are passed on: the others (`X.Dot`, `X!Bang`) mean different things to different
@@ -264,26 +262,6 @@ pub(crate) fn drop_odd_names(headers: &mut HeaderMap) {
     for name in odd {
         headers.remove(name);
     }
-}
-
-/// The headers, with room for those that phases add.
-fn headers_of(
-    head: &Bytes,
-    lines: &Lines,
-    room: usize,
-) -> Result<(HeaderMap, Spelling), Malformed> {
-    let mut headers = HeaderMap::with_capacity(lines.len() + room);
-    let mut spelling = Spelling::new(head.clone());
-    for line in lines {
-        let name = HeaderName::from_bytes(&head[line.name.clone()]).map_err(|_| Malformed::Head)?;
-        let value = HeaderValue::from_maybe_shared(head.slice(line.value.clone()))
-            .map_err(|_| Malformed::Head)?;
-        spelling.note(line.name.clone(), line.letters);
-        headers
-            .try_append(name, value)
-            .map_err(|_| Malformed::HeaderTooLarge)?;
-    }
-    Ok((headers, spelling))
 }
 
 /// The length of the empty lines at the start.
@@ -355,11 +333,11 @@ mod tests {
         let mut input = BytesMut::from("\r\nGET  /a?b HTTP/1.1\r\nHost: h\r\nX_Y:  v \r\n\r\nrest");
         let head = RequestHead::take(&mut input, LIMITS).unwrap().unwrap();
         assert_eq!(head.method, Method::GET);
-        assert_eq!(&head.target[..], b"/a?b");
+        assert_eq!(head.target, "/a?b");
         assert_eq!(head.minor, 1);
         assert_eq!(head.headers["host"], "h");
         assert_eq!(head.headers["x_y"], "v");
-        assert!(head.spelling.underscores);
+        assert!(head.underscores);
         assert_eq!(&input[..], b"rest");
     }
 

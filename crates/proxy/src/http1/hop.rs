@@ -1,14 +1,14 @@
 //! What `Connection` says: it is for the next hop only, and so is what it names.
 
-use http::header::CONNECTION;
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
+use keelgate_plugins::HeaderMap;
 
 /// The options that `Connection` lists, over all its lines.
 pub(crate) fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .get_all("connection")
+        .bytes()
+        .flat_map(|line| line.split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
 }
 
@@ -32,6 +32,7 @@ pub(crate) fn named(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use http::header::CONNECTION;
 
     use super::*;
 

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, DATE};
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
+use keelgate_plugins::HeaderMap;
 use keelgate_plugins::exchange::MadeBy;
 use keelgate_plugins::response::{Body, Response};
 
@@ -11,8 +12,8 @@ use super::grpc_status::{self, speaks_grpc};
 use super::{Flight, header_filter};
 use crate::downstream::{Outcome, Outgoing, Respond, UploadFault};
 use crate::error_page::{self, Page};
+use crate::http1::Framing;
 use crate::http1::framing::may_have_body;
-use crate::http1::{Framing, Spelling};
 
 /// A response that does not come from an upstream.
 #[derive(Debug)]
@@ -125,8 +126,10 @@ impl Answer {
     }
 
     fn with(mut self, page: Page) -> Self {
-        if let Some(content_type) = page.content_type {
-            self.headers.entry(CONTENT_TYPE).or_insert(content_type);
+        if let Some(content_type) = page.content_type
+            && !self.headers.contains_key(CONTENT_TYPE)
+        {
+            self.headers.insert(CONTENT_TYPE, content_type);
         }
         self.body = page.body;
         self
@@ -167,8 +170,10 @@ pub(super) async fn send<R: Respond>(
     if answer.unheard || answer.status.is_informational() {
         return Outcome::Abort;
     }
-    let date = flight.core.date(flight.exchange.times.received_at);
-    flight.exchange.response.headers.entry(DATE).or_insert(date);
+    if !response.headers.contains_key(DATE) {
+        let date = flight.core.date(flight.exchange.times.received_at);
+        response.headers.insert(DATE, date);
+    }
     header_filter::run(flight);
     let mut filter = BodyFilter::new(flight);
     let body = filter.whole(flight, answer.body);
@@ -179,7 +184,6 @@ pub(super) async fn send<R: Respond>(
         status: response.status,
         reason: None,
         headers: &response.headers,
-        spelling: &Spelling::default(),
         framing: if response.status == StatusCode::NO_CONTENT {
             Framing::Empty
         } else {

@@ -8,8 +8,8 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::header::UPGRADE;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
+use keelgate_plugins::HeaderMap;
 use keelgate_runtime::{ServiceEntry, UpstreamTls};
 
 use super::balance::Choice;
@@ -26,6 +26,9 @@ use crate::upstream::{Ahead, Call, Fault, Peer, RequestHead, ResponseHead};
 /// bytes.
 const MAX_INFORMATIONAL: usize = 16;
 const MAX_INFORMATIONAL_BYTES: usize = 64 * 1024;
+
+/// Room made for the head of a request.
+const HEAD_ROOM: usize = 1024;
 
 /// Why an attempt gave no response.
 pub(super) enum Failure {
@@ -87,8 +90,9 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
             more: body.more,
             trailers: body.trailers.as_ref(),
         },
+        &flight.core.spare,
     );
-    match flight.timer.limit(write_limit, sent).await {
+    match flight.timer.limit(write_limit, pin!(sent)).await {
         Err(_) => return Err(failed(Fault::Timeout)),
         // The upstream may have answered before it closed; reading tells.
         Ok(Err(Fault::Broken(_))) if body.more => {}
@@ -203,8 +207,8 @@ impl Informational {
 /// Whether the protocol that an upstream changes to is the one that it was asked for.
 fn names_websocket(headers: &HeaderMap) -> bool {
     headers
-        .get(UPGRADE)
-        .is_none_or(|named| named.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        .get_bytes("upgrade")
+        .is_none_or(|named| named.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// The head as the service takes it.
@@ -224,7 +228,7 @@ fn write_head(
     if speaks_http2(entry) {
         return request_head::build(flight, &facts).map(RequestHead::Http2);
     }
-    let mut head = Vec::with_capacity(1024);
+    let mut head = flight.core.spare.take(HEAD_ROOM);
     request_head::write(flight, &facts, &mut head);
     Ok(RequestHead::Http1(head))
 }

@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::net::IpAddr;
 
-use bytes::Bytes;
-use http::header::HOST;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
+use keelgate_plugins::HeaderMap;
 use smallvec::SmallVec;
 
 use crate::downstream::Client;
@@ -24,8 +23,9 @@ pub(super) struct Forwarded<'r> {
     pub(super) proto: Option<HeaderValue>,
     pub(super) host: SmallVec<[u8; 32]>,
     pub(super) port: Cow<'r, [u8]>,
-    pub(super) path: Bytes,
-    pub(super) prefix: Option<Vec<u8>>,
+    /// What a trusted proxy said; else the request's own.
+    pub(super) path: Option<Vec<u8>>,
+    pub(super) prefix: Option<SmallVec<[u8; 24]>>,
 }
 
 /// A request header under its usual name or, where some name has underscores, under the name with
@@ -43,10 +43,7 @@ pub(super) fn header<'h>(
 
 /// The request's `Host`, if it is text; names may be more than ASCII.
 pub(super) fn host(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(HOST)?;
-    // Plain ASCII is found out sooner.
-    let text = value.to_str().ok();
-    text.or_else(|| std::str::from_utf8(value.as_bytes()).ok())
+    std::str::from_utf8(headers.get_bytes("host")?).ok()
 }
 
 /// Appends the value of `X-Forwarded-For`: what came in, and the peer; or the client.

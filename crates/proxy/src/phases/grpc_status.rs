@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderName, HeaderValue, StatusCode, Version};
+use keelgate_plugins::HeaderMap;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 use super::Answer;

@@ -1,16 +1,11 @@
 //! `header_filter`: plugins see the response's head; then the gateway adds its own headers.
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, SERVER, VIA};
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 
 use super::Flight;
 use super::upstream::speaks_http2;
-
-const UPSTREAM_STATUS: HeaderName = HeaderName::from_static("x-kong-upstream-status");
-const UPSTREAM_LATENCY: HeaderName = HeaderName::from_static("x-kong-upstream-latency");
-const PROXY_LATENCY: HeaderName = HeaderName::from_static("x-kong-proxy-latency");
-const RESPONSE_LATENCY: HeaderName = HeaderName::from_static("x-kong-response-latency");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-kong-request-id");
+use crate::http1::encode;
 
 /// Runs the phase.
 pub(super) fn run(flight: &mut Flight<'_>) {
@@ -18,7 +13,7 @@ pub(super) fn run(flight: &mut Flight<'_>) {
     if added.upstream_status
         && let Some(status) = flight.upstream_status
     {
-        set(flight, UPSTREAM_STATUS, HeaderValue::from(status));
+        tell_number(flight, "X-Kong-Upstream-Status", status.into());
     }
     for at in 0..flight.plugins.len() {
         let plugin = flight.plugins[at];
@@ -33,33 +28,32 @@ pub(super) fn run(flight: &mut Flight<'_>) {
         let upstream = flight.exchange.times.upstream.map_or(0, milliseconds);
         let proxy = flight.proxy_latency.unwrap_or_else(elapsed);
         if added.upstream_latency {
-            set(flight, UPSTREAM_LATENCY, number(upstream));
+            tell_number(flight, "X-Kong-Upstream-Latency", upstream);
         }
         if added.proxy_latency {
-            set(flight, PROXY_LATENCY, number(proxy));
+            tell_number(flight, "X-Kong-Proxy-Latency", proxy);
         }
         if added.via {
             append_via(flight);
         }
-        if added.server && !flight.exchange.response.headers.contains_key(SERVER) {
-            let server = flight.core.server.clone();
-            flight.exchange.response.headers.insert(SERVER, server);
+        if added.server && !flight.exchange.response.headers.contains_key("server") {
+            tell_server(flight);
         }
     } else {
         if added.response_latency {
-            set(flight, RESPONSE_LATENCY, number(elapsed()));
+            tell_number(flight, "X-Kong-Response-Latency", elapsed());
         }
-        let headers = &mut flight.exchange.response.headers;
         if added.server {
-            headers.insert(SERVER, flight.core.server.clone());
+            tell_server(flight);
         } else {
-            headers.remove(SERVER);
+            flight.exchange.response.headers.remove("server");
         }
     }
-    if added.request_id
-        && let Ok(id) = HeaderValue::from_str(&flight.exchange.request_id)
-    {
-        set(flight, REQUEST_ID, id);
+    if added.request_id {
+        let exchange = &mut flight.exchange;
+        let id = exchange.request_id.as_bytes();
+        let headers = &mut exchange.response.headers;
+        headers.tell("X-Kong-Request-Id", |out| out.extend_from_slice(id));
     }
 }
 
@@ -68,11 +62,11 @@ fn complete_content_type(flight: &mut Flight<'_>) {
     let response = &mut flight.exchange.response;
     // Not on redirects, and not on what is encoded further.
     if matches!(response.status.as_u16(), 301 | 302)
-        || response.headers.contains_key(CONTENT_ENCODING)
+        || response.headers.contains_key("content-encoding")
     {
         return;
     }
-    let Some(value) = response.headers.get(CONTENT_TYPE) else {
+    let Some(bytes) = response.headers.get_bytes("content-type") else {
         return;
     };
     const TEXT: [(&str, &str); 6] = [
@@ -86,7 +80,6 @@ fn complete_content_type(flight: &mut Flight<'_>) {
         ),
         ("application/rss+xml", "application/rss+xml; charset=UTF-8"),
     ];
-    let bytes = value.as_bytes();
     let Some((usual, completed)) = TEXT
         .iter()
         .find(|(text, _)| bytes.eq_ignore_ascii_case(text.as_bytes()))
@@ -103,33 +96,29 @@ fn complete_content_type(flight: &mut Flight<'_>) {
     }
 }
 
-/// A number as a header; a latency is a small one more often than not.
-fn number(value: u64) -> HeaderValue {
-    const DIGITS: &str = "0123456789";
-    match usize::try_from(value) {
-        Ok(digit @ 0..=9) => HeaderValue::from_static(&DIGITS[digit..=digit]),
-        _ => HeaderValue::from(value),
-    }
+fn tell_number(flight: &mut Flight<'_>, name: &'static str, number: u64) {
+    let headers = &mut flight.exchange.response.headers;
+    headers.tell(name, |out| encode::number(number, out));
 }
 
-fn set(flight: &mut Flight<'_>, name: HeaderName, value: HeaderValue) {
-    flight.exchange.response.headers.insert(name, value);
+fn tell_server(flight: &mut Flight<'_>) {
+    let server = flight.core.server.as_bytes();
+    let headers = &mut flight.exchange.response.headers;
+    headers.tell("Server", |out| out.extend_from_slice(server));
 }
 
 /// `1.1 keelgate/0.1.0` after what the upstream wrote; of several lines the first counts.
 fn append_via(flight: &mut Flight<'_>) {
-    let headers = &mut flight.exchange.response.headers;
     let http2 = flight.service.is_some_and(speaks_http2);
-    let own = &flight.core.via[usize::from(http2)];
-    let via = match headers.get(VIA) {
-        None => Ok(own.clone()),
-        Some(before) => {
-            let both = [before.as_bytes(), b", ", own.as_bytes()].concat();
-            HeaderValue::from_maybe_shared(bytes::Bytes::from(both))
-        }
-    };
-    if let Ok(via) = via {
-        headers.insert(VIA, via);
+    let own = flight.core.via[usize::from(http2)].as_bytes();
+    let headers = &mut flight.exchange.response.headers;
+    match headers.get("via").cloned() {
+        None => headers.tell("Via", |out| out.extend_from_slice(own)),
+        Some(before) => headers.tell("Via", |out| {
+            out.extend_from_slice(before.as_bytes());
+            out.extend_from_slice(b", ");
+            out.extend_from_slice(own);
+        }),
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn run(flight: &mut Flight<'_>, sent: u64, outcome: Outcome) {
         client: exchange.client.ip,
         received_at: exchange.times.received_at,
         method: flight.received.method.as_str(),
-        target: std::str::from_utf8(&flight.received.target).unwrap_or("-"),
+        target: &flight.received.target,
         version: match exchange.version {
             Version::HTTP_2 => "HTTP/2.0",
             Version::HTTP_10 => "HTTP/1.0",

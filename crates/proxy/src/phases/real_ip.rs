@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::HeaderMap;
-use http::header::HeaderName;
+use http::HeaderName;
+use keelgate_plugins::HeaderMap;
 
 use smallvec::SmallVec;
 
@@ -44,11 +44,11 @@ pub(super) fn resolve(
     } else {
         1
     };
-    let lines: SmallVec<[_; 4]> = headers.get_all(name).iter().take(lines).collect();
+    let lines: SmallVec<[_; 4]> = headers.get_all(name).bytes().take(lines).collect();
     let hops = lines
         .iter()
         .rev()
-        .flat_map(|line| line.as_bytes().rsplit(|byte| b", \t".contains(byte)))
+        .flat_map(|line| line.rsplit(|byte| b", \t".contains(byte)))
         .filter(|hop| !hop.is_empty());
     for hop in hops {
         // Whoever wrote what is no address may have written all that stands before it.

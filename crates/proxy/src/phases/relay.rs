@@ -6,8 +6,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap as Trailers, HeaderName, Method, StatusCode};
+use keelgate_plugins::HeaderMap;
 use keelgate_plugins::exchange::{MadeBy, ResponseHead as Response};
 use smallvec::SmallVec;
 
@@ -56,7 +56,7 @@ impl Relay<'_> {
         response: ResponseHead,
         pump: &mut Pump<'_>,
         respond: &mut R,
-    ) -> Result<Option<HeaderMap>, Cut> {
+    ) -> Result<Option<Trailers>, Cut> {
         let status = response.status;
         let mut headers = response.headers;
         drop_hop_headers(&mut headers, self.websocket);
@@ -93,7 +93,6 @@ impl Relay<'_> {
                     .as_deref()
                     .filter(|_| outgoing.status == status),
                 headers: &outgoing.headers,
-                spelling: &response.spelling,
                 framing,
                 body,
                 trailers: self.trailers,
@@ -136,8 +135,13 @@ impl Relay<'_> {
     /// The framing towards the client.
     fn outgoing(&self, flight: &Flight<'_>, filter: &BodyFilter, has_body: bool) -> Framing {
         let told = || {
-            let length = flight.exchange.response.headers.get(CONTENT_LENGTH)?;
-            Some(Framing::Length(length.to_str().ok()?.parse().ok()?))
+            let length = flight
+                .exchange
+                .response
+                .headers
+                .get_bytes("content-length")?;
+            let digits = std::str::from_utf8(length).ok()?;
+            Some(Framing::Length(digits.parse().ok()?))
         };
         if !has_body {
             // The length of what is not sent.
@@ -202,9 +206,7 @@ pub(super) async fn informational<R: Respond>(
 ) -> io::Result<()> {
     let mut headers = response.headers;
     drop_hop_headers(&mut headers, false);
-    respond
-        .informational(response.status, &headers, &response.spelling)
-        .await
+    respond.informational(response.status, &headers).await
 }
 
 /// Removes what the upstream said for this hop only; it may name the WebSocket protocol to a client
@@ -214,10 +216,10 @@ fn drop_hop_headers(headers: &mut HeaderMap, websocket: bool) {
     for name in named {
         headers.remove(name);
     }
-    headers.remove(CONNECTION);
-    if let Some(upgrade) = headers.get(UPGRADE)
-        && !(websocket && upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    headers.remove("connection");
+    if let Some(upgrade) = headers.get_bytes("upgrade")
+        && !(websocket && upgrade.eq_ignore_ascii_case(b"websocket"))
     {
-        headers.remove(UPGRADE);
+        headers.remove("upgrade");
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap as Trailers, HeaderName, StatusCode};
 use smallvec::SmallVec;
 
 use super::{Answer, Flight};
@@ -29,7 +29,7 @@ pub(super) struct RequestBody {
     /// Whether some of what follows was read; then none of it can be sent again.
     pub(super) begun: Cell<bool>,
     /// The fields after a body that was read whole.
-    pub(super) trailers: Option<HeaderMap>,
+    pub(super) trailers: Option<Trailers>,
 }
 
 /// Reads the whole body for a plugin that asked for it.
@@ -131,7 +131,7 @@ pub(super) async fn prepare<U: Upload>(
 pub(super) fn fields_after<'n, U: Upload>(
     upload: &mut U,
     told: impl IntoIterator<Item = &'n HeaderName>,
-) -> Option<HeaderMap> {
+) -> Option<Trailers> {
     let mut trailers = upload.trailers()?;
     for name in told {
         trailers.remove(name);

@@ -1,9 +1,11 @@
 //! The head of the request as the upstream receives it.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, MAX_FORWARDS, TE, UPGRADE, VIA};
+use http::header::{CONTENT_LENGTH, MAX_FORWARDS};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use keelgate_plugins::HeaderMap;
+use keelgate_router::path;
 use percent_encoding::percent_encode_byte;
 use smallvec::SmallVec;
 
@@ -16,8 +18,8 @@ use crate::upstream::Fault;
 /// Whether the client asks to change to the WebSocket protocol.
 pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
     headers
-        .get(UPGRADE)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        .get_bytes("upgrade")
+        .is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// A header that is for the next hop only, with its values as the client sent them.
@@ -93,7 +95,7 @@ impl Fields for Wire<'_> {
     }
 }
 
-impl Fields for HeaderMap {
+impl Fields for http::HeaderMap {
     fn add(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
         let mut value = Vec::with_capacity(32);
         write(&mut value);
@@ -129,12 +131,7 @@ pub(super) fn write(flight: &Flight<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) {
     tell_origin(flight, &mut Wire(out));
     encode::framing(facts.framing, out);
     let request_id = flight.core.settings.headers.request_id_upstream;
-    encode::lines(
-        &exchange.headers,
-        &flight.received.spelling,
-        |name| is_decided(name, request_id),
-        out,
-    );
+    encode::lines(&exchange.headers, |name| is_decided(name, request_id), out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -182,7 +179,7 @@ pub(super) fn build(flight: &Flight<'_>, facts: &Facts<'_>) -> Result<Request<()
     }
     let request_id = flight.core.settings.headers.request_id_upstream;
     for (name, value) in &exchange.headers {
-        if !is_decided(name.as_str(), request_id) {
+        if !is_decided(name.as_str().as_bytes(), request_id) {
             headers.append(name.clone(), value.clone());
         }
     }
@@ -196,8 +193,8 @@ fn tell_hop(flight: &Flight<'_>, facts: &Facts<'_>, fields: &mut impl Fields) {
         fields.add("TE", |out| out.extend_from_slice(b"trailers"));
     }
     fields.add("Via", |out| {
-        if let Some(via) = exchange.headers.get(VIA) {
-            out.extend_from_slice(via.as_bytes());
+        if let Some(via) = exchange.headers.get_bytes("via") {
+            out.extend_from_slice(via);
             out.extend_from_slice(b", ");
         }
         out.extend_from_slice(via_version(exchange.version).as_bytes());
@@ -210,7 +207,7 @@ fn tell_hop(flight: &Flight<'_>, facts: &Facts<'_>, fields: &mut impl Fields) {
 fn tell_origin(flight: &Flight<'_>, fields: &mut impl Fields) {
     let exchange = &flight.exchange;
     let forwarded = &flight.forwarded;
-    let underscores = flight.received.spelling.underscores;
+    let underscores = flight.received.underscores;
     fields.add("X-Forwarded-For", |out| {
         write_for(
             header(&exchange.headers, underscores, &X_FORWARDED_FOR),
@@ -224,11 +221,15 @@ fn tell_origin(flight: &Flight<'_>, fields: &mut impl Fields) {
         None if exchange.client.tls => b"https",
         None => b"http",
     };
+    let path = match &forwarded.path {
+        Some(path) => path,
+        None => path::split_target(&flight.received.target).0.as_bytes(),
+    };
     for (name, value) in [
         ("X-Forwarded-Proto", proto),
         ("X-Forwarded-Host", &forwarded.host),
         ("X-Forwarded-Port", &forwarded.port),
-        ("X-Forwarded-Path", &forwarded.path),
+        ("X-Forwarded-Path", path),
         (
             "X-Forwarded-Prefix",
             forwarded.prefix.as_deref().unwrap_or_default(),
@@ -276,24 +277,45 @@ fn escape(text: &str, escaped: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
 
 /// Whether the client takes trailers.
 pub(super) fn wants_trailers(headers: &HeaderMap) -> bool {
-    headers.get(TE).is_some_and(|value| {
+    headers.get_bytes("te").is_some_and(|value| {
         value
-            .as_bytes()
             .split(|byte| *byte == b',')
             .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     })
 }
 
-/// Headers that are not taken over: written above, or for one hop only.
-fn is_decided(name: &str, request_id: bool) -> bool {
-    match name {
-        "host" | "connection" | "te" | "via" | "upgrade" | "x-forwarded-for"
-        | "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-port" | "x-forwarded-path"
-        | "x-forwarded-prefix" | "x-real-ip" | "content-length" | "transfer-encoding"
-        | "expect" | "http2-settings" | "keep-alive" | "proxy" | "proxy-connection" => true,
-        "x-kong-request-id" => request_id,
-        _ => false,
-    }
+/// Headers that are not taken over: written above, or for one hop only. The length of a name, which
+/// may be in letters of either case, tells most of them apart.
+fn is_decided(name: &[u8], request_id: bool) -> bool {
+    let decided: &[&str] = match name.len() {
+        2 => &["te"],
+        3 => &["via"],
+        4 => &["host"],
+        5 => &["proxy"],
+        6 => &["expect"],
+        7 => &["upgrade"],
+        9 => &["x-real-ip"],
+        10 => &["connection", "keep-alive"],
+        14 => &["content-length", "http2-settings"],
+        15 => &["x-forwarded-for"],
+        16 => &[
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-path",
+            "proxy-connection",
+        ],
+        17 if request_id => &[
+            "transfer-encoding",
+            "x-forwarded-proto",
+            "x-kong-request-id",
+        ],
+        17 => &["transfer-encoding", "x-forwarded-proto"],
+        18 => &["x-forwarded-prefix"],
+        _ => &[],
+    };
+    decided
+        .iter()
+        .any(|decided| name.eq_ignore_ascii_case(decided.as_bytes()))
 }
 
 #[cfg(test)]

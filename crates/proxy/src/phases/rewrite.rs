@@ -2,11 +2,10 @@
 
 use std::time::Instant;
 
-use http::header::HeaderMap;
 use http::{StatusCode, Version};
 use keelgate_entities::kinds::Protocol;
 use keelgate_plugins::exchange::{Client as ClientFacts, MadeBy, ResponseHead, Times, Upstream};
-use keelgate_plugins::{Exchange, Flow};
+use keelgate_plugins::{Exchange, Flow, HeaderMap};
 use keelgate_router::{host, path};
 use keelgate_runtime::Runtime;
 use smallvec::SmallVec;
@@ -26,65 +25,64 @@ pub(super) fn begin<'r>(
     incoming: Incoming,
 ) -> Flight<'r> {
     let settings = &core.settings;
-    let target = std::str::from_utf8(&incoming.target).unwrap_or("");
-    let (raw_path, query) = path::split_target(target);
+    let (raw_path, query) = path::split_target(&incoming.target);
     let host = forwarded::host(&incoming.headers)
         .or(incoming.authority.as_deref())
         .map_or("", |value| host::split_port(value).0);
     let hop = request_head::hop_headers(&incoming.headers);
-    let exchange = Exchange {
-        request_id: request_id(),
-        client: ClientFacts {
-            peer: client.peer,
-            ip: real_ip::resolve(settings, client.peer.ip(), client.told, &incoming.headers),
-            local: client.local,
-            sni: client.sni.clone(),
-            tls: client.tls,
-        },
-        protocol: if client.tls {
-            Protocol::Https
-        } else {
-            Protocol::Http
-        },
-        host: host.to_owned(),
-        port: client.local.port(),
-        raw_path: raw_path.to_owned(),
-        query: query.map(str::to_owned),
-        request_body: None,
-        upstream: Upstream {
-            protocol: Protocol::Http,
-            host: String::new(),
-            port: 0,
-            path: String::new(),
-            host_header: None,
-        },
-        route: None,
-        service: None,
-        captures: Vec::new(),
-        consumer: None,
-        credential: None,
-        response: ResponseHead {
-            status: StatusCode::OK,
-            headers: HeaderMap::new(),
-            made_by: MadeBy::Gateway,
-        },
-        shared: Vec::new(),
-        kept: Vec::new(),
-        times: Times {
-            received_at: clock::wall(),
-            started: Instant::now(),
-            upstream: None,
-        },
-        version: incoming.version,
-        method: incoming.method.clone(),
-        headers: incoming.headers,
-    };
+    // Written where it stays: an exchange is long.
     Flight {
         core,
         runtime,
         timer,
         client,
-        exchange,
+        exchange: Exchange {
+            request_id: request_id(),
+            client: ClientFacts {
+                peer: client.peer,
+                ip: real_ip::resolve(settings, client.peer.ip(), client.told, &incoming.headers),
+                local: client.local,
+                sni: client.sni.clone(),
+                tls: client.tls,
+            },
+            protocol: if client.tls {
+                Protocol::Https
+            } else {
+                Protocol::Http
+            },
+            host: host.to_owned(),
+            port: client.local.port(),
+            raw_path: raw_path.to_owned(),
+            query: query.map(str::to_owned),
+            request_body: None,
+            upstream: Upstream {
+                protocol: Protocol::Http,
+                host: String::new(),
+                port: 0,
+                path: String::new(),
+                host_header: None,
+            },
+            route: None,
+            service: None,
+            captures: Vec::new(),
+            consumer: None,
+            credential: None,
+            response: ResponseHead {
+                status: StatusCode::OK,
+                headers: HeaderMap::new(),
+                made_by: MadeBy::Gateway,
+            },
+            shared: Vec::new(),
+            kept: Vec::new(),
+            times: Times {
+                received_at: clock::wall(),
+                started: Instant::now(),
+                upstream: None,
+            },
+            version: incoming.version,
+            method: incoming.method.clone(),
+            headers: incoming.headers,
+        },
         plugins: runtime
             .unrouted()
             .links()
@@ -95,7 +93,7 @@ pub(super) fn begin<'r>(
         received: Received {
             target: incoming.target,
             method: incoming.method,
-            spelling: incoming.spelling,
+            underscores: incoming.underscores,
             framing: incoming.framing,
             authority: incoming.authority,
             hop,
@@ -122,16 +120,24 @@ pub(super) fn run(flight: &mut Flight<'_>) -> Result<(), Answer> {
 
 /// 32 hexadecimal digits. Identifies a request in logs; not a secret.
 pub(crate) fn request_id() -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut id = [0; 32];
-    let bits = fastrand::u128(..).to_ne_bytes();
-    for (pair, byte) in id.chunks_exact_mut(2).zip(bits) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
-    std::str::from_utf8(&id)
-        .expect("digits are text")
-        .to_owned()
+    let mut id = Vec::with_capacity(32);
+    id.extend_from_slice(&hexadecimal(fastrand::u64(..)));
+    id.extend_from_slice(&hexadecimal(fastrand::u64(..)));
+    String::from_utf8(id).expect("digits are text")
+}
+
+/// The digits of a number, all of them worked out at once: each request needs some.
+fn hexadecimal(number: u64) -> [u8; 16] {
+    const ONES: u128 = u128::from_ne_bytes([1; 16]);
+    // Four bits into each byte.
+    let mut digits = u128::from(number);
+    digits = (digits | digits << 32) & 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff;
+    digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff;
+    digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
+    digits = (digits | digits << 4) & (ONES * 0x0f);
+    // What is ten and more is a letter.
+    let letters = (digits + ONES * 6) >> 4 & ONES;
+    (digits + ONES * u128::from(b'0') + letters * u128::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 /// The version as `Via` writes it.
@@ -140,5 +146,21 @@ pub(super) fn via_version(version: Version) -> &'static str {
         Version::HTTP_2 => "2",
         Version::HTTP_10 => "1.0",
         _ => "1.1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_digits_are_told() {
+        for number in [0, 1, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX] {
+            let digits = hexadecimal(number);
+            assert_eq!(digits, format!("{number:016x}").as_bytes());
+        }
+        let (one, other) = (request_id(), request_id());
+        assert_eq!(one.len(), 32);
+        assert_ne!(one, other);
     }
 }

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, LOCATION, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use http::header::{CONNECTION, LOCATION, UPGRADE};
+use http::{HeaderName, HeaderValue, StatusCode, Version};
 use keelgate_entities::kinds::Protocol;
+use keelgate_plugins::HeaderMap;
 use keelgate_plugins::exchange::Upstream;
 use keelgate_router::path::{self, PathError};
 use keelgate_router::{Admission, Facts, Headers, admit, host};
@@ -17,12 +17,20 @@ use smallvec::SmallVec;
 use super::forwarded::{self, Forwarded, header};
 use super::{Answer, Flight, real_ip};
 
-const KONG_DEBUG: HeaderName = HeaderName::from_static("kong-debug");
+const KONG_DEBUG: &str = "kong-debug";
 
 /// Finds the route and lays out what goes upstream.
 pub(super) fn run<'r>(flight: &mut Flight<'r>) -> Result<&'r Chain, Answer> {
-    let path = match path::normalise(&flight.exchange.raw_path) {
-        Ok(path) => path.into_owned(),
+    // In most cases it is normal already, and is only lent.
+    let raw = std::mem::take(&mut flight.exchange.raw_path);
+    let found = find(flight, &raw);
+    flight.exchange.raw_path = raw;
+    found
+}
+
+fn find<'r>(flight: &mut Flight<'r>, raw: &str) -> Result<&'r Chain, Answer> {
+    let path = match path::normalise(raw) {
+        Ok(path) => path,
         Err(PathError::NotUtf8) => return Err(no_route(flight)),
         Err(_) => return Err(Answer::failed(flight, StatusCode::BAD_REQUEST)),
     };
@@ -52,7 +60,7 @@ pub(super) fn run<'r>(flight: &mut Flight<'r>) -> Result<&'r Chain, Answer> {
     let route = routed.route;
     let prefix = found
         .forwarded_prefix(&path, route.strip_path)
-        .map(|prefix| prefix.into_owned().into_bytes());
+        .map(|prefix| SmallVec::from_slice(prefix.as_bytes()));
     exchange.captures = captures.into_iter().flatten().collect();
     exchange.route = Some(route);
     exchange.service = routed.service.map(|entry| &entry.service);
@@ -119,10 +127,10 @@ fn tell_debug(flight: &mut Flight<'_>, routed: &Routed<'_>) {
 }
 
 /// Works out the forwarding facts: what a trusted peer says, else what is seen here.
-fn tell_forwarded(flight: &mut Flight<'_>, prefix: Option<Vec<u8>>) {
+fn tell_forwarded(flight: &mut Flight<'_>, prefix: Option<SmallVec<[u8; 24]>>) {
     let exchange = &mut flight.exchange;
     let trusted = real_ip::is_trusted(&flight.core.settings, exchange.client.peer.ip());
-    let underscores = flight.received.spelling.underscores;
+    let underscores = flight.received.underscores;
     let said = |name: &HeaderName| {
         trusted
             .then(|| header(&exchange.headers, underscores, name))
@@ -134,15 +142,7 @@ fn tell_forwarded(flight: &mut Flight<'_>, prefix: Option<Vec<u8>>) {
         || seen_host(&exchange.headers, flight.received.authority.as_deref()),
         |value| SmallVec::from_slice(value.as_bytes()),
     );
-    let path = said(&forwarded::X_FORWARDED_PATH).map_or_else(
-        || {
-            let target = &flight.received.target;
-            let end = memchr::memchr(b'?', target.get(1..).unwrap_or(&[]))
-                .map_or(target.len(), |at| at + 1);
-            target.slice(..end)
-        },
-        |value| Bytes::copy_from_slice(value.as_bytes()),
-    );
+    let path = said(&forwarded::X_FORWARDED_PATH).map(|value| value.as_bytes().to_vec());
     flight.forwarded = Forwarded {
         host,
         path,
@@ -151,7 +151,7 @@ fn tell_forwarded(flight: &mut Flight<'_>, prefix: Option<Vec<u8>>) {
             |value| Cow::Owned(value.as_bytes().to_vec()),
         ),
         prefix: said(&forwarded::X_FORWARDED_PREFIX)
-            .map(|value| value.as_bytes().to_vec())
+            .map(|value| SmallVec::from_slice(value.as_bytes()))
             .or(prefix),
         proto: proto.clone(),
     };
@@ -198,8 +198,8 @@ fn seen_host(headers: &HeaderMap, authority: Option<&str>) -> SmallVec<[u8; 32]>
 
 fn is_grpc(headers: &HeaderMap) -> bool {
     headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+        .get_bytes("content-type")
+        .is_some_and(|value| value.starts_with(b"application/grpc"))
 }
 
 fn check_admission(flight: &Flight<'_>, routed: &Routed<'_>) -> Result<(), Answer> {
@@ -211,8 +211,8 @@ fn check_admission(flight: &Flight<'_>, routed: &Routed<'_>) -> Result<(), Answe
     };
     let content_type = exchange
         .headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+        .get_bytes("content-type")
+        .and_then(|value| std::str::from_utf8(value).ok());
     let http2 = exchange.version == Version::HTTP_2;
     let upgrade = |message, to| {
         let mut answer = Answer::decided(flight, StatusCode::UPGRADE_REQUIRED, message);
@@ -230,7 +230,7 @@ fn check_admission(flight: &Flight<'_>, routed: &Routed<'_>) -> Result<(), Answe
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FOUND);
             let mut answer = Answer::redirect(status);
             let mut location = String::from("https://");
-            let target = String::from_utf8_lossy(&flight.received.target);
+            let target = &flight.received.target;
             let host = String::from_utf8_lossy(&flight.forwarded.host);
             // Writing to a String cannot fail.
             let _ = write!(location, "{host}{target}");
@@ -266,9 +266,6 @@ struct RequestHeaders<'h>(&'h HeaderMap);
 
 impl Headers for RequestHeaders<'_> {
     fn any(&self, name: &str, visit: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        self.0
-            .get_all(name)
-            .iter()
-            .any(|value| visit(value.as_bytes()))
+        self.0.get_all(name).bytes().any(visit)
     }
 }

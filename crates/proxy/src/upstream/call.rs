@@ -5,11 +5,13 @@ use std::io;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap as Trailers, StatusCode};
+use keelgate_plugins::HeaderMap;
 
 use super::{Fault, Pool, http1, http2};
-use crate::http1::{Framing, Spelling};
-use crate::net::Connection;
+use crate::http1::Framing;
+use crate::http1::head::Reason;
+use crate::net::{Connection, Spare};
 
 /// The head of a request, as the connection to its upstream takes it.
 pub(crate) enum RequestHead {
@@ -25,16 +27,15 @@ pub(crate) struct Ahead<'a> {
     /// Whether more of the body follows.
     pub(crate) more: bool,
     /// The fields after a body that does not go on.
-    pub(crate) trailers: Option<&'a HeaderMap>,
+    pub(crate) trailers: Option<&'a Trailers>,
 }
 
 /// The head of a response.
 pub(crate) struct ResponseHead {
     pub(crate) status: StatusCode,
     /// What the upstream called the status, in versions that have a word for it; may be empty.
-    pub(crate) reason: Option<Bytes>,
+    pub(crate) reason: Option<Reason>,
     pub(crate) headers: HeaderMap,
-    pub(crate) spelling: Spelling,
     /// `Chunked` stands for a length that is not told.
     pub(crate) framing: Framing,
     /// Whether fields may follow the body.
@@ -61,10 +62,17 @@ impl Call {
     }
 
     /// Sends the head and what is there of the body.
-    pub(crate) async fn begin(&self, head: RequestHead, ahead: Ahead<'_>) -> Result<(), Fault> {
+    pub(crate) async fn begin(
+        &self,
+        head: RequestHead,
+        ahead: Ahead<'_>,
+        spare: &Spare,
+    ) -> Result<(), Fault> {
         match (self, head) {
             (Self::Http1(call), RequestHead::Http1(head)) => {
-                call.begin(&head, ahead).await.map_err(Fault::Broken)
+                let sent = call.begin(&head, ahead).await;
+                spare.give(head);
+                sent.map_err(Fault::Broken)
             }
             (Self::Http2(call), RequestHead::Http2(head)) => call.begin(head, &ahead),
             _ => Err(Fault::Broken(io::ErrorKind::InvalidInput.into())),
@@ -80,7 +88,7 @@ impl Call {
     }
 
     /// Ends the body.
-    pub(crate) async fn end(&self, trailers: Option<HeaderMap>) -> io::Result<()> {
+    pub(crate) async fn end(&self, trailers: Option<Trailers>) -> io::Result<()> {
         match self {
             Self::Http1(call) => call.end().await,
             Self::Http2(call) => call.end(trailers),
@@ -117,7 +125,7 @@ impl Call {
     }
 
     /// The fields after the response's body, once its end was found; given once.
-    pub(crate) fn trailers(&self) -> Option<HeaderMap> {
+    pub(crate) fn trailers(&self) -> Option<Trailers> {
         match self {
             Self::Http1(call) => call.trailers(),
             Self::Http2(call) => call.trailers(),

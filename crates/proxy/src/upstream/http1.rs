@@ -5,8 +5,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap as Trailers, StatusCode};
 
 use super::call::{Ahead, ResponseHead};
 use super::pool::Pooled;
@@ -136,7 +135,6 @@ impl Call {
             status: head.status,
             reason: Some(head.reason),
             headers: head.headers,
-            spelling: head.spelling,
             framing,
             trailers: framing == Framing::Chunked,
         }))
@@ -166,7 +164,7 @@ impl Call {
             .unwrap_or(false)
     }
 
-    pub(super) fn trailers(&self) -> Option<HeaderMap> {
+    pub(super) fn trailers(&self) -> Option<Trailers> {
         self.body.borrow_mut().trailers()
     }
 
@@ -181,11 +179,11 @@ impl Call {
 /// Whether a `204` tells a body all the same: an upstream that is wrong about that may send it.
 fn tells_impossible_body(response: &http1::ResponseHead) -> bool {
     response.status == StatusCode::NO_CONTENT
-        && (response.headers.contains_key(TRANSFER_ENCODING)
+        && (response.headers.contains_key("transfer-encoding")
             || response
                 .headers
-                .get(CONTENT_LENGTH)
-                .is_some_and(|length| length.as_bytes().iter().any(|digit| *digit != b'0')))
+                .get_bytes("content-length")
+                .is_some_and(|length| length.iter().any(|digit| *digit != b'0')))
 }
 
 /// Whether the upstream keeps the connection for another request.

@@ -10,20 +10,20 @@ use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{RecvStream, SendStream};
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap as Trailers, Request, StatusCode};
 
 use super::Fault;
 use super::call::{Ahead, ResponseHead};
 use super::links::Place;
 use crate::http1::framing::may_have_body;
-use crate::http1::{Framing, Malformed, Spelling, trailers};
+use crate::http1::{Framing, Malformed, trailers};
 
 pub(crate) struct Call {
     /// First, so that the stream is over before its place is given to another.
     sending: RefCell<Option<SendStream<Bytes>>>,
     response: RefCell<Option<ResponseFuture>>,
     body: RefCell<Option<RecvStream>>,
-    trailers: RefCell<Option<HeaderMap>>,
+    trailers: RefCell<Option<Trailers>>,
     place: Place,
 }
 
@@ -93,7 +93,7 @@ impl Call {
         .await
     }
 
-    pub(super) fn end(&self, trailers: Option<HeaderMap>) -> io::Result<()> {
+    pub(super) fn end(&self, trailers: Option<Trailers>) -> io::Result<()> {
         let mut sending = self.sending.borrow_mut();
         let sending = sending.as_mut().ok_or_else(broken)?;
         match trailers {
@@ -164,7 +164,7 @@ impl Call {
             .is_none_or(RecvStream::is_end_stream)
     }
 
-    pub(super) fn trailers(&self) -> Option<HeaderMap> {
+    pub(super) fn trailers(&self) -> Option<Trailers> {
         self.trailers.take()
     }
 }
@@ -173,8 +173,7 @@ fn head(parts: http::response::Parts, framing: Framing, trailers: bool) -> Respo
     ResponseHead {
         status: parts.status,
         reason: None,
-        headers: parts.headers,
-        spelling: Spelling::default(),
+        headers: parts.headers.into(),
         framing,
         trailers,
     }

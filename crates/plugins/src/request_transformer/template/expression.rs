@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
+use crate::HeaderMap;
 
 use super::Facts;
 use crate::{arguments, setting};

@@ -14,14 +14,17 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, TRAILER, TRANSFER_ENCODING,
     UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, request};
+use http::{
+    HeaderMap as Trailers, HeaderValue, Method, Request, Response, StatusCode, Version, request,
+};
+use keelgate_plugins::HeaderMap;
 use keelgate_router::host;
 
 use crate::core::Core;
 use crate::downstream::refusal::{self, Asked, Refusal};
 use crate::downstream::{Client, Incoming, Outcome, Outgoing, Respond, Upload, UploadFault};
 use crate::http1::head::{drop_odd_names, is_plain_method};
-use crate::http1::{Framing, Spelling, trailers};
+use crate::http1::{Framing, trailers};
 use crate::net::{Connection, Timer};
 use crate::phases;
 
@@ -61,7 +64,7 @@ pub(super) async fn serve(
             let asked = Asked {
                 client,
                 method: Some(&method),
-                target: b"-",
+                target: "-",
                 version: "HTTP/2.0",
                 headers: &headers,
             };
@@ -82,7 +85,7 @@ fn accept(
     parts: request::Parts,
     ended: bool,
 ) -> Result<Incoming, (HeaderMap, Refusal)> {
-    let mut headers = parts.headers;
+    let mut headers = HeaderMap::from(parts.headers);
     let bad = Refusal::Status(StatusCode::BAD_REQUEST);
     if !settle_host(
         &mut headers,
@@ -117,15 +120,14 @@ fn accept(
     {
         return Err((headers, Refusal::Status(StatusCode::PAYLOAD_TOO_LARGE)));
     }
-    let mut spelling = Spelling::default();
-    spelling.underscores = headers.keys().any(|name| name.as_str().contains('_'));
+    let underscores = headers.keys().any(|name| name.as_str().contains('_'));
     Ok(Incoming {
+        target: target.to_owned(),
         method: parts.method,
-        target: Bytes::copy_from_slice(target.as_bytes()),
         authority: None,
         version: Version::HTTP_2,
         headers,
-        spelling,
+        underscores,
         framing,
     })
 }
@@ -188,7 +190,7 @@ struct RequestBody {
     timeout: Duration,
     timer: Timer,
     read: u64,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Trailers>,
 }
 
 impl Upload for RequestBody {
@@ -228,7 +230,7 @@ impl Upload for RequestBody {
         }
     }
 
-    fn trailers(&mut self) -> Option<HeaderMap> {
+    fn trailers(&mut self) -> Option<Trailers> {
         let mut trailers = self.trailers.take()?;
         trailers::keep_allowed(&mut trailers);
         Some(trailers)
@@ -328,12 +330,7 @@ impl Responder {
 }
 
 impl Respond for Responder {
-    async fn informational(
-        &mut self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        _spelling: &Spelling,
-    ) -> io::Result<()> {
+    async fn informational(&mut self, status: StatusCode, headers: &HeaderMap) -> io::Result<()> {
         let mut response = Response::new(());
         *response.status_mut() = status;
         *response.headers_mut() = sayable(headers, false);
@@ -389,7 +386,7 @@ impl Respond for Responder {
         Ok(())
     }
 
-    async fn finish(&mut self, trailers: Option<HeaderMap>) -> io::Result<()> {
+    async fn finish(&mut self, trailers: Option<Trailers>) -> io::Result<()> {
         if self.left.is_some_and(|left| left > 0) {
             return Err(io::Error::other("the body is shorter than was told"));
         }
@@ -423,7 +420,7 @@ impl Respond for Responder {
 
 /// The headers without those that only mean something between two ends of HTTP/1, or to the
 /// gateway itself.
-fn sayable(headers: &HeaderMap, trailers: bool) -> HeaderMap {
+fn sayable(headers: &HeaderMap, trailers: bool) -> http::HeaderMap {
     const UNSAYABLE: [HeaderName; 6] = [
         CONNECTION,
         TRANSFER_ENCODING,
@@ -432,7 +429,7 @@ fn sayable(headers: &HeaderMap, trailers: bool) -> HeaderMap {
         HeaderName::from_static("keep-alive"),
         HeaderName::from_static("proxy-connection"),
     ];
-    let mut said = HeaderMap::with_capacity(headers.len() + 1);
+    let mut said = http::HeaderMap::with_capacity(headers.len() + 1);
     for (name, value) in headers {
         let dropped = UNSAYABLE.contains(name)
             || name == TRAILER && !trailers
