@@ -57,6 +57,7 @@ impl Worker {
     /// Serves until told to stop and every connection has ended, or the deadline has come.
     /// Returns how many connections were cut off.
     pub(crate) fn run(self) -> std::io::Result<usize> {
+        keelgate_runtime::scheduling::answer_promptly();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .event_interval(61)

@@ -4,6 +4,9 @@
 //! configuration, a request would wait for such a turn to end; so everything but the proxy's own
 //! threads is scheduled lower than they are.
 
+#[cfg(target_os = "linux")]
+mod slice;
+
 use thread_priority::{
     NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
     set_thread_priority_and_policy, thread_native_id,
@@ -11,6 +14,18 @@ use thread_priority::{
 
 /// How much lower than the proxy a thread is scheduled whose work has to come about in time.
 const NICENESS: i32 = 10;
+
+/// For a thread that serves requests: when it wakes up, it takes the processor at once from any
+/// thread that has not asked for the same.
+///
+/// Standing back is not enough for that: a thread of a low priority that runs keeps its slice, about
+/// a millisecond, against one that wakes up, unless the slice of that one is shorter.
+pub fn answer_promptly() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = slice::shorten() {
+        tracing::debug!("cannot shorten the time slice of a thread: {error}");
+    }
+}
 
 /// For a thread whose work must not wait for long, such as taking over a configuration or renewing
 /// a lease: on a machine that is busy through and through it still gets a tenth of a processor.

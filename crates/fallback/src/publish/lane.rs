@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use keelgate_snapshot::{Identity, Snapshot};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
@@ -13,7 +12,7 @@ use super::Blocked;
 use super::archive::{Archive, Envelope};
 use super::edition::Edition;
 use super::machine::{Action, Machine, Standing};
-use super::release::Releases;
+use super::release::{Release, Releases};
 use super::status::{PublisherState, PublisherStatus, Success, Trouble};
 use crate::election::Leadership;
 use crate::probe::Probed;
@@ -194,15 +193,15 @@ impl Lane {
                 self.learned(None);
             }
             Action::WriteHistory(wanted) => {
-                if let Some(document) = self.document(&wanted).await {
+                if let Some(release) = self.release(&wanted).await {
                     let fencing = self.machine.fencing();
-                    self.archive.keep(&wanted, document, fencing).await?;
+                    self.archive.keep(&wanted, release, fencing).await?;
                     self.machine.history_written(wanted);
                 }
             }
             Action::WriteConfig(wanted, expected) => {
-                if let Some(document) = self.document(&wanted).await {
-                    self.archive.write(document, &expected).await?;
+                if let Some(release) = self.release(&wanted).await {
+                    self.archive.write(release, &expected).await?;
                     self.machine.config_written();
                 }
             }
@@ -236,10 +235,10 @@ impl Lane {
         Ok(())
     }
 
-    /// The bytes to publish. What no data plane could use is told, and not wanted any more.
-    async fn document(&mut self, wanted: &Edition) -> Option<Bytes> {
-        match self.releases.document(wanted, self.current.as_ref()).await {
-            Ok(document) => Some(document),
+    /// What to publish. What no data plane could use is told, and not wanted any more.
+    async fn release(&mut self, wanted: &Edition) -> Option<Release> {
+        match self.releases.of(wanted, self.current.as_ref()).await {
+            Ok(release) => Some(release),
             Err(reason) => {
                 let message = format!(
                     "{}: snapshot {wanted} is not published, because no data plane could use it: {reason}",

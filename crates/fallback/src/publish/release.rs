@@ -17,6 +17,14 @@ pub type Prepare = Arc<dyn Fn(Snapshot) -> Result<Snapshot, String> + Send + Syn
 /// Encrypts a document, or says why it cannot.
 pub type Seal = Arc<dyn Fn(&Snapshot) -> Result<Bytes, String> + Send + Sync>;
 
+/// A document that readers take: it was verified as they do.
+#[derive(Clone)]
+pub(super) struct Release {
+    pub(super) document: Bytes,
+    /// What verifying it gave.
+    pub(super) edition: Edition,
+}
+
 /// Prepares snapshots when they are about to be written: one that is superseded before, or that
 /// another node publishes, costs nothing.
 pub(super) struct Releases {
@@ -28,7 +36,8 @@ pub(super) struct Releases {
 
 #[derive(Default)]
 struct Last {
-    good: Option<(Edition, Bytes)>,
+    /// With what was asked for.
+    good: Option<(Edition, Release)>,
     unfit: Option<(Edition, String)>,
 }
 
@@ -42,19 +51,19 @@ impl Releases {
         }
     }
 
-    /// The bytes to publish of the snapshot, or why it cannot be published. `current` is needed
+    /// What to publish of the snapshot, or why it cannot be published. `current` is needed
     /// the first time.
-    pub(super) async fn document(
+    pub(super) async fn of(
         &self,
         edition: &Edition,
         current: Option<&Snapshot>,
-    ) -> Result<Bytes, String> {
+    ) -> Result<Release, String> {
         // Held meanwhile, so that the lanes of several storages wait for one preparation.
         let mut last = self.last.lock().await;
-        if let Some((known, document)) = &last.good
+        if let Some((known, release)) = &last.good
             && known == edition
         {
-            return Ok(document.clone());
+            return Ok(release.clone());
         }
         if let Some((known, reason)) = &last.unfit
             && known == edition
@@ -70,7 +79,7 @@ impl Releases {
         let made = spawn_blocking(move || make(snapshot, prepare.as_ref(), seal.as_ref(), &verify));
         let made = made.await.unwrap_or_else(|error| Err(error.to_string()));
         match &made {
-            Ok(document) => last.good = Some((*edition, document.clone())),
+            Ok(release) => last.good = Some((*edition, release.clone())),
             Err(reason) => last.unfit = Some((*edition, reason.clone())),
         }
         made
@@ -99,7 +108,7 @@ fn make(
     prepare: Option<&Prepare>,
     seal: Option<&Seal>,
     verify: &Verify,
-) -> Result<Bytes, String> {
+) -> Result<Release, String> {
     let edition = Edition::of(&snapshot);
     let snapshot = match prepare {
         Some(prepare) => prepare(snapshot)?,
@@ -111,7 +120,10 @@ fn make(
     };
     // What is read back would not count, and be written again and again.
     match verify(document.clone()) {
-        Ok(verified) if Edition::of(&verified).covers(&edition) => Ok(document),
+        Ok(verified) if Edition::of(&verified).covers(&edition) => Ok(Release {
+            document,
+            edition: Edition::of(&verified),
+        }),
         Ok(verified) => Err(format!("it became {}", verified.identity())),
         Err(error) => Err(format!("readers would refuse it: {error}")),
     }
