@@ -31,7 +31,10 @@ pub(crate) fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
         .truncate(true)
         .mode(0o600)
         .open(&partial)?;
-    file.write_all(bytes)?;
+    // Some kernels copy whole pages of 2 MiB in one go, for which requests would wait.
+    for piece in bytes.chunks(64 * 1024) {
+        file.write_all(piece)?;
+    }
     file.sync_all()?;
     Ok(partial)
 }
