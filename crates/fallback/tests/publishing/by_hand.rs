@@ -1,11 +1,12 @@
 //! What operators use: the catalogue, publishing once, pruning.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use keelgate_fallback::{
-    Blocked, ErrorKind, Fencing, Layout, Prepare, PruneError, PublishError, Storage, catalogue,
-    prune, publish_once,
+    Blocked, ErrorKind, Fencing, Layout, Prepare, PruneError, PublishError, Storage, Verify,
+    catalogue, prune, publish_once,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -153,6 +154,29 @@ async fn a_snapshot_is_published_by_hand_into_a_directory() {
 #[tokio::test]
 async fn a_snapshot_is_published_by_hand_into_s3() {
     is_published_by_hand(s3()).await;
+}
+
+#[tokio::test]
+async fn what_is_read_back_as_it_was_written_is_verified_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Cluster::new();
+    let verified = Arc::new(AtomicUsize::new(0));
+    let verify: Verify = {
+        let (verify, verified) = (Arc::clone(&cluster.verify), Arc::clone(&verified));
+        Arc::new(move |document| {
+            verified.fetch_add(1, Ordering::Relaxed);
+            verify(document)
+        })
+    };
+    let publish = async |revision| {
+        let (storage, snapshot) = (directory(folder.path()), cluster.snapshot(revision));
+        let published =
+            publish_once(&storage, &settings(), &verify, None, snapshot, PATIENCE).await;
+        assert!(published.unwrap().written);
+        verified.swap(0, Ordering::Relaxed)
+    };
+    assert_eq!(publish(1).await, 1, "before it is written");
+    assert_eq!(publish(2).await, 2, "what was found as well");
 }
 
 #[tokio::test(start_paused = true)]
