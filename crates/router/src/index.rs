@@ -1,8 +1,9 @@
 //! Where rules are filed: by host, and under a host by the beginning of the path.
 //!
-//! All that a search reads lies in one block of bytes and two tables of offsets into it. A request
-//! then touches as little memory in a table of a hundred thousand routes as in one of a hundred:
-//! what a large table costs is not the steps of a search but the cache misses on its way.
+//! All that a search reads lies in one block of bytes and in tables of offsets into it: one for the
+//! hosts, and one for each host that has many paths; the few paths of other hosts lie beside them. A
+//! request then touches as little memory in a table of a hundred thousand routes as in one of a
+//! hundred: what a large table costs is not the steps of a search but the cache misses on its way.
 
 mod block;
 mod filing;
@@ -10,7 +11,7 @@ mod table;
 
 use keelgate_entities::kinds::PathHandling;
 
-use block::{Block, Bucket, List, Record};
+use block::{Block, Bucket, Directory, List, Record};
 pub(crate) use filing::{Decision, Entry};
 use table::Table;
 
@@ -26,8 +27,8 @@ pub(crate) struct Index {
     prefixes: Names,
     /// The bucket of rules without hosts.
     anywhere: Option<u32>,
-    /// Lists of rules by bucket and key.
-    lists: Table,
+    /// For each bucket of many keys its lists.
+    tables: Box<[Table]>,
     block: Block,
 }
 
@@ -103,7 +104,8 @@ impl Index {
         best: &mut Best,
     ) {
         let path = request.facts.path.as_bytes();
-        for (length, first) in Bucket::read(&self.block, bucket).lengths() {
+        let bucket = Bucket::read(&self.block, bucket);
+        for (length, first) in bucket.lengths() {
             // The lengths are in order of the best rule that has one.
             if best.beats(first) {
                 return;
@@ -111,21 +113,28 @@ impl Index {
             let Some(key) = path.get(..length as usize) else {
                 continue;
             };
-            let hash = table::hash(bucket, key);
-            let list = self.lists.find(hash, |at| {
-                let list = List::read(&self.block, at);
-                (list.bucket == bucket && list.key == key).then_some(list)
-            });
-            if let Some(list) = list {
+            if let Some(list) = self.list(&bucket, key) {
                 ask(list.records(), key.len(), port, rules, request, best);
             }
+        }
+    }
+
+    #[inline]
+    fn list<'b>(&'b self, bucket: &Bucket<'b>, key: &[u8]) -> Option<List<'b>> {
+        let hash = table::hash(key);
+        match &bucket.directory {
+            Directory::Near(near) => near.find(hash, key),
+            Directory::Table(table) => self.tables[*table].find(hash, |at| {
+                let list = List::read(&self.block, at);
+                (list.key == key).then_some(list)
+            }),
         }
     }
 }
 
 impl Names {
     fn get(&self, block: &Block, name: &[u8]) -> Option<u32> {
-        self.table.find(table::hash(0, name), |at| {
+        self.table.find(table::hash(name), |at| {
             (Bucket::read(block, at).host == name).then_some(at)
         })
     }

@@ -1,10 +1,13 @@
 //! The block of bytes that buckets and lists lie in, side by side.
 //!
-//! - A bucket: number of lengths, length of the host, pairs of a key length and the best rank among
-//!   the keys of that length (in order of that rank), the host.
-//! - A list: bucket, length of the key, number of records, the key, the records in order of rank.
+//! - A bucket: number of lengths, length of the host, its directory; pairs of a key length and the
+//!   best rank among the keys of that length (in order of that rank); of a bucket of few keys a tag
+//!   and a distance for each of its lists, which follow it; the host.
+//! - A list: length of the key, number of records, the key, the records in order of rank.
 //!
-//! Numbers are 32 bits, little-endian.
+//! Numbers are 32 bits, tags and distances 16, all little-endian. A bucket begins where a cache line
+//! does when the block does, so that a search in a bucket of few keys reads two or three lines that
+//! lie together, and nothing else.
 
 use keelgate_entities::kinds::PathHandling;
 
@@ -18,11 +21,26 @@ pub(super) struct Block(Vec<u8>);
 pub(super) struct Bucket<'b> {
     pub(super) host: &'b [u8],
     lengths: &'b [u8],
+    pub(super) directory: Directory<'b>,
+}
+
+/// Where the lists of a bucket are found.
+pub(super) enum Directory<'b> {
+    /// Beside the bucket.
+    Near(Near<'b>),
+    /// By the table with this number.
+    Table(usize),
+}
+
+/// The lists that follow a bucket of few keys.
+pub(super) struct Near<'b> {
+    block: &'b Block,
+    bucket: u32,
+    places: &'b [u8],
 }
 
 /// The rules of a bucket that have one key.
 pub(super) struct List<'b> {
-    pub(super) bucket: u32,
     pub(super) key: &'b [u8],
     records: &'b [u8],
 }
@@ -40,6 +58,21 @@ pub(super) struct Record {
 }
 
 const RECORD: usize = 12;
+/// A length with its rank.
+const LENGTH: usize = 8;
+/// The tag and the distance of a list.
+const PLACE: usize = 4;
+const LIST_HEAD: usize = 8;
+const BUCKET_HEAD: usize = 12;
+const CACHE_LINE: usize = 64;
+
+/// Set where the number beside it is that of a table; else it counts places.
+const IN_TABLE: u32 = 1 << 31;
+
+/// A bucket with at most so many keys has its lists beside it. Beyond, looking through all tags
+/// takes longer than a table does.
+const FEW: usize = 24;
+
 const HAS_PORT: u32 = 1 << 16;
 const PATH_DECIDES: u32 = 1 << 17;
 const HOST_DECIDES: u32 = 1 << 18;
@@ -90,32 +123,82 @@ impl Record {
 }
 
 impl Block {
-    /// Where the next bucket or list will lie.
+    /// Where the next list will lie.
     ///
     /// # Panics
     /// Beyond 4 GiB, which a thousand times the largest configuration does not fill.
-    pub(super) fn end(&self) -> u32 {
+    fn end(&self) -> u32 {
         u32::try_from(self.0.len()).expect("keys are a part of a configuration below 4 GiB")
     }
 
-    pub(super) fn add_bucket(&mut self, host: &[u8], lengths: &[(u32, u32)]) -> u32 {
+    /// Whether a bucket with these lists, told by the length of the key and the number of records,
+    /// has them beside it.
+    pub(super) fn lie_near(
+        host: &[u8],
+        lengths: &[(u32, u32)],
+        lists: impl ExactSizeIterator<Item = (usize, usize)>,
+    ) -> bool {
+        let count = lists.len();
+        let own = BUCKET_HEAD + lengths.len() * LENGTH + count * PLACE + host.len();
+        let all = lists.fold(own, |sum, (key, records)| {
+            sum + LIST_HEAD + key + records * RECORD
+        });
+        count <= FEW && all <= usize::from(u16::MAX)
+    }
+
+    /// A bucket whose lists are found by a table.
+    pub(super) fn add_bucket(&mut self, host: &[u8], lengths: &[(u32, u32)], table: u32) -> u32 {
+        self.begin_bucket(host, lengths, IN_TABLE | table, 0)
+    }
+
+    /// A bucket and the lists beside it, of which [`Block::lie_near`] holds: for each the hash of
+    /// its key, the key and the records.
+    pub(super) fn add_bucket_with_lists<'k, R>(
+        &mut self,
+        host: &[u8],
+        lengths: &[(u32, u32)],
+        lists: impl ExactSizeIterator<Item = (u64, &'k [u8], R)>,
+    ) -> u32
+    where
+        R: ExactSizeIterator<Item = Record>,
+    {
+        let count = lists.len();
+        let bucket = self.begin_bucket(host, lengths, count as u32, count);
+        let mut place = bucket as usize + BUCKET_HEAD + lengths.len() * LENGTH;
+        for (hash, key, records) in lists {
+            let distance = (self.add_list(key, records) - bucket) as u16;
+            self.0[place..place + 2].copy_from_slice(&tag(hash).to_le_bytes());
+            self.0[place + 2..place + PLACE].copy_from_slice(&distance.to_le_bytes());
+            place += PLACE;
+        }
+        bucket
+    }
+
+    fn begin_bucket(
+        &mut self,
+        host: &[u8],
+        lengths: &[(u32, u32)],
+        directory: u32,
+        places: usize,
+    ) -> u32 {
+        self.0.resize(self.0.len().next_multiple_of(CACHE_LINE), 0);
         let at = self.end();
-        self.add_numbers(&[lengths.len() as u32, host.len() as u32]);
+        self.add_numbers(&[lengths.len() as u32, host.len() as u32, directory]);
         for &(length, first) in lengths {
             self.add_numbers(&[length, first]);
         }
+        self.0.resize(self.0.len() + places * PLACE, 0);
         self.0.extend_from_slice(host);
         at
     }
 
     pub(super) fn add_list(
         &mut self,
-        bucket: u32,
         key: &[u8],
         records: impl ExactSizeIterator<Item = Record>,
     ) -> u32 {
         let at = self.end();
-        self.add_numbers(&[bucket, key.len() as u32, records.len() as u32]);
+        self.add_numbers(&[key.len() as u32, records.len() as u32]);
         self.0.extend_from_slice(key);
         for record in records {
             self.add_numbers(&[record.rank, record.route, record.bits]);
@@ -137,30 +220,58 @@ impl Block {
 impl<'b> Bucket<'b> {
     #[inline]
     pub(super) fn read(block: &'b Block, at: u32) -> Self {
-        let ([lengths, host], rest) = numbers(&block.0[at as usize..]);
-        let (lengths, rest) = rest.split_at(lengths as usize * 8);
+        let ([lengths, host, directory], rest) = numbers(&block.0[at as usize..]);
+        let (lengths, rest) = rest.split_at(lengths as usize * LENGTH);
+        let (directory, rest) = if directory & IN_TABLE != 0 {
+            (Directory::Table((directory & !IN_TABLE) as usize), rest)
+        } else {
+            let (places, rest) = rest.split_at(directory as usize * PLACE);
+            let near = Near {
+                block,
+                bucket: at,
+                places,
+            };
+            (Directory::Near(near), rest)
+        };
         Self {
             host: &rest[..host as usize],
             lengths,
+            directory,
         }
     }
 
     /// Key lengths, and the best rank among the rules with such a key.
     pub(super) fn lengths(&self) -> impl Iterator<Item = (u32, u32)> + 'b {
-        self.lengths.chunks_exact(8).map(|pair| {
+        self.lengths.chunks_exact(LENGTH).map(|pair| {
             let ([length, first], _) = numbers(pair);
             (length, first)
         })
     }
 }
 
+impl<'b> Near<'b> {
+    /// The list of a key with this hash.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<List<'b>> {
+        let wanted = tag(hash).to_le_bytes();
+        let (places, _) = self.places.as_chunks::<PLACE>();
+        places
+            .iter()
+            .filter(|[low, high, ..]| [*low, *high] == wanted)
+            .find_map(|&[_, _, low, high]| {
+                let distance = u16::from_le_bytes([low, high]);
+                let list = List::read(self.block, self.bucket + u32::from(distance));
+                (list.key == key).then_some(list)
+            })
+    }
+}
+
 impl<'b> List<'b> {
     #[inline]
     pub(super) fn read(block: &'b Block, at: u32) -> Self {
-        let ([bucket, key, count], rest) = numbers(&block.0[at as usize..]);
+        let ([key, count], rest) = numbers(&block.0[at as usize..]);
         let (key, rest) = rest.split_at(key as usize);
         Self {
-            bucket,
             key,
             records: &rest[..count as usize * RECORD],
         }
@@ -173,6 +284,11 @@ impl<'b> List<'b> {
             Record { rank, route, bits }
         })
     }
+}
+
+/// The part of a hash that stands beside a bucket.
+fn tag(hash: u64) -> u16 {
+    (hash >> 48) as u16
 }
 
 /// The numbers at the start of `bytes`, and what follows them.
@@ -188,7 +304,7 @@ fn numbers<const N: usize>(bytes: &[u8]) -> ([u32; N], &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Block, Bucket, Decision, Entry, List, PathHandling, Record};
+    use super::{Block, Bucket, Decision, Directory, Entry, List, PathHandling, Record};
     use smallvec::smallvec;
 
     fn record(route: u32, port: Option<u16>, decision: Decision, handling: PathHandling) -> Record {
@@ -210,14 +326,50 @@ mod tests {
             record(8, None, Decision::Rule, PathHandling::V1),
             record(7, Some(65535), Decision::Host, PathHandling::V0),
         ];
-        let bucket = block.add_bucket(b"a.test", &[(5, 1), (2, 3)]);
-        let list = block.add_list(bucket, b"/a", records.into_iter());
+        let bucket = block.add_bucket(b"a.test", &[(5, 1), (2, 3)], 7);
+        let list = block.add_list(b"/a", records.into_iter());
         let read = Bucket::read(&block, bucket);
         assert_eq!(read.host, b"a.test");
         assert_eq!(read.lengths().collect::<Vec<_>>(), [(5, 1), (2, 3)]);
+        assert!(matches!(read.directory, Directory::Table(7)));
         let read = List::read(&block, list);
-        assert_eq!((read.bucket, read.key), (bucket, &b"/a"[..]));
+        assert_eq!(read.key, b"/a");
         assert_eq!(read.records().collect::<Vec<_>>(), records);
+    }
+
+    #[test]
+    fn lists_beside_a_bucket_are_found_by_their_key_whatever_their_hash() {
+        let mut block = Block::default();
+        block.add_list(b"/before", std::iter::empty());
+        let own = |route| std::iter::once(record(route, None, Decision::Path, PathHandling::V0));
+        let lists: [(u64, &[u8], _); 3] = [
+            (1, b"/a", own(1)),
+            (1, b"/b", own(2)),
+            (2 << 48, b"", own(3)),
+        ];
+        let bucket = block.add_bucket_with_lists(b"a.test", &[(2, 2), (0, 4)], lists.into_iter());
+        let read = Bucket::read(&block, bucket);
+        assert_eq!(read.host, b"a.test");
+        assert_eq!(read.lengths().collect::<Vec<_>>(), [(2, 2), (0, 4)]);
+        let Directory::Near(near) = read.directory else {
+            panic!("the lists lie elsewhere");
+        };
+        let find = |hash, key: &[u8]| Some(near.find(hash, key)?.records().next()?.route);
+        assert_eq!(find(1, b"/a"), Some(1));
+        assert_eq!(find(1, b"/b"), Some(2));
+        assert_eq!(find(2 << 48, b""), Some(3));
+        assert_eq!(find(1, b"/c"), None);
+        assert_eq!(find(3 << 48, b"/a"), None);
+    }
+
+    #[test]
+    fn many_or_long_lists_do_not_lie_near() {
+        let near =
+            |lists: &[(usize, usize)]| Block::lie_near(b"a", &[(1, 1)], lists.iter().copied());
+        assert!(near(&[(10, 1); 24]));
+        assert!(!near(&[(10, 1); 25]));
+        assert!(!near(&[(10, 6000)]));
+        assert!(!near(&[(1 << 16, 1)]));
     }
 
     #[test]

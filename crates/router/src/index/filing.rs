@@ -50,17 +50,11 @@ impl Index {
 
         let mut block = Block::default();
         let mut buckets = vec![0; shapes.len()];
-        let mut lists = Vec::with_capacity(filed.len());
+        let mut tables = Vec::new();
         for own in filed.chunk_by(|a, b| a.bucket == b.bucket) {
             let number = own[0].bucket as usize;
             let name = shapes[number].map_or("", |shape: Shape<'_>| shape.name());
-            let bucket = block.add_bucket(name.as_bytes(), &lengths(own));
-            buckets[number] = bucket;
-            for list in own.chunk_by(|a, b| a.key == b.key) {
-                let key = list[0].key;
-                let at = block.add_list(bucket, key, list.iter().map(|one| one.record));
-                lists.push((table::hash(bucket, key), at));
-            }
+            buckets[number] = add_bucket(&mut block, &mut tables, name.as_bytes(), own);
         }
         block.shrink();
 
@@ -75,7 +69,7 @@ impl Index {
             suffixes: names(|shape| matches!(shape, Shape::Suffix(_))),
             prefixes: names(|shape| matches!(shape, Shape::Prefix(_))),
             anywhere: named().find_map(|(shape, &at)| shape.is_none().then_some(at)),
-            lists: Table::new(&lists),
+            tables: tables.into(),
             block,
         }
     }
@@ -88,7 +82,7 @@ impl Names {
         for (shape, at) in names {
             let name = shape.name();
             lengths.push(name.len() as u32);
-            entries.push((table::hash(0, name.as_bytes()), at));
+            entries.push((table::hash(name.as_bytes()), at));
         }
         lengths.sort_unstable_by(|a, b| b.cmp(a));
         lengths.dedup();
@@ -126,6 +120,27 @@ fn file<'e>(entries: &'e [Entry<'_>], shapes: &mut Vec<Option<Shape<'e>>>) -> Ve
         }
     }
     filed
+}
+
+/// Writes a bucket and its lists, and the table that finds them if it needs one.
+fn add_bucket(block: &mut Block, tables: &mut Vec<Table>, host: &[u8], rules: &[Filed<'_>]) -> u32 {
+    let lengths = lengths(rules);
+    let lists: Vec<&[Filed<'_>]> = rules.chunk_by(|a, b| a.key == b.key).collect();
+    let lists = lists.iter().map(|list| {
+        let key = list[0].key;
+        (table::hash(key), key, list.iter().map(|one| one.record))
+    });
+    let sizes = lists
+        .clone()
+        .map(|(_, key, records)| (key.len(), records.len()));
+    if Block::lie_near(host, &lengths, sizes) {
+        return block.add_bucket_with_lists(host, &lengths, lists);
+    }
+    let places: Vec<(u64, u32)> = lists
+        .map(|(hash, key, records)| (hash, block.add_list(key, records)))
+        .collect();
+    tables.push(Table::new(&places));
+    block.add_bucket(host, &lengths, tables.len() as u32 - 1)
 }
 
 /// The lengths of the keys in a bucket, each with the best rank, in order of that.
