@@ -1,6 +1,6 @@
 //! What the groups of regular expressions caught.
 
-use regex::Regex;
+use crate::pattern::Pattern;
 
 /// The captures of a match: groups by number, written as text, and by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,9 +10,9 @@ pub struct Captures {
 
 impl Captures {
     /// The captures of one expression; `None` when nothing but the whole match was caught.
-    pub(crate) fn of(regex: &Regex, text: &str) -> Option<Self> {
+    pub(crate) fn of(pattern: &Pattern, text: &str) -> Option<Self> {
         let mut captures = Self::default();
-        captures.add(regex, text);
+        captures.add(pattern, text);
         captures.beyond_the_whole()
     }
 
@@ -22,17 +22,12 @@ impl Captures {
         self
     }
 
-    /// Adds what `regex` catches in `text`; groups of the same number or name are replaced.
-    pub(crate) fn add(&mut self, regex: &Regex, text: &str) {
-        let Some(caught) = regex.captures(text) else {
-            return;
-        };
-        for (number, name) in regex.capture_names().enumerate() {
-            if let Some(group) = caught.get(number) {
-                self.set(number.to_string(), group.as_str());
-                if let Some(name) = name {
-                    self.set(name.to_owned(), group.as_str());
-                }
+    /// Adds what `pattern` catches in `text`; groups of the same number or name are replaced.
+    pub(crate) fn add(&mut self, pattern: &Pattern, text: &str) {
+        for (number, name, text) in pattern.captures(text) {
+            self.set(number.to_string(), text);
+            if let Some(name) = name {
+                self.set(name, text);
             }
         }
     }

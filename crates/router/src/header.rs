@@ -7,7 +7,7 @@ use keelgate_entities::RouterFlavor;
 use smallvec::{SmallVec, smallvec};
 
 use crate::facts::Headers;
-use crate::pattern::{Pattern, Patterns};
+use crate::pattern::{Pattern, PatternError, Patterns};
 
 /// One header that must have one of some values.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl HeaderRule {
         values: &[String],
         flavor: RouterFlavor,
         patterns: &mut Patterns,
-    ) -> Result<Self, regex::Error> {
+    ) -> Result<Self, PatternError> {
         let traditional = flavor == RouterFlavor::Traditional;
         let own = name.to_ascii_lowercase();
         let dashed = own.replace('_', "-");
@@ -97,15 +97,13 @@ impl HeaderRule {
         if value.is_ascii() || !self.beyond_ascii {
             self.values.iter().any(|rule| match rule {
                 ValueRule::Equal(own) => value.eq_ignore_ascii_case(own),
-                ValueRule::Regex(own) => own
-                    .regex()
-                    .is_some_and(|regex| regex.is_match(&lower(value))),
+                ValueRule::Regex(own) => own.is_match(&lower(value)),
             })
         } else {
             let value = value.to_lowercase();
             self.values.iter().any(|rule| match rule {
                 ValueRule::Equal(own) => **own == *value,
-                ValueRule::Regex(own) => own.regex().is_some_and(|regex| regex.is_match(&value)),
+                ValueRule::Regex(own) => own.is_match(&value),
             })
         }
     }
@@ -116,7 +114,7 @@ impl HeaderRule {
 fn first_router_values(
     values: &[String],
     patterns: &mut Patterns,
-) -> Result<Box<[ValueRule]>, regex::Error> {
+) -> Result<Box<[ValueRule]>, PatternError> {
     let plain = values
         .iter()
         .map(|value| Ok(ValueRule::Equal(value.to_ascii_lowercase().into())));

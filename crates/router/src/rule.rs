@@ -266,9 +266,9 @@ impl Attributes {
             Paths::Any => Some(Span::default()),
             Paths::Prefixes => Some(Span::prefix(key)),
             Paths::Regexes(patterns) => patterns.iter().enumerate().find_map(|(index, pattern)| {
-                let found = pattern.regex()?.find(path)?;
+                let found = pattern.find(path)?;
                 Some(Span {
-                    range: Some((found.start(), found.end())),
+                    range: Some((found.start, found.end)),
                     pattern: Some(index as u32),
                     ..Span::default()
                 })
@@ -390,7 +390,7 @@ impl Rule {
                 };
                 let pattern = patterns.get(pattern? as usize)?;
                 let path = request.facts.path;
-                let captures = Captures::of(pattern.regex()?, path)?;
+                let captures = Captures::of(pattern, path)?;
                 Some(match attributes.flavor {
                     RouterFlavor::Traditional => captures.with_whole(path),
                     _ => captures,

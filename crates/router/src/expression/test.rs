@@ -232,16 +232,14 @@ impl TextOperator {
             Self::Prefix(own) => value.starts_with(&**own),
             Self::Postfix(own) => value.ends_with(&**own),
             Self::Contains(own) => value.contains(&**own),
-            Self::Matches(pattern) => pattern.regex().is_some_and(|regex| regex.is_match(value)),
+            Self::Matches(pattern) => pattern.is_match(value),
         }
     }
 
     /// Notes what a regular expression catches, if somebody wants to know.
     fn add_captures(&self, value: &str, traces: &mut Traces) {
-        if let (Self::Matches(pattern), Some(captures)) = (self, &mut traces.captures)
-            && let Some(regex) = pattern.regex()
-        {
-            captures.add(regex, value);
+        if let (Self::Matches(pattern), Some(captures)) = (self, &mut traces.captures) {
+            captures.add(pattern, value);
         }
     }
 
@@ -252,8 +250,8 @@ impl TextOperator {
             Self::Prefix(own) => Some((0, own.len())),
             Self::Postfix(own) => Some((value.len() - own.len(), value.len())),
             Self::Matches(pattern) => {
-                let found = pattern.regex()?.find(value)?;
-                Some((found.start(), found.end()))
+                let found = pattern.find(value)?;
+                Some((found.start, found.end))
             }
             Self::NotEqual(_) | Self::Contains(_) => None,
         }
