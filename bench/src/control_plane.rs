@@ -7,15 +7,13 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use keelgate_entities::{KONG_API_VERSION, Schemas, declarative};
+use keelgate_runtime::scheduling::run_when_idle;
 use keelgate_snapshot::{Position, Signer, Snapshot};
 use keelgate_sync::{DataPlanes, Server, ServerConfig, ServerLimits, Trust};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-/// Below everything that is measured: a control plane runs on another machine.
-const NICENESS: i32 = 15;
 
 /// How long data planes that are gone stay listed.
 const MEMORY: Duration = Duration::from_secs(600);
@@ -105,10 +103,10 @@ impl Changes {
         let stopped = stop.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .on_thread_start(lower_priority)
+            .on_thread_start(run_when_idle)
             .build()?;
         let thread = std::thread::spawn(move || {
-            lower_priority();
+            run_when_idle();
             runtime.block_on(async {
                 if let Ok(listener) = TcpListener::from_std(listener) {
                     server.run(vec![listener], snapshots, stopped).await;
@@ -158,11 +156,6 @@ impl Drop for ControlPlane {
             let _ = thread.join();
         }
     }
-}
-
-fn lower_priority() {
-    // A refusal changes the measurement of both arms alike.
-    let _ = rustix::process::nice(NICENESS);
 }
 
 /// The entities as a control plane keeps them: complete, a hundred routes to a service.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use keelgate_runtime::scheduling::answer_promptly;
 
 use crate::connection::{Connection, Transport};
 use crate::request::{self, Request};
@@ -36,21 +35,6 @@ impl Load {
     /// due, so that a stalled peer cannot hide its stall by slowing the generator. One that the
     /// generator's own timer, which has milliseconds, wakes late counts from its sending.
     pub(crate) fn run(&self, duration: Duration, rate: Option<f64>) -> anyhow::Result<Outcome> {
-        // A thread of its own, so that what is started later does not inherit how it is scheduled.
-        std::thread::scope(|scope| {
-            let generator = scope.spawn(|| {
-                // What else this process does, such as sending configurations, is not the peer's
-                // latency.
-                answer_promptly();
-                self.generate(duration, rate)
-            });
-            generator
-                .join()
-                .map_err(|_| anyhow::anyhow!("the load generator panicked"))?
-        })
-    }
-
-    fn generate(&self, duration: Duration, rate: Option<f64>) -> anyhow::Result<Outcome> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use keelgate_runtime::scheduling::answer_promptly;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -11,10 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) fn start() -> anyhow::Result<SocketAddr> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    std::thread::spawn(move || {
-        answer_promptly();
-        run(listener)
-    });
+    std::thread::spawn(move || run(listener));
     Ok(address)
 }
 
