@@ -184,5 +184,5 @@ fn tables(upstream: SocketAddr, routes: usize) -> anyhow::Result<Value> {
     let table = declarative::parse(document, &schemas, SystemTime::now())
         .map_err(|refused| anyhow::anyhow!("{}", refused.error))
         .context("the configuration of the benchmark is wrong")?;
-    Ok(Value::Object(table.to_config_table()))
+    Ok(Value::Object(table.into_config_table()))
 }

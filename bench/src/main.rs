@@ -19,6 +19,7 @@ mod proxy;
 mod relay;
 mod request;
 mod router;
+mod scale;
 mod swap;
 mod table;
 mod upstream;
@@ -61,6 +62,8 @@ enum Scenario {
     Router(router::RouterArguments),
     /// Latency while one large configuration after another is taken over.
     Swap(swap::SwapArguments),
+    /// A control plane with hundreds of thousands of entities: import, changes, Admin API, memory.
+    Scale(scale::ScaleArguments),
     /// Serve as an upstream, for looking at a proxy by other means.
     Upstream(ends::UpstreamArguments),
     /// Send requests, for looking at a proxy by other means.
@@ -84,6 +87,7 @@ fn main() -> anyhow::Result<()> {
         Scenario::Export(options) => export::run(&arguments.binary()?, options, quick),
         Scenario::Router(options) => router::run(options, quick),
         Scenario::Swap(options) => swap::run(&arguments.binary()?, options, quick),
+        Scenario::Scale(options) => scale::run(&arguments.binary()?, options, quick),
         Scenario::Upstream(options) => ends::serve(options),
         Scenario::Load(options) => ends::load(options),
         Scenario::Relay(options) => relay::run(options),

@@ -22,6 +22,10 @@ impl Request {
         Self::new("POST", path, &[("content-type", "text/plain")], body)
     }
 
+    pub(crate) fn patch(path: &str, json: Bytes) -> anyhow::Result<Self> {
+        Self::new("PATCH", path, &[("content-type", "application/json")], json)
+    }
+
     fn new(
         method: &str,
         path: &str,

@@ -6,6 +6,7 @@
 //! - [`outage`]: control planes that fail in every way that the source of a data plane must survive
 //! - [`kong`]: Kong at the other end of the connection between control plane and data plane
 //! - [`upstream`]: a real HTTP server behind the gateway
+//! - [`postgres`]: a PostgreSQL server that can be killed
 //! - [`backup`]: backups that no build under test has written
 //! - [`storage`]: the object store under test, reached directly
 //! - [`s3`]: S3 as it is met in the field: permissions, and stores that misbehave
@@ -24,6 +25,7 @@ pub mod mirror;
 pub mod node;
 pub mod outage;
 pub mod ports;
+pub mod postgres;
 mod progress;
 pub mod reader;
 pub mod s3;
@@ -36,6 +38,7 @@ pub mod wait;
 
 pub use cluster::Cluster;
 pub use node::{Node, Role};
+pub use postgres::Postgres;
 pub use storage::{Storage, variable};
 pub use strict::Strict;
 pub use traffic::Traffic;

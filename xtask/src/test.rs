@@ -2,11 +2,13 @@
 
 use anyhow::Result;
 
-use crate::{conformance, progress, storage_server, workspace};
+use crate::database_server::Durability;
+use crate::{conformance, database_server, progress, storage_server, workspace};
 
-/// Builds once, starts the storage servers, runs the tests against both.
+/// Builds once, starts the servers of storages and of the database, runs the tests against all.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     // The servers are built beside the workspace: neither needs the other.
+    database_server::programs()?;
     let programs = storage_server::get()?;
     let judges = conformance::get()?;
     let is_whole = !arguments
@@ -24,6 +26,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     workspace::run(&mut workspace::cargo(build))?;
     let judges = judges.ready()?;
     let servers = programs.start()?;
+    let database = database_server::start(Durability::None)?;
     progress::step("running the tests");
     let mut command = workspace::cargo(&["test", "--quiet"]);
     if is_whole {
@@ -32,12 +35,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     command
         .args(arguments)
         .envs(servers.variables())
+        .envs(database.variables())
         .envs(judges)
         .env("KEELGATE_BIN", workspace::target().join("debug/keelgate"));
     workspace::run(&mut command)?;
     progress::done(&format!(
-        "all tests passed; storage servers: {}",
-        servers.names()
+        "all tests passed; servers: {}, {}",
+        servers.names(),
+        database.name()
     ));
     Ok(())
 }

@@ -208,7 +208,7 @@ fn the_table_of_the_hybrid_protocol_is_flat_and_read_back() {
         "consumers": [{ "username": "c" }],
     }))
     .unwrap();
-    let mut wire = table.to_config_table();
+    let mut wire = table.into_config_table();
     assert_eq!(wire["_transform"], false);
     assert_eq!(wire["routes"].as_array().map(Vec::len), Some(1));
     assert!(wire["routes"][0]["service"].is_string());

@@ -6,6 +6,7 @@ mod confirm;
 mod fallback;
 mod health;
 pub(crate) mod hybrid;
+mod migrations;
 mod pid_file;
 mod print;
 mod sources;
@@ -64,6 +65,9 @@ enum Command {
     /// Work with declarative configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Make, migrate or remove the tables of a PostgreSQL database.
+    #[command(subcommand)]
+    Migrations(migrations::MigrationsCommand),
     /// See, test and use the fallback storage.
     #[command(subcommand)]
     Fallback(fallback::FallbackCommand),
@@ -92,6 +96,10 @@ pub(crate) fn run() -> ExitCode {
             Ok(())
         }
         Command::Config(command) => config::run(command),
+        Command::Migrations(command) => match migrations::run(&command) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Fallback(command) => fallback::run(command),
         Command::Hybrid(command) => hybrid::run(&command),
         Command::Demo(arguments) => demo::run(arguments),
@@ -103,6 +111,14 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Waits for work that needs no more than this thread.
+fn wait_for<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(work))
 }
 
 #[cfg(test)]
@@ -130,6 +146,13 @@ mod tests {
             "keelgate config parse kong.yml",
             "keelgate config db_import kong.yml -c kong.conf",
             "keelgate config db_export",
+            "keelgate migrations bootstrap -c kong.conf --lock-timeout 9",
+            "keelgate migrations bootstrap -f -y",
+            "keelgate migrations up -q --db-timeout 5",
+            "keelgate migrations finish",
+            "keelgate migrations list",
+            "keelgate migrations status",
+            "keelgate migrations reset -y",
             "keelgate hybrid gen_cert a.crt a.key -d 10",
         ] {
             Arguments::try_parse_from(line.split(' ')).unwrap();

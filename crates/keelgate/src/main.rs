@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod command;
+mod database;
 mod demo;
 mod handover;
 mod logging;

@@ -38,12 +38,13 @@ mod streams;
 mod upstreams;
 mod verification;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use keelgate_settings::{DatabaseKind, Role, Settings};
 use keelgate_telemetry::LogHandle;
 
 pub(crate) use activation::Activation;
 pub(crate) use backup::{prepare, publisher_settings};
+pub(crate) use certificates::trusted;
 pub(crate) use common::hostname;
 pub(crate) use feed::config_table;
 pub(crate) use offline::{activation, schemas};
@@ -90,9 +91,6 @@ async fn start(settings: Settings, log: LogHandle, place: Place) -> Result<Runni
     match (common.settings.node.role, common.settings.database.database) {
         (Role::DataPlane, _) => data_plane::start(common).await,
         (_, DatabaseKind::Off) => declarative::start(common).await,
-        (_, DatabaseKind::Sqlite) => store_backed::start(common).await,
-        (_, DatabaseKind::Postgres) => {
-            bail!("database: this build has no postgres; use sqlite or off")
-        }
+        (_, DatabaseKind::Sqlite | DatabaseKind::Postgres) => store_backed::start(common).await,
     }
 }

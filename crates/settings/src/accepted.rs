@@ -10,7 +10,6 @@ const INCREMENTAL: &str = "nodes agree on the best transport by themselves";
 const NOTHING_SENT: &str = "nothing is ever reported to anybody";
 const IN_NODE_LOG: &str = "errors go to the node's own log, proxy_error_log";
 const ALWAYS: &str = "configuration is always compiled off the request path";
-const NO_READ_REPLICA: &str = "reads go to the same server as writes";
 const NO_TRACING: &str = "tracing is not in this build yet";
 const NO_PLUGIN_SERVERS: &str = "external plugin servers are not in this build yet";
 const NO_WASM: &str = "WebAssembly filters are not in this build yet";
@@ -151,25 +150,6 @@ pub(crate) const ACCEPTED: &[Key] = &[
     ),
     none("openresty_path", Kind::Path, "", NGINX),
     none("ssl_dhparam", Kind::Text, "", NO_DHE),
-    none("pg_ro_host", Kind::Text, "", NO_READ_REPLICA),
-    none("pg_ro_port", Kind::Number, "", NO_READ_REPLICA),
-    none("pg_ro_timeout", Kind::Number, "", NO_READ_REPLICA),
-    none("pg_ro_user", Kind::Text, "", NO_READ_REPLICA),
-    secret(none("pg_ro_password", Kind::Text, "", NO_READ_REPLICA)),
-    none("pg_ro_database", Kind::Text, "", NO_READ_REPLICA),
-    none("pg_ro_schema", Kind::Text, "", NO_READ_REPLICA),
-    none("pg_ro_ssl", Kind::Bool, "", NO_READ_REPLICA),
-    none("pg_ro_ssl_verify", Kind::Bool, "", NO_READ_REPLICA),
-    none(
-        "pg_ro_max_concurrent_queries",
-        Kind::Number,
-        "",
-        NO_READ_REPLICA,
-    ),
-    none("pg_ro_semaphore_timeout", Kind::Number, "", NO_READ_REPLICA),
-    none("pg_ro_keepalive_timeout", Kind::Number, "", NO_READ_REPLICA),
-    none("pg_ro_pool_size", Kind::Number, "", NO_READ_REPLICA),
-    none("pg_ro_backlog", Kind::Number, "", NO_READ_REPLICA),
     missing("tracing_instrumentations", WORDS, "off", NO_TRACING),
     none("tracing_sampling_rate", Kind::Number, "0.01", NO_TRACING),
     none("debug_ssl_cert", Kind::Text, "", NO_DEBUG),

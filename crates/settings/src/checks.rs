@@ -57,12 +57,7 @@ impl Checks<'_> {
             (Role::ControlPlane, DatabaseKind::Off) => self.error(
                 "database",
                 "in-memory storage can not be used when role = \"control_plane\"",
-                "set database = sqlite",
-            ),
-            (_, DatabaseKind::Postgres) => self.error(
-                "database",
-                "the postgres store is not in this build yet",
-                "set database = sqlite (kept under the prefix) or database = off; the pg_* settings choose postgres when database is unset",
+                "set database = sqlite, or postgres with the pg_* settings",
             ),
             _ => {}
         }

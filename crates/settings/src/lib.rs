@@ -47,7 +47,7 @@ pub use reference::reference;
 pub use registry::{Effect, Key, Scope, registry};
 pub use sections::{
     Admin, Cluster, Database, Dns, Fallback, Listen, Log, NameResolution, Node, Postgres, Proxy,
-    ResponseHeaders, Tls,
+    Replica, ResponseHeaders, Tls,
 };
 pub use settings::Settings;
 pub use values::{

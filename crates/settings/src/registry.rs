@@ -2,7 +2,7 @@
 
 use crate::accepted::ACCEPTED;
 use crate::sections::{
-    Admin, Cluster, Database, Dns, Fallback, Listen, Log, Node, Postgres, Proxy, Tls,
+    Admin, Cluster, Database, Dns, Fallback, Listen, Log, Node, Postgres, Proxy, Replica, Tls,
 };
 use crate::values::{Kind, Role};
 
@@ -95,6 +95,7 @@ const KEYS: &[&[Key]] = &[
     Fallback::KEYS,
     Database::KEYS,
     Postgres::KEYS,
+    Replica::KEYS,
     Dns::KEYS,
     ACCEPTED,
 ];

@@ -11,7 +11,7 @@ use crate::problem::{Origin, Problem};
 use crate::reader::Reader;
 use crate::registry::{Key, find};
 use crate::sections::{
-    Admin, Cluster, Database, Dns, Fallback, Listen, Log, Node, Postgres, Proxy, Tls,
+    Admin, Cluster, Database, Dns, Fallback, Listen, Log, Node, Postgres, Proxy, Replica, Tls,
 };
 use crate::values::{Context, Kind, entries};
 
@@ -39,6 +39,8 @@ pub struct Settings {
     pub database: Database,
     /// The PostgreSQL server.
     pub postgres: Postgres,
+    /// A replica of it.
+    pub replica: Replica,
     /// Name resolution.
     pub dns: Dns,
     /// What each key was set to, as it may be shown, and by whom.
@@ -65,6 +67,7 @@ impl Settings {
         let fallback = Fallback::read(&mut reader);
         let database = Database::read(&mut reader);
         let postgres = Postgres::read(&mut reader);
+        let replica = Replica::read(&mut reader);
         let dns = Dns::read(&mut reader);
         let problems = reader.problems;
         let shown = effective(layers)
@@ -88,6 +91,7 @@ impl Settings {
                 fallback: fallback?,
                 database: database?,
                 postgres: postgres?,
+                replica: replica?,
                 dns: dns?,
                 shown,
                 loader: loader.clone(),

@@ -1,5 +1,6 @@
 //! A snapshot in memory.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,6 +8,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use bytestring::ByteString;
 use keelgate_entities::Config;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::document::{self, Claims};
@@ -122,6 +124,31 @@ impl Snapshot {
     pub fn tables(&self) -> Result<Map<String, Value>, DecodeError> {
         let mut tables = serde_json::from_str(self.config_json())?;
         MIGRATION.apply(self.0.claims.schema, &mut tables);
+        Ok(tables)
+    }
+
+    /// As [`Snapshot::tables`], with those collections alone whose names are wanted. The others are
+    /// not even read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::tables`].
+    pub fn tables_of(
+        &self,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<Map<String, Value>, DecodeError> {
+        if !MIGRATION.is_newest(self.0.claims.schema) {
+            let mut tables = self.tables()?;
+            tables.retain(|name, _| is_wanted(name));
+            return Ok(tables);
+        }
+        let texts: BTreeMap<String, &RawValue> = serde_json::from_str(self.config_json())?;
+        let mut tables = Map::new();
+        for (name, text) in texts {
+            if is_wanted(&name) {
+                tables.insert(name, serde_json::from_str(text.get())?);
+            }
+        }
         Ok(tables)
     }
 

@@ -56,6 +56,27 @@ pub enum StoreError {
     /// The database refused a statement (disk full, locked by another process, I/O error).
     #[error("database error: {0}")]
     Database(#[from] rusqlite::Error),
+    /// The database server is away, or does not let this node in. Nothing was written.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The connection broke while a change was being committed, and the server did not come back in
+    /// time to tell whether it was.
+    #[error(
+        "the connection was lost in the middle of the commit, so it is not known whether the change was made: {0}"
+    )]
+    Unknown(String),
+    /// The database server refused a statement.
+    #[error("database error: {0}")]
+    Postgres(String),
+    /// The database has no tables of Keelgate.
+    #[error("the database needs bootstrapping ({0}): run 'keelgate migrations bootstrap'")]
+    NotBootstrapped(String),
+    /// The database's tables are of an older version.
+    #[error("new migrations are available ({0}): run 'keelgate migrations up' to proceed")]
+    NeedsMigration(String),
+    /// The database's tables are of a newer version.
+    #[error("a newer version has migrated the database ({0}): start that version, or a newer one")]
+    Migrated(String),
     /// A stored entity is not a JSON object.
     #[error("the stored entity {kind} {id} is not readable: {source}")]
     Unreadable {

@@ -6,23 +6,29 @@
 //! - [`rows`]: what a backend has to bring for that (rows in, rows out, no rules);
 //! - [`index`]: the unique keys, references and tags that rows are found by;
 //! - [`sqlite`]: the embedded database of a control plane;
+//! - [`postgres`]: the database server that several control planes share;
 //! - [`memory`]: the read-only store of a node without a database.
 //!
 //! Every committed write makes one new revision; [`Store::subscribe`] tells of it.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod body;
+mod contents;
 pub mod error;
 pub mod index;
 pub mod memory;
 mod offset;
+pub mod postgres;
 pub mod rows;
 pub mod sqlite;
 pub mod store;
 pub mod transaction;
+mod unix_time;
 
 pub use error::StoreError;
 pub use memory::MemoryStore;
+pub use postgres::{MigrationState, Migrations, PostgresSettings, PostgresStore, PostgresTls};
 pub use sqlite::SqliteStore;
 pub use store::{
     Answer, Import, Key, Page, PageRequest, Parent, Position, Store, StoreExt, TagFilter, TagPage,

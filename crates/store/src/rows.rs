@@ -2,7 +2,7 @@
 //!
 //! The rules (uniqueness, foreign keys, cascades) stand once, in [`crate::Transaction`].
 
-use keelgate_entities::Object;
+use keelgate_entities::{Object, Schema};
 
 use crate::StoreError;
 use crate::index::Index;
@@ -22,6 +22,17 @@ pub struct Referrer {
 pub trait Rows {
     /// The entity with this id.
     fn get(&mut self, kind: &str, id: &str) -> Result<Option<Object>, StoreError>;
+
+    /// Whether there is an entity with this id.
+    fn exists(&mut self, kind: &str, id: &str) -> Result<bool, StoreError> {
+        Ok(self.get(kind, id)?.is_some())
+    }
+
+    /// Tells that these entities are about to be written, so that a backend that is far away can ask
+    /// for what will be asked about them at once.
+    fn expect(&mut self, _schema: &Schema, _coming: &[Object]) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// The id of the entity that holds a unique key.
     fn owner(&mut self, kind: &str, key: &str, value: &str) -> Result<Option<String>, StoreError>;

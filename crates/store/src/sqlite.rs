@@ -67,26 +67,6 @@ impl SqliteStore {
         })
     }
 
-    /// Begins an epoch above the present one and above `above`, with a revision of its own, so that
-    /// what this store holds counts as newer than everything that was published until now. With
-    /// `cluster_id` it also takes another cluster's place: a new database that was filled from the
-    /// backup of a lost one. A node that runs on the same file notices within a second.
-    ///
-    /// # Errors
-    ///
-    /// When the database refuses.
-    pub async fn begin_epoch(
-        &self,
-        above: u64,
-        cluster_id: Option<Uuid>,
-    ) -> Result<Position, StoreError> {
-        let path = self.path.clone();
-        let begun = tokio::task::spawn_blocking(move || {
-            epoch::begin(&mut open::open_for_writing(&path)?, above, cluster_id)
-        });
-        begun.await.unwrap_or(Err(StoreError::Aborted))
-    }
-
     /// Runs a read on a connection of its own, inside one read transaction.
     fn read<T: Send + 'static>(
         &self,
@@ -201,5 +181,15 @@ impl Store for SqliteStore {
 
     fn subscribe(&self) -> watch::Receiver<u64> {
         self.revision.clone()
+    }
+
+    fn begin_epoch(&self, above: u64, cluster_id: Option<Uuid>) -> Answer<'_, Position> {
+        let path = self.path.clone();
+        Box::pin(async move {
+            let begun = tokio::task::spawn_blocking(move || {
+                epoch::begin(&mut open::open_for_writing(&path)?, above, cluster_id)
+            });
+            begun.await.unwrap_or(Err(StoreError::Aborted))
+        })
     }
 }

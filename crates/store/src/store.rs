@@ -174,6 +174,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// The change feed: the newest revision. It may skip revisions, it never goes back.
     fn subscribe(&self) -> watch::Receiver<u64>;
+
+    /// Begins an epoch above the present one and above `above`, with a revision of its own, so that
+    /// what this store holds counts as newer than everything that was published until now. With
+    /// `cluster_id` it also takes another cluster's place: a new database that was filled from the
+    /// backup of a lost one. Nodes that run on the same database notice within a second.
+    fn begin_epoch(&self, above: u64, cluster_id: Option<Uuid>) -> Answer<'_, Position>;
 }
 
 /// The writes of a store, for callers.

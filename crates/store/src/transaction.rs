@@ -13,6 +13,9 @@ use crate::index::{Index, id_of, unique_value};
 use crate::rows::Rows;
 use crate::store::{Import, Key};
 
+/// Entities of an import that a backend is told of at once.
+const IMPORTED_TOGETHER: usize = 1000;
+
 /// One open write transaction. Dropped without commit, it leaves no trace.
 pub struct Transaction<'a> {
     rows: &'a mut dyn Rows,
@@ -98,7 +101,7 @@ impl<'a> Transaction<'a> {
     /// nowhere.
     pub fn insert(&mut self, kind: &str, entity: &Object) -> Result<(), StoreError> {
         let id = id_of(kind, entity)?;
-        if self.rows.get(kind, id)?.is_some() {
+        if self.rows.exists(kind, id)? {
             let key = Object::from_iter([("id".to_owned(), id.into())]);
             return Err(ApiError::primary_key_violation(key).into());
         }
@@ -128,7 +131,7 @@ impl<'a> Transaction<'a> {
         for reference in &index.references {
             let (target_kind, target_id) = (&reference.target_kind, &reference.target_id);
             let itself = target_kind == kind && target_id == id;
-            if !itself && self.rows.get(target_kind, target_id)?.is_none() {
+            if !itself && !self.rows.exists(target_kind, target_id)? {
                 let key = json!({ "id": target_id });
                 return Err(
                     ApiError::foreign_key_violation(&reference.field, target_kind, key).into(),
@@ -148,7 +151,7 @@ impl<'a> Transaction<'a> {
     /// [`StoreError::Rejected`] when something else still refers to it; nothing is removed then.
     pub fn delete(&mut self, kind: &str, id: &str) -> Result<bool, StoreError> {
         self.schema(kind)?;
-        if self.rows.get(kind, id)?.is_none() {
+        if !self.rows.exists(kind, id)? {
             return Ok(false);
         }
         let mut doomed = vec![(kind.to_owned(), id.to_owned())];
@@ -195,8 +198,11 @@ impl<'a> Transaction<'a> {
         }
         // `kinds()` has referenced kinds before those that refer to them.
         for schema in self.schemas.kinds() {
-            for entity in table.get(schema.name) {
-                self.put(schema.name, entity)?;
+            for entities in table.get(schema.name).chunks(IMPORTED_TOGETHER) {
+                self.rows.expect(schema, entities)?;
+                for entity in entities {
+                    self.put(schema.name, entity)?;
+                }
             }
         }
         Ok(())

@@ -58,10 +58,24 @@ impl Server {
 
     pub(super) fn launch(
         name: String,
-        mut command: Command,
+        command: Command,
         address: SocketAddr,
         directory: TempDir,
         ready: &Ready<'_>,
+    ) -> Result<Self> {
+        Self::launch_until(name, command, address, directory, || {
+            http(address, ready.method, ready.path, ready.body)
+                .is_ok_and(|status| status == ready.status)
+        })
+    }
+
+    /// Starts a server, and waits until it is ready.
+    pub(crate) fn launch_until(
+        name: String,
+        mut command: Command,
+        address: SocketAddr,
+        directory: TempDir,
+        is_ready: impl Fn() -> bool,
     ) -> Result<Self> {
         let log = std::fs::File::create(directory.path().join("log"))?;
         let child = command
@@ -78,21 +92,19 @@ impl Server {
             variables: Vec::new(),
         };
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !http(address, ready.method, ready.path, ready.body)
-            .is_ok_and(|status| status == ready.status)
-        {
+        while !is_ready() {
             let ended = server.child.try_wait()?;
             if ended.is_some() || Instant::now() > deadline {
                 bail!("{} did not start; it said:\n{}", server.name, server.log());
             }
             progress::pause(Duration::from_millis(50));
         }
-        progress::done(&format!("{} answers at http://{address}", server.name));
+        progress::done(&format!("{} answers at {address}", server.name));
         Ok(server)
     }
 
     /// The same, told to tests by these variables.
-    pub(super) fn told_by(mut self, variables: Vec<(&'static str, String)>) -> Self {
+    pub(crate) fn told_by(mut self, variables: Vec<(&'static str, String)>) -> Self {
         self.variables = variables;
         self
     }
@@ -134,7 +146,7 @@ pub(super) fn tied(program: &Path) -> Command {
 }
 
 /// Whether a program is installed.
-pub(super) fn answers(program: &str, argument: &str) -> bool {
+pub(crate) fn answers(program: &str, argument: &str) -> bool {
     Command::new(program)
         .arg(argument)
         .stdout(Stdio::null())
@@ -143,7 +155,7 @@ pub(super) fn answers(program: &str, argument: &str) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-pub(super) fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
     Ok(listener.local_addr()?)
 }

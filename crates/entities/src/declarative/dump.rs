@@ -12,7 +12,8 @@ pub fn dump(table: &Table) -> Value {
     document.insert("_format_version".to_owned(), "3.0".into());
     document.insert("_transform".to_owned(), false.into());
     for (kind, entities) in table.iter() {
-        let mut entities: Vec<Object> = entities.iter().map(flat).collect();
+        let mut entities = entities.to_vec();
+        entities.iter_mut().for_each(flatten);
         entities.sort_by(|a, b| id(a).cmp(id(b)));
         let entities = entities.into_iter().map(Value::Object).collect();
         document.insert(kind.to_owned(), Value::Array(entities));
@@ -24,9 +25,8 @@ fn id(entity: &Object) -> &str {
     entity.get("id").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// An entity with references as plain ids.
-pub(super) fn flat(entity: &Object) -> Object {
-    let mut entity = entity.clone();
+/// Turns references into plain ids.
+pub(super) fn flatten(entity: &mut Object) {
     for value in entity.values_mut() {
         if let Value::Object(reference) = value
             && reference.len() == 1
@@ -35,5 +35,4 @@ pub(super) fn flat(entity: &Object) -> Object {
             *value = id.take();
         }
     }
-    entity
 }

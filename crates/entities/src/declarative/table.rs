@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::dump::flat;
+use super::dump::flatten;
 use crate::{Object, Schemas};
 
 /// A whole configuration in flat form: the entities of every collection, those that are referred
@@ -74,14 +74,14 @@ impl Table {
     /// false` and every collection, foreign keys as plain ids. As Kong does, this leaves out what
     /// serves nobody: disabled services with their routes, disabled plugins, and the plugins of
     /// what is left out. Workspaces and parameters are added by the caller.
-    pub fn to_config_table(&self) -> Object {
+    pub fn into_config_table(self) -> Object {
         let mut out = Object::new();
         out.insert("_format_version".to_owned(), "3.0".into());
         out.insert("_transform".to_owned(), false.into());
-        let mut left_out: HashSet<&str> = HashSet::new();
-        for (kind, entities) in self.iter() {
+        let mut left_out: HashSet<String> = HashSet::new();
+        for (kind, entities) in self {
             let mut list = Vec::with_capacity(entities.len());
-            for entity in entities {
+            for mut entity in entities {
                 let disabled = matches!(kind, "services" | "plugins")
                     && entity.get("enabled") == Some(&Value::Bool(false));
                 let orphaned = !left_out.is_empty()
@@ -90,9 +90,11 @@ impl Table {
                         id.is_some_and(|id| left_out.contains(id))
                     });
                 if disabled || orphaned {
-                    left_out.extend(entity.get("id").and_then(Value::as_str));
+                    let id = entity.get("id").and_then(Value::as_str);
+                    left_out.extend(id.map(str::to_owned));
                 } else {
-                    list.push(Value::Object(flat(entity)));
+                    flatten(&mut entity);
+                    list.push(Value::Object(entity));
                 }
             }
             if !list.is_empty() {

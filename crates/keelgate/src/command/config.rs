@@ -12,10 +12,12 @@ use keelgate_entities::Schemas;
 use keelgate_entities::declarative::{self, Table};
 use keelgate_plugins::Registry;
 use keelgate_settings::{DatabaseKind, Settings};
-use keelgate_store::{Import, SqliteStore, Store as _, StoreExt as _};
+use keelgate_store::{Import, Store, StoreExt as _};
 
 use super::fallback::configuration;
 use super::sources::Sources;
+use super::wait_for;
+use crate::database;
 
 /// Commands for declarative configuration.
 #[derive(Subcommand, Debug)]
@@ -61,18 +63,24 @@ pub(crate) fn run(command: ConfigCommand) -> Result<()> {
             Ok(())
         }
         ConfigCommand::DbImport { file, sources } => {
-            let store = open(&sources, "db_import")?;
-            let table = parse(&file, store.schemas())?;
+            let settings = settings(&sources, "db_import")?;
+            let table = parse(&file, &schemas())?;
             anstream::println!("parse successful, beginning import");
-            wait_for(async { store.import(table, Import::Merge).await })?
-                .context("Failed importing")?;
+            wait_for(async {
+                let store = open(&settings).await?;
+                let imported = store.import(table, Import::Merge).await;
+                imported.context("Failed importing")
+            })??;
             anstream::println!("import successful");
             Ok(())
         }
         ConfigCommand::DbExport { file, sources } => {
             check_target(&file, Existing::Keep)?;
-            let store = open(&sources, "db_export")?;
-            let (_, table) = wait_for(async { store.export().await })??;
+            let settings = settings(&sources, "db_export")?;
+            let (_, table) = wait_for(async {
+                let store = open(&settings).await?;
+                anyhow::Ok(store.export().await?)
+            })??;
             write(&file, &table, Existing::Keep)?;
             anstream::println!("wrote {}", file.display());
             Ok(())
@@ -89,7 +97,7 @@ fn parse(file: &Path, schemas: &Schemas) -> Result<Table> {
     configuration::read(file, schemas).context("Failed parsing")
 }
 
-fn open(sources: &Sources, command: &str) -> Result<SqliteStore> {
+fn settings(sources: &Sources, command: &str) -> Result<Settings> {
     let settings: Settings = sources.loader().load()?.settings;
     if settings.database.database == DatabaseKind::Off {
         bail!(
@@ -97,12 +105,11 @@ fn open(sources: &Sources, command: &str) -> Result<SqliteStore> {
              configuration in declarative_config or send it to the /config endpoint of the Admin API."
         );
     }
-    let path = settings.sqlite_path();
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
-    }
-    Ok(SqliteStore::open(&path, Arc::new(schemas()))?)
+    Ok(settings)
+}
+
+async fn open(settings: &Settings) -> Result<Arc<dyn Store>> {
+    database::open(settings, Arc::new(schemas())).await
 }
 
 /// What becomes of a file that is there.
@@ -148,11 +155,4 @@ pub(crate) fn write(file: &Path, table: &Table, existing: Existing) -> Result<()
     }
     .map(drop)
     .with_context(failed)
-}
-
-fn wait_for<T>(work: impl Future<Output = T>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    Ok(runtime.block_on(work))
 }

@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal};
 
 use super::pid_file::{self, Claim, PidFile};
 use super::sources::Sources;
-use super::{print, stop};
+use super::{migrations, print, stop};
 use crate::handover::{self, Inheritance, Successor};
 use crate::logging;
 use crate::node::{self, Place};
@@ -54,15 +54,15 @@ pub(crate) struct RestartArgs {
     start: StartArgs,
 }
 
-/// Options of `kong start` that mean nothing here: there is no nginx, and the
-/// database needs no migration by hand.
+/// Options of `kong start`. There is no nginx.
 #[derive(Args, Debug)]
 struct KongsOptions {
     #[arg(long, hide = true)]
     nginx_conf: Option<String>,
     #[arg(long, hide = true)]
     nginx_conf_flags: Option<String>,
-    #[arg(long, hide = true)]
+    /// Make the tables of a PostgreSQL database first, or bring them to this version.
+    #[arg(long)]
     run_migrations: bool,
     #[arg(long, hide = true)]
     db_timeout: Option<u64>,
@@ -96,6 +96,9 @@ pub(crate) fn start(arguments: &StartArgs) -> Result<()> {
     }
     arguments.kongs.warn();
     print::problems(loaded.warnings());
+    if arguments.kongs.run_migrations {
+        migrations::make_ready(&loaded.settings, arguments.kongs.lock_timeout)?;
+    }
     if arguments.foreground || !loaded.settings.node.nginx_daemon.0 {
         serve(arguments, loaded, false)
     } else {

@@ -153,12 +153,11 @@ impl Served {
     /// Shows the upstreams of what serves. Nothing serves from there, so that a failure is told and
     /// no more.
     fn show(&self, snapshot: &Snapshot) -> Result<()> {
-        let mut tables = snapshot.tables()?;
         // Upstreams refer to certificates.
-        tables.retain(|kind, _| {
+        let tables = snapshot.tables_of(|kind| {
             kind.starts_with('_')
-                || ["certificates", "upstreams", "targets", "workspaces"].contains(&kind.as_str())
-        });
+                || ["certificates", "upstreams", "targets", "workspaces"].contains(&kind)
+        })?;
         let table =
             declarative::parse_config_table(tables.into(), &self.schemas, SystemTime::now())
                 .map_err(|refused| anyhow!("{}", refused.error))?;

@@ -125,7 +125,7 @@ impl InMemory for Whole {
         if is_in_settings || loaded.revision == 0 {
             return Ok(None);
         }
-        let table = self.store.table();
+        let table = self.store.table()?;
         Ok(Some(Configuration {
             hash: loaded.hash.clone(),
             document: serde_json::to_vec(&declarative::dump(&table))?,
@@ -153,7 +153,7 @@ impl Loader for Whole {
             epoch: 1,
             revision,
         };
-        let snapshot = feed::build(&table, position, None).map_err(failed)?;
+        let snapshot = feed::build(table.clone(), position, None).map_err(failed)?;
         let prepared = self.activation.prepare(&snapshot).map_err(failed)?;
         self.store.load(&table).map_err(|error| match error {
             StoreError::Rejected(error) => LoadError::Refused(DeclarativeError::from(error)),

@@ -34,7 +34,7 @@ pub(crate) fn decode(snapshot: &Snapshot, schemas: &Schemas) -> anyhow::Result<C
     let table = declarative::parse_config_table(tables.into(), schemas, SystemTime::now())
         .map_err(|refused| anyhow!("{}", refused.error))?;
     Ok(serde_json::from_value(Value::Object(
-        table.to_config_table(),
+        table.into_config_table(),
     ))?)
 }
 

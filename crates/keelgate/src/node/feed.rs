@@ -93,14 +93,14 @@ pub(crate) async fn snapshot_of(
         revision: position.revision,
     };
     // Large configurations take a while to encode: not on the threads that serve others.
-    tokio::task::spawn_blocking(move || build(&table, position, signer.as_deref()))
+    tokio::task::spawn_blocking(move || build(table, position, signer.as_deref()))
         .await
         .context("the snapshot's builder ended early")?
 }
 
 /// Encodes a table as a snapshot of a cluster.
 pub(crate) fn build(
-    table: &Table,
+    table: Table,
     position: Position,
     signer: Option<&Signer>,
 ) -> anyhow::Result<Snapshot> {
@@ -115,8 +115,8 @@ pub(crate) fn build(
 }
 
 /// A table in the form that snapshots carry.
-pub(crate) fn config_table(table: &Table, cluster_id: Uuid) -> Object {
-    let mut tables = table.to_config_table();
+pub(crate) fn config_table(table: Table, cluster_id: Uuid) -> Object {
+    let mut tables = table.into_config_table();
     add_cluster(&mut tables, cluster_id);
     tables
 }

@@ -7,7 +7,6 @@ use keelgate_admin::Mode;
 use keelgate_entities::KONG_API_VERSION;
 use keelgate_settings::Role;
 use keelgate_snapshot::Snapshot;
-use keelgate_store::{SqliteStore, Store};
 use keelgate_sync::{DataPlanes, Server, ServerConfig, ServerLimits};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,19 +16,12 @@ use super::common::Common;
 use super::feed;
 use super::running::Running;
 use super::verification::ClusterIdentity;
+use crate::database;
 
 /// Starts the node.
 pub(crate) async fn start(mut common: Common) -> Result<Running> {
     let settings = Arc::clone(&common.settings);
-    let path = settings.sqlite_path();
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("sqlite_path: cannot make {}", directory.display()))?;
-    }
-    let store: Arc<dyn Store> = Arc::new(
-        SqliteStore::open(&path, Arc::clone(&common.schemas))
-            .with_context(|| format!("cannot open the database {}", path.display()))?,
-    );
+    let store = database::follow(&settings, Arc::clone(&common.schemas)).await?;
     let mut tasks = Vec::new();
     let (newest, snapshots) = watch::channel(None);
     let (mut front, mut backup) = (None, None);

@@ -13,7 +13,7 @@ mod tls;
 
 pub use admin::Admin;
 pub use cluster::Cluster;
-pub use database::{Database, Postgres};
+pub use database::{Database, Postgres, Replica};
 pub use dns::{Dns, NameResolution};
 pub use fallback::Fallback;
 pub use listen::Listen;

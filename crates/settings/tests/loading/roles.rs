@@ -76,10 +76,10 @@ fn a_data_plane_may_trust_other_authorities_than_that_of_the_cluster() {
 
 #[test]
 fn a_pg_setting_chooses_postgres_as_in_kong() {
-    let problems = Node::new().env(&[("KONG_PG_HOST", "db")]).problems();
-    let problem = find(&problems, "database");
-    assert_eq!(problem.value.as_deref(), Some("postgres"));
-    assert!(problem.message.contains("not in this build yet"));
+    let settings = Node::new().env(&[("KONG_PG_HOST", "db")]).settings();
+    assert_eq!(settings.database.database, DatabaseKind::Postgres);
+    let settings = Node::new().settings();
+    assert_eq!(settings.database.database, DatabaseKind::Sqlite);
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! Queries, for readers and for the writer's transactions.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use keelgate_entities::Object;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use uuid::Uuid;
 
-use crate::offset;
 use crate::rows::Referrer;
-use crate::{Page, PageRequest, Position, StoreError, TagFilter, TagPage, TaggedEntity};
+use crate::unix_time::milliseconds;
+use crate::{
+    Page, PageRequest, Position, StoreError, TagFilter, TagPage, TaggedEntity, body, offset,
+};
 
 pub(super) fn position(connection: &Connection) -> Result<Position, StoreError> {
     let cluster_id: String = connection
@@ -37,10 +39,16 @@ pub(super) fn get(
 ) -> Result<Option<Object>, StoreError> {
     connection
         .prepare_cached("SELECT id, body, expires_at FROM entities WHERE kind = ?1 AND id = ?2")?
-        .query_row([kind, id], body)
+        .query_row([kind, id], stored)
         .optional()?
         .map(|row| parse(kind, row))
         .transpose()
+}
+
+pub(super) fn exists(connection: &Connection, kind: &str, id: &str) -> Result<bool, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM entities WHERE kind = ?1 AND id = ?2")?
+        .exists([kind, id])?)
 }
 
 pub(super) fn owner(
@@ -78,7 +86,7 @@ pub(super) fn referrers(
 pub(super) fn all(connection: &Connection, kind: &str, at: i64) -> Result<Vec<Object>, StoreError> {
     let mut statement = connection
         .prepare_cached("SELECT id, body, expires_at FROM entities WHERE kind = ?1 ORDER BY id")?;
-    let rows = statement.query_map([kind], body)?;
+    let rows = statement.query_map([kind], stored)?;
     rows.map(|row| parse_at(kind, row?, at)).collect()
 }
 
@@ -136,7 +144,7 @@ pub(super) fn page(
     sql.push_str(&format!(" ORDER BY e.id LIMIT {}", request.size + 1));
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement
-        .query_map(params_from_iter(values), body)?
+        .query_map(params_from_iter(values), stored)?
         .collect::<Result<Vec<_>, _>>()?;
     let offset = (rows.len() > request.size).then(|| {
         rows.truncate(request.size);
@@ -199,7 +207,7 @@ struct Stored {
     expires_at: Option<i64>,
 }
 
-fn body(row: &Row<'_>) -> rusqlite::Result<Stored> {
+fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     Ok(Stored {
         id: row.get(0)?,
         body: row.get(1)?,
@@ -212,21 +220,6 @@ fn parse(kind: &str, row: Stored) -> Result<Object, StoreError> {
 }
 
 fn parse_at(kind: &str, row: Stored, now: i64) -> Result<Object, StoreError> {
-    let parsed = serde_json::from_str(&row.body);
-    let mut entity: Object = parsed.map_err(|source| StoreError::Unreadable {
-        kind: kind.to_owned(),
-        id: row.id,
-        source,
-    })?;
-    if let Some(expires_at) = row.expires_at {
-        let left = (expires_at - now - 1).max(0) / 1000;
-        entity.insert("ttl".to_owned(), left.into());
-    }
-    Ok(entity)
-}
-
-/// Milliseconds since 1970.
-pub(super) fn milliseconds(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    let left = row.expires_at.map(|expires_at| expires_at - now);
+    body::parse(kind, &row.id, &row.body, left)
 }

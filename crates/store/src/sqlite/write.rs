@@ -4,12 +4,12 @@ use std::time::SystemTime;
 
 use keelgate_entities::Object;
 use rusqlite::{Connection, params};
-use serde_json::Value;
 
-use super::read::{self, milliseconds};
-use crate::StoreError;
+use super::read;
 use crate::index::Index;
 use crate::rows::{Referrer, Rows};
+use crate::unix_time::milliseconds;
+use crate::{StoreError, body};
 
 /// [`Rows`] over the connection that has the transaction open.
 pub(super) struct SqliteRows<'a>(pub(super) &'a Connection);
@@ -17,6 +17,10 @@ pub(super) struct SqliteRows<'a>(pub(super) &'a Connection);
 impl Rows for SqliteRows<'_> {
     fn get(&mut self, kind: &str, id: &str) -> Result<Option<Object>, StoreError> {
         read::get(self.0, kind, id)
+    }
+
+    fn exists(&mut self, kind: &str, id: &str) -> Result<bool, StoreError> {
+        read::exists(self.0, kind, id)
     }
 
     fn owner(&mut self, kind: &str, key: &str, value: &str) -> Result<Option<String>, StoreError> {
@@ -39,7 +43,7 @@ impl Rows for SqliteRows<'_> {
         index: &Index,
     ) -> Result<(), StoreError> {
         self.remove(kind, id)?;
-        let body = Value::Object(entity.clone()).to_string();
+        let body = body::text(kind, id, entity)?;
         self.0
             .prepare_cached(
                 "INSERT INTO entities (kind, id, body, expires_at) VALUES (?1, ?2, ?3, ?4)",
@@ -69,8 +73,15 @@ impl Rows for SqliteRows<'_> {
     }
 
     fn remove(&mut self, kind: &str, id: &str) -> Result<(), StoreError> {
+        let removed = self
+            .0
+            .prepare_cached("DELETE FROM entities WHERE kind = ?1 AND id = ?2")?
+            .execute([kind, id])?;
+        // What is not there is indexed nowhere, as all of an import into an empty database.
+        if removed == 0 {
+            return Ok(());
+        }
         for statement in [
-            "DELETE FROM entities WHERE kind = ?1 AND id = ?2",
             "DELETE FROM unique_keys WHERE kind = ?1 AND id = ?2",
             "DELETE FROM refs WHERE kind = ?1 AND id = ?2",
             "DELETE FROM tags WHERE kind = ?1 AND id = ?2",

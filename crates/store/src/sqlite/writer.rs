@@ -11,8 +11,9 @@ use keelgate_entities::Schemas;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{oneshot, watch};
 
-use super::read::{self, milliseconds};
+use super::read;
 use super::write::SqliteRows;
+use crate::unix_time::milliseconds;
 use crate::{StoreError, Transaction, Work};
 
 /// How often the writer looks whether another process changed the file (an import from the

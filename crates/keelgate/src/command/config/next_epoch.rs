@@ -4,15 +4,16 @@ use anyhow::{Result, bail};
 use clap::Args;
 use keelgate_settings::Settings;
 use keelgate_snapshot::Snapshot;
-use keelgate_store::{Position, SqliteStore, Store as _};
+use keelgate_store::{Position, Store};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{open, wait_for};
+use super::open;
 use crate::command::confirm::Confirm;
 use crate::command::fallback::{Access, Difference, Past, diff};
 use crate::command::print;
 use crate::command::sources::Sources;
+use crate::command::wait_for;
 
 /// Options of `keelgate config next_epoch`.
 #[derive(Args, Debug)]
@@ -32,9 +33,9 @@ pub(crate) struct NextEpochArgs {
 
 /// Begins the next epoch of the database, above everything that was published.
 pub(crate) fn run(arguments: &NextEpochArgs) -> Result<()> {
-    let settings = arguments.sources.loader().load()?.settings;
-    let store = open(&arguments.sources, "next_epoch")?;
+    let settings = super::settings(&arguments.sources, "next_epoch")?;
     wait_for(async {
+        let store = open(&settings).await?;
         let before = store.position().await?;
         let past = match settings.fallback.cluster_fallback_config_storage.is_empty() {
             true => None,
@@ -43,7 +44,7 @@ pub(crate) fn run(arguments: &NextEpochArgs) -> Result<()> {
         let newest = past.as_ref().and_then(|past| past.newest.as_ref());
         let above = above(arguments, past.as_ref())?;
         let adopted = adopted(arguments, newest, before)?;
-        show(&store, past.as_ref(), before).await?;
+        show(store.as_ref(), past.as_ref(), before).await?;
         arguments.confirm.ask(&format!(
             "Begin epoch {} with what the database holds?",
             before.epoch.max(above) + 1
@@ -113,7 +114,7 @@ fn adopted(
 }
 
 /// Shows what changes for data planes once the database is the newest.
-async fn show(store: &SqliteStore, past: Option<&Past>, own: Position) -> Result<()> {
+async fn show(store: &dyn Store, past: Option<&Past>, own: Position) -> Result<()> {
     anstream::println!("database   epoch {}, revision {}", own.epoch, own.revision);
     let newest = past.and_then(|past| past.newest.as_ref());
     let Some(newest) = newest else {
@@ -132,7 +133,7 @@ async fn show(store: &SqliteStore, past: Option<&Past>, own: Position) -> Result
     let (_, table) = store.export().await?;
     let difference = Difference::between_configurations(
         newest.config_json(),
-        &Value::Object(table.to_config_table()).to_string(),
+        &Value::Object(table.into_config_table()).to_string(),
         store.schemas(),
     )?;
     anstream::println!("what was published -> what the database holds:");

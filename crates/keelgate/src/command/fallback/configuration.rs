@@ -31,6 +31,6 @@ fn refusal(origin: &str, error: &ApiError) -> anyhow::Error {
 }
 
 /// The same entities as a `config_table` has them, for comparing.
-pub(super) fn text(table: &Table) -> String {
-    Value::Object(table.to_config_table()).to_string()
+pub(super) fn text(table: Table) -> String {
+    Value::Object(table.into_config_table()).to_string()
 }

@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &DiffArgs) -> Result<()> {
 
 async fn entities(access: &Access, name: &Name) -> Result<Entities> {
     let config = match name {
-        Name::File(path) => configuration::text(&configuration::read(path, &access.schemas)?),
+        Name::File(path) => configuration::text(configuration::read(path, &access.schemas)?),
         name => locate::snapshot(access, name)
             .await?
             .config_json()

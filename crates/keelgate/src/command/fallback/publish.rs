@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &PublishArgs) -> Result<()> {
             })?;
         let draft = Draft {
             cluster_id,
-            config: Value::Object(node::config_table(&table, cluster_id)).to_string(),
+            config: Value::Object(node::config_table(table, cluster_id)).to_string(),
             restores: None,
         };
         let format = arguments.options.output;
