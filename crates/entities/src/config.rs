@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::kinds::{
-    Acl, BasicAuthCredential, CaCertificate, Certificate, Consumer, KeyAuthCredential, Plugin,
-    Route, Service, Sni, Target, Upstream,
+    Acl, BasicAuthCredential, CaCertificate, Certificate, Consumer, HmacAuthCredential, JwtSecret,
+    KeyAuthCredential, Plugin, Route, Service, Sni, Target, Upstream,
 };
 
 /// A whole configuration, decoded from the flat tables of a snapshot (`config_table` of the hybrid
@@ -48,6 +48,12 @@ pub struct Config {
     /// Names and passwords of consumers.
     #[serde(deserialize_with = "list")]
     pub basicauth_credentials: Vec<BasicAuthCredential>,
+    /// Keys that consumers sign tokens with.
+    #[serde(deserialize_with = "list")]
+    pub jwt_secrets: Vec<JwtSecret>,
+    /// Secrets that consumers sign requests with.
+    #[serde(deserialize_with = "list")]
+    pub hmacauth_credentials: Vec<HmacAuthCredential>,
     /// Groups of consumers.
     #[serde(deserialize_with = "list")]
     pub acls: Vec<Acl>,

@@ -24,6 +24,8 @@ pub use basic_auth_credential::BasicAuthCredential;
 pub use ca_certificate::CaCertificate;
 pub use certificate::Certificate;
 pub use consumer::Consumer;
+pub use hmac_auth_credential::HmacAuthCredential;
+pub use jwt_secret::JwtSecret;
 pub use key_auth_credential::KeyAuthCredential;
 pub use plugin::Plugin;
 pub use route::{Endpoint, PathHandling, Route};

@@ -69,6 +69,25 @@ pub(crate) fn admit_anonymous<'r>(
     }
 }
 
+/// Judges a request. Without an anonymous consumer it must authenticate, whatever other plugins
+/// found out; with one, several authentication plugins are alternatives.
+pub(crate) fn judge<'r, E>(
+    exchange: &mut Exchange<'r>,
+    directory: &'r Directory,
+    anonymous: Option<&str>,
+    authenticate: impl FnOnce(&mut Exchange<'r>) -> Result<(), E>,
+    refuse: impl FnOnce(E) -> Response,
+) -> Flow {
+    if anonymous.is_some() && exchange.credential.is_some() {
+        return Flow::Continue;
+    }
+    match (authenticate(exchange), anonymous) {
+        (Ok(()), _) => Flow::Continue,
+        (Err(_), Some(anonymous)) => admit_anonymous(exchange, directory, anonymous),
+        (Err(error), None) => Flow::Respond(Box::new(refuse(error))),
+    }
+}
+
 fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
     match value {
         Some(value) => {

@@ -1,14 +1,23 @@
 //! Who may call: consumers and their credentials, indexed for look-up.
 
+mod hmac_auth;
+mod jwt;
+
 use std::collections::HashMap;
 use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use http::HeaderValue;
-use keelgate_entities::kinds::{Acl, BasicAuthCredential, Consumer, KeyAuthCredential};
+use keelgate_entities::kinds::{
+    Acl, BasicAuthCredential, Consumer, HmacAuthCredential, JwtSecret, KeyAuthCredential,
+};
 use rustc_hash::FxBuildHasher;
 use uuid::Uuid;
+
+pub use hmac_auth::HmacAuth;
+pub use jwt::Jwt;
+pub(crate) use jwt::Unproven;
 
 /// Consumers and credentials of one snapshot. Built once per snapshot; plugins hold it in an
 /// `Arc` and borrow from it.
@@ -28,6 +37,10 @@ pub struct Directory {
     keys: HashMap<[u8; 32], KeyAuth, FxBuildHasher>,
     /// Names and password digests by name. A keyed hasher, since clients choose what is looked up.
     passwords: HashMap<String, BasicAuth>,
+    /// Keys of tokens by what tokens name them by. A keyed hasher, as above.
+    tokens: HashMap<String, Jwt>,
+    /// Secrets of signed requests by name. A keyed hasher, as above.
+    signers: HashMap<String, HmacAuth>,
     /// Groups by consumer.
     groups: HashMap<Uuid, Groups, FxBuildHasher>,
 }
@@ -114,6 +127,8 @@ impl Directory {
             identities,
             keys,
             passwords: HashMap::new(),
+            tokens: HashMap::new(),
+            signers: HashMap::new(),
             groups: HashMap::default(),
         }
     }
@@ -126,6 +141,32 @@ impl Directory {
             .filter(|credential| self.consumers.contains_key(&credential.consumer.0));
         self.passwords = known
             .map(|credential| (credential.username.clone(), BasicAuth::of(credential)))
+            .collect();
+        self
+    }
+
+    /// Adds the keys of tokens. A credential whose consumer is absent is left out.
+    #[must_use]
+    pub fn with_jwt(mut self, credentials: Vec<JwtSecret>) -> Self {
+        let known = credentials
+            .into_iter()
+            .filter(|credential| self.consumers.contains_key(&credential.consumer.0));
+        self.tokens = known
+            .filter_map(Jwt::of)
+            .map(|credential| (credential.key.clone(), credential))
+            .collect();
+        self
+    }
+
+    /// Adds the secrets of signed requests. A credential whose consumer is absent is left out.
+    #[must_use]
+    pub fn with_hmac_auth(mut self, credentials: Vec<HmacAuthCredential>) -> Self {
+        let known = credentials
+            .into_iter()
+            .filter(|credential| self.consumers.contains_key(&credential.consumer.0));
+        self.signers = known
+            .filter_map(HmacAuth::of)
+            .map(|credential| (credential.username.clone(), credential))
             .collect();
         self
     }
@@ -170,6 +211,18 @@ impl Directory {
     /// Whether the name has a password.
     pub fn has_password(&self, username: &str) -> bool {
         self.passwords.contains_key(username)
+    }
+
+    /// The key of a token by what the token names it by, and its owner.
+    pub fn jwt(&self, key: &str) -> Option<(&Jwt, &Consumer)> {
+        let jwt = self.tokens.get(key)?;
+        Some((jwt, self.consumers.get(&jwt.consumer)?))
+    }
+
+    /// The secret that belongs to a name, and its owner.
+    pub fn hmac_auth(&self, username: &str) -> Option<(&HmacAuth, &Consumer)> {
+        let signer = self.signers.get(username)?;
+        Some((signer, self.consumers.get(&signer.consumer)?))
     }
 
     /// The groups of a consumer, if it is in any.

@@ -56,6 +56,29 @@ pub struct Exchange<'r> {
     pub times: Times,
 }
 
+impl Exchange<'_> {
+    /// Keeps a value of a plugin for its later phases.
+    pub fn keep<T: std::any::Any + Send>(&mut self, plugin: &'static str, value: T) {
+        self.kept.push((plugin, Box::new(value)));
+    }
+
+    /// What a plugin kept in an earlier phase.
+    pub fn kept_by<T: std::any::Any>(&self, plugin: &str) -> Option<&T> {
+        let mut kept = self.kept.iter().filter(|(name, _)| *name == plugin);
+        kept.find_map(|(_, value)| value.downcast_ref())
+    }
+
+    /// Takes back what a plugin kept in an earlier phase.
+    pub fn take_back<T: std::any::Any>(&mut self, plugin: &str) -> Option<T> {
+        let is_kept = |(name, value): &(&'static str, Box<dyn std::any::Any + Send>)| {
+            *name == plugin && value.is::<T>()
+        };
+        let at = self.kept.iter().position(is_kept)?;
+        let (_, value) = self.kept.swap_remove(at);
+        value.downcast::<T>().ok().map(|value| *value)
+    }
+}
+
 /// The client of a request.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -104,6 +127,8 @@ pub enum MadeBy {
     Upstream,
     /// A plugin ended the request.
     Plugin,
+    /// The upstream, earlier: a plugin kept its response.
+    Cache,
     /// The gateway, because something failed.
     Gateway,
 }

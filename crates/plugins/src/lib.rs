@@ -29,13 +29,16 @@
 
 mod arguments;
 mod authentication;
+mod base64;
 mod body;
+mod cookies;
 pub mod directory;
 pub mod error;
 pub mod exchange;
 pub mod headers;
 mod multipart;
 pub mod plugin;
+mod redis;
 pub mod registry;
 pub mod response;
 mod setting;
@@ -43,16 +46,22 @@ pub mod stream;
 
 mod acl;
 mod basic_auth;
+mod bot_detection;
 mod correlation_id;
 mod cors;
+mod hmac_auth;
 mod ip_restriction;
+mod jwt;
 mod key_auth;
+mod proxy_cache;
 mod rate_limiting;
 mod redirect;
 mod request_size_limiting;
 mod request_termination;
 mod request_transformer;
+mod response_ratelimiting;
 mod response_transformer;
+mod standard_webhooks;
 
 #[cfg(test)]
 mod testing;

@@ -7,11 +7,13 @@ use keelgate_entities::schema::PluginSchema;
 use uuid::Uuid;
 
 use crate::error::{PluginError, Reason};
+use crate::proxy_cache::store::Store;
 use crate::rate_limiting::counters::Counters;
 use crate::{
-    Directory, Plugin, acl, basic_auth, correlation_id, cors, ip_restriction, key_auth,
-    rate_limiting, redirect, request_size_limiting, request_termination, request_transformer,
-    response_transformer,
+    Directory, Plugin, acl, basic_auth, bot_detection, correlation_id, cors, hmac_auth,
+    ip_restriction, jwt, key_auth, proxy_cache, rate_limiting, redirect, request_size_limiting,
+    request_termination, request_transformer, response_ratelimiting, response_transformer,
+    standard_webhooks,
 };
 
 /// What plugins report as their version: that of the interfaces they are compatible with.
@@ -39,6 +41,11 @@ const PLUGINS: &[Entry] = &[
         compile: basic_auth::handler::compile,
     },
     Entry {
+        name: bot_detection::config::NAME,
+        schema: bot_detection::config::schema,
+        compile: bot_detection::handler::compile,
+    },
+    Entry {
         name: correlation_id::config::NAME,
         schema: correlation_id::config::schema,
         compile: correlation_id::handler::compile,
@@ -49,14 +56,29 @@ const PLUGINS: &[Entry] = &[
         compile: cors::handler::compile,
     },
     Entry {
+        name: hmac_auth::config::NAME,
+        schema: hmac_auth::config::schema,
+        compile: hmac_auth::handler::compile,
+    },
+    Entry {
         name: ip_restriction::config::NAME,
         schema: ip_restriction::config::schema,
         compile: ip_restriction::handler::compile,
     },
     Entry {
+        name: jwt::config::NAME,
+        schema: jwt::config::schema,
+        compile: jwt::handler::compile,
+    },
+    Entry {
         name: key_auth::config::NAME,
         schema: key_auth::config::schema,
         compile: key_auth::handler::compile,
+    },
+    Entry {
+        name: proxy_cache::config::NAME,
+        schema: proxy_cache::config::schema,
+        compile: proxy_cache::handler::compile,
     },
     Entry {
         name: rate_limiting::config::NAME,
@@ -84,9 +106,19 @@ const PLUGINS: &[Entry] = &[
         compile: request_transformer::handler::compile,
     },
     Entry {
+        name: response_ratelimiting::config::NAME,
+        schema: response_ratelimiting::config::schema,
+        compile: response_ratelimiting::handler::compile,
+    },
+    Entry {
         name: response_transformer::config::NAME,
         schema: response_transformer::config::schema,
         compile: response_transformer::handler::compile,
+    },
+    Entry {
+        name: standard_webhooks::config::NAME,
+        schema: standard_webhooks::config::schema,
+        compile: standard_webhooks::handler::compile,
     },
 ];
 
@@ -97,8 +129,10 @@ pub(crate) struct Node {
     pub(crate) id: Uuid,
     /// Name of the machine.
     pub(crate) hostname: String,
-    /// Counts of `rate-limiting`.
+    /// Counts of `rate-limiting` and `response-ratelimiting`.
     pub(crate) rate_limits: Arc<Counters>,
+    /// Responses that `proxy-cache` keeps.
+    pub(crate) proxy_cache: Arc<Store>,
 }
 
 /// The plugins of this build and their node-wide state. One per node; configurations come and go.
@@ -118,6 +152,7 @@ impl Registry {
                 id: node_id,
                 hostname: hostname.into(),
                 rate_limits: Arc::new(Counters::new()),
+                proxy_cache: Arc::new(Store::new()),
             },
             priorities: PLUGINS.iter().map(priority).collect(),
         }
@@ -182,16 +217,22 @@ mod tests {
             names,
             [
                 "correlation-id",
+                "bot-detection",
                 "cors",
+                "jwt",
                 "key-auth",
                 "basic-auth",
+                "hmac-auth",
                 "ip-restriction",
                 "request-size-limiting",
                 "acl",
                 "rate-limiting",
+                "response-ratelimiting",
                 "request-transformer",
                 "response-transformer",
                 "redirect",
+                "standard-webhooks",
+                "proxy-cache",
                 "request-termination",
             ]
         );

@@ -4,6 +4,8 @@ use crate::HeaderMap;
 use bytes::Bytes;
 use http::StatusCode;
 
+use crate::exchange::MadeBy;
+
 /// A response that the gateway itself makes instead of calling the upstream.
 #[derive(Clone, Debug)]
 pub struct Response {
@@ -13,6 +15,8 @@ pub struct Response {
     pub headers: HeaderMap,
     /// Body.
     pub body: Body,
+    /// Who made it: [`MadeBy::Plugin`], or [`MadeBy::Cache`].
+    pub made_by: MadeBy,
 }
 
 /// The body of a [`Response`].
@@ -53,6 +57,7 @@ impl Response {
             status,
             headers: HeaderMap::new(),
             body,
+            made_by: MadeBy::Plugin,
         }
     }
 }

@@ -136,8 +136,13 @@ fn object(config: Value) -> Object {
 
 /// A compiled plugin. It is leaked, so that exchanges of any life may borrow from it.
 pub(crate) fn compiled(name: &str, config: Value) -> &'static dyn Plugin {
+    compiled_for(directory(), name, config)
+}
+
+/// A compiled plugin for these callers.
+pub(crate) fn compiled_for(directory: Directory, name: &str, config: Value) -> &'static dyn Plugin {
     let plugin = plugin(name, object(config));
-    let plugin = registry().compile(&plugin, &Arc::new(directory())).unwrap();
+    let plugin = registry().compile(&plugin, &Arc::new(directory)).unwrap();
     &**Box::leak(Box::new(plugin))
 }
 

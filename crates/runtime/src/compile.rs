@@ -64,10 +64,14 @@ impl Runtime {
             ca_certificates,
             keyauth_credentials,
             basicauth_credentials,
+            jwt_secrets,
+            hmacauth_credentials,
             acls,
         } = config;
         let directory = Directory::new(consumers, keyauth_credentials)
             .with_basic_auth(basicauth_credentials)
+            .with_jwt(jwt_secrets)
+            .with_hmac_auth(hmacauth_credentials)
             .with_groups(acls);
         let directory = Arc::new(directory);
         let mut flaws = Vec::new();

@@ -122,6 +122,15 @@ pub(crate) fn private_key(text: &str) -> bool {
     public_key_of(text).is_ok()
 }
 
+/// What signatures are verified with: a public key in DER, or the bits of the one that belongs to
+/// a private key.
+pub(crate) fn verification_key(text: &str) -> Option<Vec<u8>> {
+    match rustls_pki_types::SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes()) {
+        Ok(der) => Some(der.as_ref().to_vec()),
+        Err(_) => public_key_of(text).ok(),
+    }
+}
+
 /// Whether a private and a public key are a pair.
 pub(crate) fn pair(private: &str, public: &str) -> bool {
     let spki = rustls_pki_types::SubjectPublicKeyInfoDer::from_pem_slice(public.as_bytes());

@@ -10,11 +10,11 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue, PROXY_AUTHORIZATION, 
 use keelgate_entities::kinds;
 
 use super::config::Config;
-use crate::authentication::{admit, admit_anonymous};
+use crate::authentication::{admit, judge};
 use crate::error::Reason;
 use crate::exchange::Credential;
 use crate::registry::Node;
-use crate::{Access, Directory, Exchange, Flow, Phases, Plugin, Response, setting};
+use crate::{Access, Directory, Exchange, Phases, Plugin, Response, setting};
 
 /// Clients forget the padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -98,12 +98,12 @@ impl BasicAuth {
         Some(())
     }
 
-    fn refuse(&self) -> Flow {
+    fn refuse(&self) -> Response {
         let mut response = Response::error(StatusCode::UNAUTHORIZED, "Unauthorized");
         response
             .headers
             .insert(WWW_AUTHENTICATE, self.challenge.clone());
-        Flow::Respond(Box::new(response))
+        response
     }
 }
 
@@ -116,15 +116,12 @@ impl Plugin for BasicAuth {
     }
 
     fn access<'a, 'r: 'a>(&'r self, exchange: &'a mut Exchange<'r>) -> Access<'a> {
-        // With an anonymous consumer, several authentication plugins are alternatives.
-        if self.anonymous.is_some() && exchange.credential.is_some() {
-            return Access::Ready(Flow::Continue);
-        }
-        let flow = match (self.authenticate(exchange), &self.anonymous) {
-            (Some(()), _) => Flow::Continue,
-            (None, Some(anonymous)) => admit_anonymous(exchange, &self.directory, anonymous),
-            (None, None) => self.refuse(),
-        };
-        Access::Ready(flow)
+        Access::Ready(judge(
+            exchange,
+            &self.directory,
+            self.anonymous.as_deref(),
+            |exchange| self.authenticate(exchange).ok_or(()),
+            |()| self.refuse(),
+        ))
     }
 }

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use keelgate_entities::kinds;
 
 use super::config::Config;
-use crate::authentication::{admit, admit_anonymous};
+use crate::authentication::{admit, judge};
 use crate::body::{Form, Format};
 use crate::error::Reason;
 use crate::exchange::Credential;
@@ -168,12 +168,12 @@ impl KeyAuth {
         }
     }
 
-    fn refuse(&self, message: &'static str) -> Flow {
+    fn refuse(&self, message: &'static str) -> Response {
         let mut response = Response::error(StatusCode::UNAUTHORIZED, message);
         response
             .headers
             .insert(WWW_AUTHENTICATE, self.challenge.clone());
-        Flow::Respond(Box::new(response))
+        response
     }
 }
 
@@ -194,19 +194,13 @@ impl Plugin for KeyAuth {
         if !self.run_on_preflight && exchange.method == Method::OPTIONS {
             return Access::Ready(Flow::Continue);
         }
-        let flow = match &self.anonymous {
-            // With an anonymous consumer, several authentication plugins are alternatives.
-            Some(_) if exchange.credential.is_some() => Flow::Continue,
-            Some(anonymous) => match self.authenticate(exchange) {
-                Ok(()) => Flow::Continue,
-                Err(_) => admit_anonymous(exchange, &self.directory, anonymous),
-            },
-            None => match self.authenticate(exchange) {
-                Ok(()) => Flow::Continue,
-                Err(message) => self.refuse(message),
-            },
-        };
-        Access::Ready(flow)
+        Access::Ready(judge(
+            exchange,
+            &self.directory,
+            self.anonymous.as_deref(),
+            |exchange| self.authenticate(exchange),
+            |message| self.refuse(message),
+        ))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Settings of `rate-limiting`.
 
-use keelgate_entities::schema::{CheckRule, Field, PluginSchema, Shorthand, typedefs};
+use keelgate_entities::schema::{CheckRule, Field, PluginSchema, typedefs};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::period::Period;
+use super::period::{self, Period};
 use crate::registry::VERSION;
-use crate::setting;
+use crate::{redis, setting};
 
 /// Name of the plugin.
 pub(crate) const NAME: &str = "rate-limiting";
@@ -37,7 +37,7 @@ pub(crate) fn schema() -> PluginSchema {
                 .required()
                 .default(true)
                 .description("Whether requests are let through when they cannot be counted."),
-            redis(),
+            redis::settings(),
             Field::boolean("hide_client_headers")
                 .required()
                 .default(false)
@@ -62,25 +62,8 @@ pub(crate) fn schema() -> PluginSchema {
             "config.day",
             "config.month",
             "config.year",
-        ]))
-        .check(CheckRule::conditional(
-            "config.policy",
-            |field| field.eq("redis"),
-            "config.redis.host",
-            Field::required,
-        ))
-        .check(CheckRule::conditional(
-            "config.policy",
-            |field| field.eq("redis"),
-            "config.redis.port",
-            Field::required,
-        ))
-        .check(CheckRule::conditional(
-            "config.policy",
-            |field| field.eq("redis"),
-            "config.redis.timeout",
-            Field::required,
-        ))
+        ]));
+    redis::needed_by_policy(schema)
         .check(CheckRule::conditional(
             "config.limit_by",
             |field| field.eq("header"),
@@ -92,15 +75,12 @@ pub(crate) fn schema() -> PluginSchema {
             |field| field.eq("path"),
             "config.path",
             Field::required,
-        ));
-    old_redis_settings()
-        .into_iter()
-        .fold(schema, PluginSchema::shorthand)
+        ))
 }
 
 /// Refused when it is written: a snapshot that a data plane cannot compile would hold up all later
 /// changes.
-fn check_policy(policy: &str) -> Result<(), String> {
+pub(crate) fn check_policy(policy: &str) -> Result<(), String> {
     match policy {
         "local" => Ok(()),
         _ => Err(format!(
@@ -109,85 +89,10 @@ fn check_policy(policy: &str) -> Result<(), String> {
     }
 }
 
-fn redis() -> Field {
-    Field::record(
-        "redis",
-        [
-            typedefs::host("host").description("Host of the Redis server."),
-            typedefs::port("port").default(6379),
-            typedefs::timeout("timeout").default(2000),
-            Field::string("username").referenceable(),
-            Field::string("password")
-                .encrypted()
-                .referenceable()
-                .len_min(0),
-            Field::integer("database").default(0),
-            Field::boolean("ssl").optional().default(false),
-            Field::boolean("ssl_verify").optional().default(false),
-            typedefs::sni("server_name").optional(),
-        ],
-    )
-    .description("Where Redis is, for `policy: redis`.")
-}
-
-/// The names that the settings of Redis had before they became a record.
-fn old_redis_settings() -> [Shorthand; 9] {
-    [
-        Shorthand::new(Field::string("redis_host"), |v| redis_setting("host", v))
-            .replaced_with(&["redis", "host"]),
-        Shorthand::new(Field::integer("redis_port"), |v| redis_setting("port", v))
-            .replaced_with(&["redis", "port"]),
-        Shorthand::new(Field::string("redis_password").len_min(0), |v| {
-            redis_setting("password", v)
-        })
-        .replaced_with(&["redis", "password"]),
-        Shorthand::new(Field::string("redis_username"), |v| {
-            redis_setting("username", v)
-        })
-        .replaced_with(&["redis", "username"]),
-        Shorthand::new(Field::boolean("redis_ssl"), |v| redis_setting("ssl", v))
-            .replaced_with(&["redis", "ssl"]),
-        Shorthand::new(Field::boolean("redis_ssl_verify"), |v| {
-            redis_setting("ssl_verify", v)
-        })
-        .replaced_with(&["redis", "ssl_verify"]),
-        Shorthand::new(Field::string("redis_server_name"), |v| {
-            redis_setting("server_name", v)
-        })
-        .replaced_with(&["redis", "server_name"]),
-        Shorthand::new(Field::integer("redis_timeout"), |v| {
-            redis_setting("timeout", v)
-        })
-        .replaced_with(&["redis", "timeout"]),
-        Shorthand::new(Field::integer("redis_database"), |v| {
-            redis_setting("database", v)
-        })
-        .replaced_with(&["redis", "database"]),
-    ]
-}
-
-fn redis_setting(name: &str, value: &Value) -> keelgate_entities::Object {
-    let mut fields = keelgate_entities::Object::new();
-    fields.insert("redis".to_owned(), json!({ name: value }));
-    fields
-}
-
 /// A longer window cannot have a lower limit, and only Redis is synchronised with.
 fn check_limits(config: &Value) -> Result<(), String> {
-    let limit = |period: &Period| {
-        let requests = config.get(period.setting())?.as_f64()?;
-        Some((period.setting(), requests))
-    };
-    let limits: Vec<_> = Period::ALL.iter().filter_map(limit).collect();
-    for (at, (short, lower)) in limits.iter().enumerate() {
-        for (long, upper) in &limits[at + 1..] {
-            if upper < lower {
-                return Err(format!(
-                    "The limit for {long}({upper:.1}) cannot be lower than the limit for \
-                     {short}({lower:.1})"
-                ));
-            }
-        }
+    if let Some(problem) = period::order_problem(config) {
+        return Err(format!("The {problem}"));
     }
     let redis = config.get("policy").and_then(Value::as_str) == Some("redis");
     let sync_rate = config.get("sync_rate").and_then(Value::as_f64);

@@ -1,4 +1,4 @@
-//! Counts of requests, kept by the node beyond the life of a configuration.
+//! Counts of requests and of what they use up, kept by the node beyond the life of a configuration.
 //!
 //! Requests of all cores count without locks: one look-up finds the counters of a caller, and each
 //! window is one atomic word that holds both the start of the window and the count in it, so that
@@ -79,6 +79,37 @@ impl Counters {
     ///
     /// `caller` is what tells callers of the plugin apart; `now` is in seconds since 1970.
     pub(crate) fn count(&self, plugin: Uuid, caller: &[u8], limits: &[Limit], now: u32) -> Usage {
+        self.with(plugin, caller, now, |caller| caller.count(limits, now))
+    }
+
+    /// What a caller has used of each limit, in the order of the limits.
+    pub(crate) fn used(
+        &self,
+        plugin: Uuid,
+        caller: &[u8],
+        limits: &[Limit],
+        now: u32,
+    ) -> SmallVec<[u32; 6]> {
+        self.with(plugin, caller, now, |caller| caller.used(limits, now))
+    }
+
+    /// Counts what a caller used up, though it may be more than was left.
+    pub(crate) fn add(&self, plugin: Uuid, caller: &[u8], limits: &[Limit], amount: u32, now: u32) {
+        self.with(plugin, caller, now, |caller| {
+            for limit in limits {
+                // An amount that always fits cannot fail.
+                let _ = caller.count_in(limit.period, amount, |_| true, now);
+            }
+        });
+    }
+
+    fn with<T>(
+        &self,
+        plugin: Uuid,
+        caller: &[u8],
+        now: u32,
+        use_one: impl FnOnce(&Caller) -> T,
+    ) -> T {
         let [low, high] = &self.hashers;
         let key = (plugin, caller);
         let key = u128::from(high.hash_one(key)) << 64 | u128::from(low.hash_one(key));
@@ -91,7 +122,7 @@ impl Counters {
                 callers.get_or_insert_with(key, Caller::default)
             }
         };
-        caller.count(limits, now)
+        use_one(caller)
     }
 }
 
@@ -136,15 +167,19 @@ impl Caller {
         self.seen_at.load(Ordering::Relaxed)
     }
 
-    fn count(&self, limits: &[Limit], now: u32) -> Usage {
+    fn used(&self, limits: &[Limit], now: u32) -> SmallVec<[u32; 6]> {
         self.seen_at.fetch_max(now, Ordering::Relaxed);
-        let used: SmallVec<[u32; 6]> = limits
+        limits
             .iter()
             .map(|limit| {
                 let window = &self.windows[limit.period as usize];
                 used(window.load(Ordering::Relaxed), limit.period.start(now))
             })
-            .collect();
+            .collect()
+    }
+
+    fn count(&self, limits: &[Limit], now: u32) -> Usage {
+        let used = self.used(limits, now);
         let fits = |(limit, used): (&Limit, &u32)| f64::from(*used) < limit.requests;
         if !limits.iter().zip(&used).all(fits) {
             return Usage {
@@ -153,7 +188,8 @@ impl Caller {
             };
         }
         for (at, limit) in limits.iter().enumerate() {
-            if let Err(now_used) = self.count_one(limit, now) {
+            let fits = |used: u32| f64::from(used) < limit.requests;
+            if let Err(now_used) = self.count_in(limit.period, 1, fits, now) {
                 // Another request took the last place meanwhile.
                 for earlier in &limits[..at] {
                     self.windows[earlier.period as usize].fetch_sub(1, Ordering::Relaxed);
@@ -173,19 +209,23 @@ impl Caller {
     }
 
     /// Counts in one window; the error is the count that leaves no room.
-    fn count_one(&self, limit: &Limit, now: u32) -> Result<(), u32> {
-        let start = limit.period.start(now);
-        let window = &self.windows[limit.period as usize];
-        self.ends_at.fetch_max(
-            start.saturating_add(limit.period.longest()),
-            Ordering::Relaxed,
-        );
+    fn count_in(
+        &self,
+        period: Period,
+        amount: u32,
+        fits: impl Fn(u32) -> bool,
+        now: u32,
+    ) -> Result<(), u32> {
+        let start = period.start(now);
+        let window = &self.windows[period as usize];
+        self.ends_at
+            .fetch_max(start.saturating_add(period.longest()), Ordering::Relaxed);
         let counted = window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
             let used = used(word, start);
-            let fits = f64::from(used) < limit.requests && used < u32::MAX;
+            let fits = fits(used);
             // A request that was read just before a new window counts in the new one.
             let start = start.max((word >> 32) as u32);
-            fits.then(|| u64::from(start) << 32 | u64::from(used + 1))
+            fits.then(|| u64::from(start) << 32 | u64::from(used.saturating_add(amount)))
         });
         counted.map(drop).map_err(|word| used(word, start))
     }
@@ -243,6 +283,19 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(count().used.as_slice(), [1, 1]);
         }
+    }
+
+    #[test]
+    fn amounts_are_added_even_if_they_do_not_fit() {
+        let counters = Counters::new();
+        let limits = [limit(Period::Minute, 2.0), limit(Period::Hour, 9.0)];
+        let used = |now| counters.used(Uuid::nil(), b"a", &limits, now);
+        assert_eq!(used(NOW).as_slice(), [0, 0]);
+        counters.add(Uuid::nil(), b"a", &limits, 5, NOW);
+        assert_eq!(used(NOW).as_slice(), [5, 5]);
+        counters.add(Uuid::nil(), b"a", &limits, u32::MAX, NOW);
+        assert_eq!(used(NOW).as_slice(), [u32::MAX, u32::MAX]);
+        assert_eq!(used(NOW + 60).as_slice(), [0, u32::MAX]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use keelgate_entities::kinds;
 use uuid::Uuid;
 
-use super::config::{Config, LimitBy, NAME, Policy};
+use super::config::{self, Config, LimitBy, NAME, Policy};
 use super::counters::{Counters, Limit, Usage};
 use super::period::{Period, seconds_of};
 use crate::error::Reason;
@@ -87,16 +87,13 @@ pub(crate) fn compile(
     }))
 }
 
-fn check_policy(policy: Policy) -> Result<(), Reason> {
+pub(crate) fn check_policy(policy: Policy) -> Result<(), Reason> {
     let name = match policy {
-        Policy::Local => return Ok(()),
+        Policy::Local => "local",
         Policy::Cluster => "cluster",
         Policy::Redis => "redis",
     };
-    Err(Reason::setting(
-        "policy",
-        format!("this build cannot count by the policy '{name}'; use 'local'"),
-    ))
+    config::check_policy(name).map_err(|problem| Reason::setting("policy", problem))
 }
 
 impl Caller {
@@ -202,16 +199,14 @@ impl Plugin for RateLimiting {
             return Access::Ready(self.refuse(&standing));
         }
         if !self.hide_headers {
-            exchange.kept.push((NAME, Box::new(standing)));
+            exchange.keep(NAME, standing);
         }
         Access::Ready(Flow::Continue)
     }
 
     fn header_filter<'r>(&'r self, exchange: &mut Exchange<'r>) {
-        let kept = exchange.kept.iter().find(|(name, _)| *name == NAME);
-        let standing = kept.and_then(|(_, kept)| kept.downcast_ref::<Standing>());
-        if let Some(standing) = standing {
-            self.tell(standing, &mut exchange.response.headers);
+        if let Some(standing) = exchange.take_back(NAME) {
+            self.tell(&standing, &mut exchange.response.headers);
         }
     }
 }
@@ -233,7 +228,7 @@ fn header_names(period: Period) -> (HeaderName, HeaderName) {
 }
 
 /// A number as a header value; whole ones are written without an allocation for text.
-fn number(value: f64) -> HeaderValue {
+pub(crate) fn number(value: f64) -> HeaderValue {
     if value.fract() == 0.0 && (0.0..1e15).contains(&value) {
         return HeaderValue::from(value as u64);
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
+use serde_json::Value;
 
 /// The length of a calendar window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +82,27 @@ impl Period {
             .as_secs();
         u32::try_from(days).unwrap_or(now)
     }
+}
+
+/// What is wrong with limits by the names of their periods: a longer window cannot have a lower
+/// one.
+pub(crate) fn order_problem(limits: &Value) -> Option<String> {
+    let limit = |period: &Period| {
+        let requests = limits.get(period.setting())?.as_f64()?;
+        Some((period.setting(), requests))
+    };
+    let limits: Vec<_> = Period::ALL.iter().filter_map(limit).collect();
+    for (at, (short, lower)) in limits.iter().enumerate() {
+        for (long, upper) in &limits[at + 1..] {
+            if upper < lower {
+                return Some(format!(
+                    "limit for {long}({upper:.1}) cannot be lower than the limit for \
+                     {short}({lower:.1})"
+                ));
+            }
+        }
+    }
+    None
 }
 
 /// Whole seconds since 1970; times outside of 1970 to 2106 are moved to its ends.

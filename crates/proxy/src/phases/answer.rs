@@ -89,7 +89,7 @@ impl Answer {
         let exchange = &flight.exchange;
         let mut answer = Self {
             headers: Box::new(response.headers),
-            made_by: MadeBy::Plugin,
+            made_by: response.made_by,
             ..Self::empty(response.status)
         };
         match response.body {

@@ -2,6 +2,7 @@
 
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use keelgate_plugins::exchange::MadeBy;
 
 use super::Flight;
 use super::upstream::speaks_http2;
@@ -24,7 +25,7 @@ pub(super) fn run(flight: &mut Flight<'_>) {
     complete_content_type(flight);
     let started = flight.exchange.times.started;
     let elapsed = || milliseconds(started.elapsed());
-    if flight.proxied {
+    if flight.proxied || flight.exchange.response.made_by == MadeBy::Cache {
         let upstream = flight.exchange.times.upstream.map_or(0, milliseconds);
         let proxy = flight.proxy_latency.unwrap_or_else(elapsed);
         if added.upstream_latency {
