@@ -181,3 +181,16 @@ fn export_and_import_round_trip() {
     assert_eq!(read(&first), read(&second));
     assert!(read(&first).contains("h.test"));
 }
+
+#[test]
+fn the_example_configuration_is_valid_and_overwrites_nothing() {
+    let directory = tempfile::tempdir().expect("make a directory");
+    let file = directory.path().join("kong.yml");
+    let file = file.to_str().expect("UTF-8");
+    let output = keelgate(&["config", "init", file], &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    let output = keelgate(&["config", "parse", file], &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    let again = keelgate(&["config", "init", file], &[]);
+    assert!(!again.status.success() && text(&again).contains("already exists"));
+}

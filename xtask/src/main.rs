@@ -3,6 +3,7 @@
 mod bench;
 mod cargo_program;
 mod ci;
+mod clients;
 mod conformance;
 mod database_server;
 mod debian;

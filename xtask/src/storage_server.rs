@@ -17,7 +17,7 @@ pub(crate) mod garage;
 mod go;
 mod minio;
 mod moto;
-mod python;
+pub(crate) mod python;
 mod server;
 
 use anyhow::Result;

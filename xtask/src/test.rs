@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::database_server::Durability;
-use crate::{conformance, database_server, progress, storage_server, workspace};
+use crate::{clients, conformance, database_server, progress, storage_server, workspace};
 
 /// Builds once, starts the servers of storages and of the database, runs the tests against all.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -11,6 +11,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     database_server::programs()?;
     let programs = storage_server::get()?;
     let judges = conformance::get()?;
+    let clients = clients::get()?;
     let is_whole = !arguments
         .iter()
         .any(|argument| argument.starts_with("-p") || argument.starts_with("--package"));
@@ -37,6 +38,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .envs(servers.variables())
         .envs(database.variables())
         .envs(judges)
+        .envs(clients)
         .env("KEELGATE_BIN", workspace::target().join("debug/keelgate"));
     workspace::run(&mut command)?;
     progress::done(&format!(

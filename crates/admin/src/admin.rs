@@ -1,7 +1,7 @@
 //! What the composition gives to the Admin API, and its router.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -11,12 +11,10 @@ use keelgate_store::Store;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::access::Access;
 use crate::balancers::Balancers;
-use crate::routes::Routes;
+use crate::routes::{Described, Routes};
 use crate::{entity, front, node};
-
-/// Largest body of an ordinary request. A certificate chain with its key is some 20 KiB.
-const BODY_LIMIT: usize = 8 << 20;
 
 /// What the Admin API tells of the node that it runs on.
 #[derive(Clone, Debug)]
@@ -34,6 +32,9 @@ pub struct NodeInfo {
     /// URLs of web pages that may use the Admin API with the credentials of their users; when
     /// empty, any page may use it, without credentials.
     pub allowed_origins: Vec<String>,
+    /// Most bytes of a request body; the whole configuration of a node without a database has a
+    /// limit of its own.
+    pub body_limit: usize,
 }
 
 /// Where the configuration comes from.
@@ -106,6 +107,10 @@ pub struct Admin {
     pub log: LogLevel,
     /// Metrics in the text format of Prometheus.
     pub metrics: Report<String>,
+    /// Who may use the API.
+    pub access: Access,
+    /// How long the audit log keeps its entries; without it there are none.
+    pub audit: Option<Duration>,
     /// The targets of upstreams; none where this node serves no traffic.
     pub balancers: Option<Arc<dyn Balancers>>,
 }
@@ -122,7 +127,7 @@ pub struct LogLevel {
 /// [`Admin`] as handlers see it.
 pub(crate) struct State {
     pub(crate) admin: Admin,
-    pub(crate) paths: Vec<String>,
+    pub(crate) paths: Vec<Described>,
 }
 
 impl State {
@@ -154,13 +159,13 @@ impl Admin {
             .iter()
             .map(|url| front::origin(url))
             .collect();
+        let access = Arc::new(self.access.clone());
+        let body_limit = DefaultBodyLimit::max(self.node.body_limit);
         let state = Arc::new(State {
             admin: self,
-            paths: routes.paths(),
+            paths: routes.describe(),
         });
-        let limited = routes
-            .into_router(state)
-            .layer(DefaultBodyLimit::max(BODY_LIMIT));
-        front::behind(limited, origins)
+        let limited = routes.into_router(state).layer(body_limit);
+        front::behind(front::guarded(limited, access), origins)
     }
 }

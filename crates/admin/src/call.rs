@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode};
 
+use keelgate_entities::Object;
+
 use crate::failure::Failure;
+use crate::peer::Caller;
 
 /// Time for a whole body: the largest configuration over a slow line.
 const BODY_TIMEOUT: Duration = Duration::from_secs(300);
@@ -19,9 +22,18 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     path: Vec<(String, String)>,
     query: Vec<(String, String)>,
+    caller: Caller,
+    /// The path as the table of routes has it: parts that vary, which may be secrets, are named.
+    route: String,
 }
 
 impl Call {
+    /// What the audit log says of who makes a change by this call.
+    pub(crate) fn author(&self) -> Object {
+        self.caller
+            .about(&format!("{} {}", self.method, self.route))
+    }
+
     /// A part of the path by its name, decoded.
     pub(crate) fn segment(&self, name: &str) -> &str {
         let found = self.path.iter().find(|(key, _)| key == name);
@@ -65,6 +77,9 @@ impl<S: Send + Sync> FromRequest<S> for Call {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         let (mut parts, body) = request.into_parts();
+        let caller = parts.extensions.get::<Caller>().cloned();
+        let route = parts.extensions.get::<MatchedPath>();
+        let route = route.map_or_else(String::new, |route| route.as_str().to_owned());
         let path = RawPathParams::from_request_parts(&mut parts, state)
             .await
             .map_err(|_| Failure::Page(StatusCode::BAD_REQUEST))?;
@@ -90,6 +105,8 @@ impl<S: Send + Sync> FromRequest<S> for Call {
             body,
             path,
             query,
+            caller: caller.unwrap_or_default(),
+            route,
         })
     }
 }

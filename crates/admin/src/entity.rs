@@ -43,7 +43,7 @@ pub(crate) fn add(routes: &mut Routes, schemas: &Schemas) {
                 field: field_name(schema, foreign.field),
             };
             child::add(routes, schema, parent, names);
-            reference::add(routes, schema, names);
+            reference::add(routes, schema, parent, names);
         }
     }
     acls::add(routes, schemas);

@@ -15,7 +15,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use tower::ServiceExt;
 
+use crate::access::Access;
 use crate::failure::Failure;
+use crate::peer::{Caller, Peer};
 
 const LATENCY: HeaderName = HeaderName::from_static("x-kong-admin-latency");
 const PRODUCT: HeaderValue =
@@ -31,6 +33,23 @@ pub(crate) fn origin(url: &str) -> String {
         }) => format!("{scheme}://{authority}"),
         _ => url.to_owned(),
     }
+}
+
+/// Lets in who may use the routes, and says who it is.
+pub(crate) fn guarded(routes: Router, access: Arc<Access>) -> Router {
+    Router::new().fallback(async move |mut request: Request| {
+        let peer = request.extensions().get::<Peer>().cloned();
+        let path = request.uri().path();
+        let caller = match access.admit(request.method(), path, request.headers()) {
+            Ok(credential) => Caller::new(credential, peer),
+            Err(refused) => {
+                tracing::warn!(?refused, ?peer, "an Admin API request was refused");
+                return refused.into_response();
+            }
+        };
+        request.extensions_mut().insert(caller);
+        forward(routes, request).await
+    })
 }
 
 /// Puts the routes behind the front: trailing slashes, cross-origin headers, latency.
@@ -79,6 +98,10 @@ async fn route(routes: Router, mut request: Request) -> Response {
         Some(uri) => *request.uri_mut() = uri,
         None => return Failure::Page(StatusCode::BAD_REQUEST).into_response(),
     }
+    forward(routes, request).await
+}
+
+async fn forward(routes: Router, request: Request) -> Response {
     match routes.oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},

@@ -2,6 +2,7 @@
 //!
 //! - [`admin`]: what the composition gives to the Admin API, and its router;
 //! - `routes`: the table of paths and methods, from which `OPTIONS`, 405 and `/endpoints` follow;
+//! - [`access`]: who may use it; `peer`: who speaks, for the audit log;
 //! - `entity`: the generic endpoints of all kinds of entities, derived from their schemas, with
 //!   the few kinds that differ in files of their own;
 //! - `arguments`: JSON, form and multipart bodies as entities;
@@ -14,6 +15,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod access;
 pub mod admin;
 mod arguments;
 mod balancers;
@@ -22,11 +24,13 @@ mod entity;
 mod failure;
 mod front;
 mod node;
+mod peer;
 mod respond;
 mod routes;
 pub mod server;
 pub mod status;
 
+pub use access::{Access, AccessRole, AdminCredential};
 pub use admin::{Admin, DataPlanes, LoadError, Loader, LogLevel, Mode, NodeInfo, Report};
 pub use balancers::{AddressHealth, BalancerHealth, Balancers, SetHealthError, TargetHealth};
 pub use node::config_hash;

@@ -1,11 +1,13 @@
 //! Endpoints about the node itself.
 
 mod about;
+mod audit;
 mod cache;
 mod clustering;
 mod config;
 mod describe;
 mod log_level;
+mod openapi;
 mod tags;
 mod wasm;
 
@@ -18,11 +20,13 @@ pub use config::config_hash;
 /// Adds the endpoints about the node.
 pub(crate) fn add(routes: &mut Routes, admin: &Admin) {
     about::add(routes);
+    audit::add(routes);
     cache::add(routes);
     clustering::add(routes);
     config::add(routes);
     describe::add(routes);
     log_level::add(routes, admin);
+    openapi::add(routes);
     tags::add(routes);
     wasm::add(routes);
 }

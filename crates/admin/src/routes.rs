@@ -23,9 +23,28 @@ pub(crate) struct Routes {
     paths: BTreeMap<String, Endpoint>,
 }
 
+/// What the bodies of a path are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bodies {
+    /// A page of entities of this kind; a new one is posted to it.
+    Collection(&'static str),
+    /// An entity of this kind.
+    Single(&'static str),
+}
+
+/// A path, as descriptions of the API have it.
+#[derive(Clone, Debug)]
+pub(crate) struct Described {
+    pub(crate) path: String,
+    /// In order, without `OPTIONS` and `HEAD`.
+    pub(crate) methods: Vec<String>,
+    pub(crate) bodies: Option<Bodies>,
+}
+
 /// The methods of one path.
 #[derive(Default)]
 struct Endpoint {
+    bodies: Option<Bodies>,
     methods: BTreeMap<String, MethodRouter<Arc<State>>>,
     disabled: bool,
 }
@@ -66,11 +85,25 @@ impl Routes {
         endpoint.disabled = true;
     }
 
+    /// Says what the bodies of a path are.
+    pub(crate) fn bodies(&mut self, path: &str, bodies: Bodies) {
+        let endpoint = self.paths.entry(path.to_owned()).or_default();
+        endpoint.bodies = Some(bodies);
+    }
+
     /// All paths, sorted segment by segment.
-    pub(crate) fn paths(&self) -> Vec<String> {
-        let mut paths: Vec<_> = self.paths.keys().cloned().collect();
-        paths.sort_by_key(|path| path.replace('/', "\0"));
-        paths
+    pub(crate) fn describe(&self) -> Vec<Described> {
+        let described = self.paths.iter().map(|(path, endpoint)| Described {
+            path: path.clone(),
+            methods: match endpoint.disabled {
+                true => Vec::new(),
+                false => endpoint.methods.keys().cloned().collect(),
+            },
+            bodies: endpoint.bodies,
+        });
+        let mut described: Vec<_> = described.collect();
+        described.sort_by_key(|described| described.path.replace('/', "\0"));
+        described
     }
 
     /// The router: `HEAD` where there is `GET`, `OPTIONS` everywhere, 404 and 405 in JSON.

@@ -1,9 +1,11 @@
 //! Serves a router on listeners, plain and TLS.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -13,6 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+use crate::peer::Peer;
 
 /// Time for a TLS handshake, and for a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -82,8 +87,8 @@ async fn accept(
             accepted = listener.socket.accept() => accepted,
             _ = stopped.wait_for(|stopped| *stopped) => return,
         };
-        let socket = match accepted {
-            Ok((socket, _)) => socket,
+        let (socket, address) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept an Admin API connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -92,7 +97,7 @@ async fn accept(
         };
         let (router, tls, stopped) = (router.clone(), listener.tls.clone(), stopped.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(socket, tls, router, stopped).await {
+            if let Err(error) = connection(socket, address, tls, router, stopped).await {
                 tracing::debug!(%error, "an Admin API connection ended early");
             }
             drop(place);
@@ -104,6 +109,7 @@ type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 async fn connection(
     socket: TcpStream,
+    address: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
     router: Router,
     stopped: tokio::sync::watch::Receiver<bool>,
@@ -113,14 +119,16 @@ async fn connection(
         Some(config) => {
             let handshake = TlsAcceptor::from(config).accept(socket);
             let stream = tokio::time::timeout(HEAD_TIMEOUT, handshake).await??;
-            requests(stream, router, stopped).await
+            let peer = Peer::new(address, stream.get_ref().1.peer_certificates());
+            requests(stream, peer, router, stopped).await
         }
-        None => requests(socket, router, stopped).await,
+        None => requests(socket, Peer::new(address, None), router, stopped).await,
     }
 }
 
 async fn requests(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
     router: Router,
     mut stopped: tokio::sync::watch::Receiver<bool>,
 ) -> Ended {
@@ -135,7 +143,11 @@ async fn requests(
         .timer(TokioTimer::new())
         .max_header_list_size(MAX_HEAD as u32)
         .keep_alive_interval(Some(HEAD_TIMEOUT));
-    let service = TowerToHyperService::new(router);
+    let service = tower::service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        router.clone().oneshot(request.map(axum::body::Body::new))
+    });
+    let service = TowerToHyperService::new(service);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     tokio::select! {

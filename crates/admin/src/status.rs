@@ -55,7 +55,7 @@ impl Status {
         if state.upstreams {
             entity::add_status(&mut upstreams);
         }
-        let paths = upstreams.paths();
+        let paths = upstreams.describe();
         let routes = upstreams
             .into_router(Arc::new(State {
                 admin: state.admin.clone(),

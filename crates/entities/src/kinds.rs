@@ -5,12 +5,14 @@ mod basic_auth_credential;
 mod ca_certificate;
 mod certificate;
 mod consumer;
+mod described;
 mod hmac_auth_credential;
 mod jwt_secret;
 mod key;
 mod key_auth_credential;
 mod key_set;
 mod null;
+mod oauth2;
 mod plugin;
 mod route;
 mod service;
@@ -61,7 +63,14 @@ pub(crate) fn schemas(flavor: RouterFlavor) -> Vec<Schema> {
         hmac_auth_credential::schema(),
         jwt_secret::schema(),
         key_auth_credential::schema(),
+        oauth2::credentials(),
+        oauth2::tokens(),
     ]
+}
+
+/// The schemas of kinds that are described and not kept.
+pub(crate) fn described() -> Vec<Schema> {
+    described::schemas()
 }
 
 /// The consumer that a credential belongs to.

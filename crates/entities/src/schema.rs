@@ -6,13 +6,14 @@
 //! - completion: defaults, ids, time stamps, shorthands, and the merge of a partial update
 //!   (`complete`);
 //! - validation, with the messages of Kong's Admin API (`validate`);
-//! - the JSON of `GET /schemas/…` (`json`).
+//! - the JSON of `GET /schemas/…` (`json`), and JSON Schema for OpenAPI (`json_schema`).
 
 pub(crate) mod check;
 pub(crate) mod complete;
 pub(crate) mod definition;
 pub(crate) mod field;
 mod json;
+mod json_schema;
 pub(crate) mod lookup;
 mod plugin;
 pub mod typedefs;

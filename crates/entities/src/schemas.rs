@@ -17,6 +17,7 @@ use crate::{ApiError, Object, RouterFlavor, kinds};
 #[derive(Debug)]
 pub struct Schemas {
     kinds: Vec<Schema>,
+    described: Vec<Schema>,
     plugins: HashMap<&'static str, Known>,
 }
 
@@ -50,6 +51,7 @@ impl Schemas {
     pub fn of_flavor(plugins: Vec<PluginSchema>, flavor: RouterFlavor) -> Self {
         Self {
             kinds: kinds::schemas(flavor),
+            described: kinds::described(),
             plugins: plugins
                 .into_iter()
                 .map(|schema| {
@@ -63,6 +65,13 @@ impl Schemas {
     /// The schema of a collection, for example `services`.
     pub fn kind(&self, kind: &str) -> Option<&Schema> {
         self.kinds.iter().find(|schema| schema.name == kind)
+    }
+
+    /// The schema of a collection, or of a kind that is described and not kept, for example
+    /// `workspaces`.
+    pub fn described(&self, kind: &str) -> Option<&Schema> {
+        let described = || self.described.iter().find(|schema| schema.name == kind);
+        self.kind(kind).or_else(described)
     }
 
     /// All kinds; those that are referred to come before those that refer.
@@ -240,7 +249,7 @@ impl Schemas {
     }
 
     fn known(&self, kind: &str) -> Result<&Schema, ApiError> {
-        self.kind(kind)
+        self.described(kind)
             .ok_or_else(|| ApiError::operation_unsupported(format!("no entity named '{kind}'")))
     }
 

@@ -17,7 +17,7 @@ const NO_SANDBOX: &str = "serverless Lua plugins are not in this build yet";
 const NO_DEBUG: &str = "a setting for developers of Kong";
 const NO_KIC: &str = "the ingress controller's mode makes no difference here";
 const NO_DHE: &str = "finite-field key exchange is not spoken, only that of elliptic curves";
-const RBAC: &str = "role-based access control of Kong Enterprise does not exist here: the Admin API is NOT protected by it; keep admin_listen private";
+const RBAC: &str = "role-based access control of Kong Enterprise does not exist here: the Admin API is NOT protected by it; keep admin_listen private, or set admin_credentials";
 const ENTERPRISE: &str = "a setting of Kong Enterprise that does not exist here";
 
 const fn accepted(name: &'static str, kind: Kind, default: &'static str, effect: Effect) -> Key {

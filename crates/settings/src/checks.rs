@@ -260,18 +260,41 @@ impl Checks<'_> {
                 }
             }
         }
-        let open = settings.listen.admin_listen.iter().find(|listener| {
+        if role != Role::DataPlane {
+            self.open_administration();
+        }
+    }
+
+    /// Warns of listeners of the Admin API that others than this machine can reach unhindered.
+    fn open_administration(&mut self) {
+        let settings = self.settings;
+        let has_credentials = !settings.admin.admin_credentials.0.is_empty();
+        let asks_for_certificates = settings.tls.admin_ssl_client_ca.is_some();
+        for listener in &settings.listen.admin_listen {
             let host = listener.host.as_str();
-            !(host == "localhost" || host == "::1" || host.starts_with("127."))
-        });
-        if let Some(listener) = open
-            && role != Role::DataPlane
-        {
-            let message = format!("the Admin API has no log-in and is reachable at {listener}");
+            let is_local = host == "localhost" || host == "::1" || host.starts_with("127.");
+            if is_local || (listener.ssl && (has_credentials || asks_for_certificates)) {
+                continue;
+            }
+            let (message, mend) = if has_credentials {
+                (
+                    format!("the secrets of admin_credentials travel in clear to {listener}"),
+                    "add the option ssl, or listen to 127.0.0.1",
+                )
+            } else {
+                (
+                    format!("the Admin API has no log-in and is reachable at {listener}"),
+                    "listen to 127.0.0.1, let only trusted machines reach that port, or set admin_credentials",
+                )
+            };
+            self.warn("admin_listen", message, mend);
+            return;
+        }
+        if asks_for_certificates && !settings.listen.admin_listen.iter().any(|one| one.ssl) {
             self.warn(
-                "admin_listen",
-                message,
-                "listen to 127.0.0.1, or let only trusted machines reach that port",
+                "admin_ssl_client_ca",
+                "has no effect: no listener of the Admin API speaks TLS",
+                "add a listener with the option ssl to admin_listen",
             );
         }
     }

@@ -51,10 +51,10 @@ pub use sections::{
 };
 pub use settings::Settings;
 pub use values::{
-    AccessLogTarget, Address, AuthorityBundle, Certificate, Cipher, CipherSuite, Ciphers,
-    ClusterMtls, Connections, DatabaseKind, DnsRecord, ErrorType, HeaderBuffers, HeaderToken,
-    HttpHeader, Kind, Label, Listener, LogFormat, LogLevel, LogTarget, MaxAgePolicy, Milliseconds,
-    NameServer, NamedFormat, NginxTime, Ocsp, OnOff, PortMap, PrivateKey, Role, RouterFlavor,
-    S3PutOptions, SealingKey, SealingKeys, Seconds, Secret, Size, StorageUrl, TlsVersion,
-    TlsVersions, TrustedPeer, Workers,
+    AccessLogTarget, Address, AdminCredential, AdminCredentials, AuthorityBundle, Certificate,
+    Cipher, CipherSuite, Ciphers, ClusterMtls, Connections, DatabaseKind, DnsRecord, ErrorType,
+    HeaderBuffers, HeaderToken, HttpHeader, Kind, Label, Listener, LogFormat, LogLevel, LogTarget,
+    MaxAgePolicy, Milliseconds, NameServer, NamedFormat, NginxTime, Ocsp, OnOff, PortMap,
+    PrivateKey, Role, RouterFlavor, S3PutOptions, SealingKey, SealingKeys, Seconds, Secret, Size,
+    StorageUrl, TlsVersion, TlsVersions, TrustedPeer, Workers,
 };

@@ -4,6 +4,7 @@
 //! - [`transaction`]: the view of a transaction that a piece of work gets, with the schemas'
 //!   uniqueness and foreign keys enforced on every write;
 //! - [`rows`]: what a backend has to bring for that (rows in, rows out, no rules);
+//! - [`audit`]: who changed what, told with the change itself;
 //! - [`index`]: the unique keys, references and tags that rows are found by;
 //! - [`sqlite`]: the embedded database of a control plane;
 //! - [`postgres`]: the database server that several control planes share;
@@ -13,6 +14,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod audit;
 mod body;
 mod contents;
 pub mod error;
@@ -26,6 +28,7 @@ pub mod store;
 pub mod transaction;
 mod unix_time;
 
+pub use audit::{AuditPage, Told};
 pub use error::StoreError;
 pub use memory::MemoryStore;
 pub use postgres::{MigrationState, Migrations, PostgresSettings, PostgresStore, PostgresTls};

@@ -8,6 +8,7 @@
 //! - The client library is asynchronous and work on a transaction is not, so that queries run on the
 //!   runtime's blocking threads ([`session`]).
 
+mod audit;
 mod batch;
 mod connections;
 mod copy;
@@ -38,7 +39,8 @@ use crate::store::check_size;
 use crate::transaction::schema;
 use crate::unix_time::milliseconds;
 use crate::{
-    Answer, Key, Page, PageRequest, Position, Store, StoreError, TagPage, Transaction, Work,
+    Answer, AuditPage, Key, Page, PageRequest, Position, Store, StoreError, TagPage, Transaction,
+    Work,
 };
 use connections::Connections;
 use copy::Copy;
@@ -297,6 +299,26 @@ impl Store for PostgresStore {
             move |session| read::tagged(session, wanted.as_deref(), size, from.as_deref()),
             move |contents, _| contents.tagged(tag.as_deref(), size, offset.as_deref()),
         )
+    }
+
+    fn audit(&self, size: usize, offset: Option<String>) -> Answer<'_, AuditPage> {
+        if let Err(error) = check_size(size) {
+            return refused(error);
+        }
+        let (away, readers) = (self.away(), self.readers());
+        // The copy in memory has none.
+        blocking(move |handle| {
+            away?;
+            let mut answer = Err(StoreError::Closed);
+            for connections in readers {
+                answer = Session::take(&connections, handle)
+                    .and_then(|mut session| audit::page(&mut session, size, offset.as_deref()));
+                if !matches!(answer, Err(StoreError::Unavailable(_))) {
+                    break;
+                }
+            }
+            answer
+        })
     }
 
     fn transact(&self, work: Work) -> Answer<'_, u64> {

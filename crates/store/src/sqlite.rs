@@ -5,6 +5,7 @@
 //! - Reads run on connections of their own, on the runtime's blocking threads. In write-ahead mode
 //!   they neither wait for the writer nor make it wait, and each sees one revision.
 
+mod audit;
 mod epoch;
 mod layout;
 mod open;
@@ -26,7 +27,8 @@ use crate::index::unique_value;
 use crate::store::check_size;
 use crate::transaction::schema;
 use crate::{
-    Answer, Key, Page, PageRequest, Position, Store, StoreError, TagPage, Transaction, Work,
+    Answer, AuditPage, Key, Page, PageRequest, Position, Store, StoreError, TagPage, Transaction,
+    Work,
 };
 use write::SqliteRows;
 use writer::Writer;
@@ -139,6 +141,13 @@ impl Store for SqliteStore {
         self.read(move |connection| {
             read::tagged(connection, tag.as_deref(), size, offset.as_deref())
         })
+    }
+
+    fn audit(&self, size: usize, offset: Option<String>) -> Answer<'_, AuditPage> {
+        if let Err(error) = check_size(size) {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        self.read(move |connection| audit::page(connection, size, offset.as_deref()))
     }
 
     fn transact(&self, work: Work) -> Answer<'_, u64> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::{StoreError, Transaction, offset};
+use crate::{AuditPage, StoreError, Transaction, offset};
 
 /// The answer of a store, boxed so that stores can be exchanged at run time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -158,6 +158,12 @@ pub trait Store: Send + Sync + 'static {
         size: usize,
         offset: Option<String>,
     ) -> Answer<'_, TagPage>;
+
+    /// A page of the audit log, the newest entry first. A store that keeps none has an empty one.
+    fn audit(&self, size: usize, _offset: Option<String>) -> Answer<'_, AuditPage> {
+        let page = check_size(size).map(|()| AuditPage::default());
+        Box::pin(std::future::ready(page))
+    }
 
     /// Runs work in a write transaction of its own. The answer comes when the change is durable,
     /// and is the revision after it; work that wrote nothing makes no new revision.

@@ -1,7 +1,7 @@
 //! A transaction as the work inside it sees it: reads, and writes that keep the schemas' rules.
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use keelgate_entities::declarative::Table;
 use keelgate_entities::schema::OnDelete;
@@ -9,6 +9,7 @@ use keelgate_entities::{ApiError, Object, Schema, Schemas};
 use serde_json::{Value, json};
 
 use crate::StoreError;
+use crate::audit::{self, Draft, Operation, Told};
 use crate::index::{Index, id_of, unique_value};
 use crate::rows::Rows;
 use crate::store::{Import, Key};
@@ -22,6 +23,7 @@ pub struct Transaction<'a> {
     schemas: &'a Schemas,
     now: SystemTime,
     changed: bool,
+    audit: Option<Draft>,
 }
 
 impl<'a> Transaction<'a> {
@@ -31,12 +33,25 @@ impl<'a> Transaction<'a> {
             schemas,
             now,
             changed: false,
+            audit: None,
         }
     }
 
     /// Whether anything was written.
     pub(crate) fn changed(&self) -> bool {
         self.changed
+    }
+
+    /// Tells the audit log of every change from here on, under what `about` says of its author.
+    /// Entries that are older than `kept_for` go; without it, none.
+    pub fn audit(&mut self, about: Object, kept_for: Option<Duration>) {
+        self.audit = Some(Draft::new(about, kept_for));
+    }
+
+    /// The entry to be committed with what was written, if there is to be one.
+    pub(crate) fn told(&mut self) -> Option<Told> {
+        let draft = self.audit.take().filter(|_| self.changed)?;
+        Some(draft.finish(self.now))
     }
 
     fn schema(&self, kind: &str) -> Result<&'a Schema, StoreError> {
@@ -105,7 +120,11 @@ impl<'a> Transaction<'a> {
             let key = Object::from_iter([("id".to_owned(), id.into())]);
             return Err(ApiError::primary_key_violation(key).into());
         }
-        self.write(kind, id, entity)
+        self.write(kind, id, entity)?;
+        if let Some(audit) = &mut self.audit {
+            audit.note(Operation::Create, kind, id, &[]);
+        }
+        Ok(())
     }
 
     /// Writes an entity over what stands under its id, or anew.
@@ -116,7 +135,20 @@ impl<'a> Transaction<'a> {
     /// leads nowhere.
     pub fn put(&mut self, kind: &str, entity: &Object) -> Result<(), StoreError> {
         let id = id_of(kind, entity)?;
-        self.write(kind, id, entity)
+        let before = match &self.audit {
+            Some(_) => self.rows.get(kind, id)?,
+            None => None,
+        };
+        self.write(kind, id, entity)?;
+        match (&mut self.audit, &before) {
+            (Some(audit), Some(before)) => {
+                let fields = audit::difference(before, entity);
+                audit.note(Operation::Update, kind, id, &fields);
+            }
+            (Some(audit), None) => audit.note(Operation::Create, kind, id, &[]),
+            (None, _) => {}
+        }
+        Ok(())
     }
 
     fn write(&mut self, kind: &str, id: &str, entity: &Object) -> Result<(), StoreError> {
@@ -181,6 +213,9 @@ impl<'a> Transaction<'a> {
         }
         for (kind, id) in doomed.iter().rev() {
             self.rows.remove(kind, id)?;
+            if let Some(audit) = &mut self.audit {
+                audit.note(Operation::Delete, kind, id, &[]);
+            }
         }
         self.changed = true;
         Ok(true)
@@ -197,13 +232,19 @@ impl<'a> Transaction<'a> {
             self.changed = true;
         }
         // `kinds()` has referenced kinds before those that refer to them.
+        let mut entities = 0;
         for schema in self.schemas.kinds() {
-            for entities in table.get(schema.name).chunks(IMPORTED_TOGETHER) {
-                self.rows.expect(schema, entities)?;
-                for entity in entities {
-                    self.put(schema.name, entity)?;
+            for chunk in table.get(schema.name).chunks(IMPORTED_TOGETHER) {
+                self.rows.expect(schema, chunk)?;
+                for entity in chunk {
+                    let id = id_of(schema.name, entity)?;
+                    self.write(schema.name, id, entity)?;
                 }
+                entities += chunk.len();
             }
+        }
+        if let Some(audit) = &mut self.audit {
+            audit.note_import(entities);
         }
         Ok(())
     }

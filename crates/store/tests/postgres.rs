@@ -37,6 +37,15 @@ async fn conforms_for_writes() {
 }
 
 #[tokio::test]
+async fn conforms_for_the_audit_log() {
+    conformance::audit(async || {
+        let store: Arc<dyn Store> = Arc::new(Database::bootstrapped().await.open().await);
+        store
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn conforms_for_writes_of_commands() {
     conformance::writes(async || {
         let store: Arc<dyn Store> = Arc::new(Database::bootstrapped().await.open().await);

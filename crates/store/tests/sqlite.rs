@@ -50,6 +50,18 @@ async fn conforms_for_writes() {
 }
 
 #[tokio::test]
+async fn conforms_for_the_audit_log() {
+    let directories = RefCell::new(Vec::new());
+    conformance::audit(async || {
+        let directory = TempDir::new().unwrap();
+        let store: Arc<dyn Store> = Arc::new(open(&directory));
+        directories.borrow_mut().push(directory);
+        store
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_restart_keeps_entities_revision_and_cluster() {
     let directory = TempDir::new().unwrap();
     let store = open(&directory);

@@ -9,7 +9,7 @@ use super::server::answers;
 use crate::{progress, workspace};
 
 /// Makes a virtual environment with one pinned package, once; returns its directory.
-pub(super) fn install(package: &str, version: &str, extras: &str) -> Result<PathBuf> {
+pub(crate) fn install(package: &str, version: &str, extras: &str) -> Result<PathBuf> {
     let directory = workspace::tools().join(format!("{package}-{version}"));
     let mark = directory.join("installed");
     if mark.exists() {
@@ -17,7 +17,7 @@ pub(super) fn install(package: &str, version: &str, extras: &str) -> Result<Path
     }
     ensure!(
         answers("python3", "--version"),
-        "the tests need Go or Python 3, and neither is installed"
+        "the tests need Python 3, which is not installed"
     );
     progress::step(&format!("installing {package} with pip"));
     workspace::run(Command::new("python3").args(["-m", "venv"]).arg(&directory))?;

@@ -14,7 +14,7 @@ use crate::arguments::Arguments;
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::respond;
-use crate::routes::{Outcome, Routes};
+use crate::routes::{Bodies, Outcome, Routes};
 
 pub(super) fn add(routes: &mut Routes, child: &Schema, parent: &Schema, names: Names) {
     let (above, below) = (path_name(parent), nested_name(child));
@@ -25,7 +25,9 @@ pub(super) fn add(routes: &mut Routes, child: &Schema, parent: &Schema, names: N
     routes.on(Method::POST, &collection, move |state, call| {
         create(state, call, names)
     });
+    routes.bodies(&collection, Bodies::Collection(child.name));
     let single = format!("{collection}/{{{}}}", child.name);
+    routes.bodies(&single, Bodies::Single(child.name));
     for method in super::SINGLE {
         routes.on(method, &single, move |state, call| act(state, call, names));
     }
@@ -69,7 +71,7 @@ async fn list(
 pub(super) async fn create(state: Arc<State>, call: Call, names: Names) -> Outcome {
     let arguments = Arguments::read(&call).await?;
     let segment = call.segment(names.parent).to_owned();
-    let created = writer::transact(&state, "create", names.child, move |writer| {
+    let created = writer::transact(&state, &call, "create", names.child, move |writer| {
         let (_, owner) = writer.owner(names.parent, &segment)?;
         let mut input = arguments.of_kind(writer.schemas, names.child, None);
         input.insert(names.field.to_owned(), json!({ "id": owner }));
@@ -99,7 +101,7 @@ pub(super) async fn act_with(
     match call.method {
         Method::PUT => {
             let arguments = Arguments::read(&call).await?;
-            let put = writer::transact(&state, "create or update", child, move |writer| {
+            let put = writer::transact(&state, &call, "create or update", child, move |writer| {
                 let (_, owner) = writer.owner(parent, &above)?;
                 let mut input = arguments.of_kind(writer.schemas, child, None);
                 input.insert(field.to_owned(), json!({ "id": owner }));
@@ -111,7 +113,7 @@ pub(super) async fn act_with(
         }
         Method::PATCH => {
             let arguments = Arguments::read(&call).await?;
-            let patched = writer::transact(&state, "update", child, move |writer| {
+            let patched = writer::transact(&state, &call, "update", child, move |writer| {
                 let (_, key) = belonging(writer, names, &above, &below)?;
                 let schemas = writer.schemas;
                 writer.update(child, &key, |current| {
@@ -121,7 +123,7 @@ pub(super) async fn act_with(
             Ok(respond::ok(&patched.await?))
         }
         Method::DELETE => {
-            let deleted = writer::transact(&state, "remove", child, move |writer| {
+            let deleted = writer::transact(&state, &call, "remove", child, move |writer| {
                 let (_, key) = belonging(writer, names, &above, &below)?;
                 writer.delete(child, &key)
             });

@@ -15,10 +15,11 @@ use crate::arguments::Arguments;
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::respond;
-use crate::routes::{Outcome, Routes};
+use crate::routes::{Bodies, Outcome, Routes};
 
-pub(super) fn add(routes: &mut Routes, child: &Schema, names: Names) {
+pub(super) fn add(routes: &mut Routes, child: &Schema, parent: &Schema, names: Names) {
     let path = format!("/{}/{{{}}}/{}", path_name(child), child.name, names.field);
+    routes.bodies(&path, Bodies::Single(parent.name));
     for method in super::SINGLE {
         routes.on(method, &path, move |state, call| act(state, call, names));
     }
@@ -34,7 +35,7 @@ async fn act(state: Arc<State>, call: Call, names: Names) -> Outcome {
     match call.method {
         Method::PUT => {
             let arguments = Arguments::read(&call).await?;
-            let put = writer::transact(&state, "create or update", parent, move |writer| {
+            let put = writer::transact(&state, &call, "create or update", parent, move |writer| {
                 let (from, from_id) = writer.owner(child, &segment)?;
                 let referred = refers_to(&from, field);
                 let key = Key::Id(
@@ -55,7 +56,7 @@ async fn act(state: Arc<State>, call: Call, names: Names) -> Outcome {
         }
         Method::PATCH => {
             let arguments = Arguments::read(&call).await?;
-            let patched = writer::transact(&state, "update", parent, move |writer| {
+            let patched = writer::transact(&state, &call, "update", parent, move |writer| {
                 let (from, _) = writer.owner(child, &segment)?;
                 let id = refers_to(&from, field).ok_or_else(Failure::not_found)?;
                 let schemas = writer.schemas;

@@ -135,7 +135,7 @@ async fn act(state: Arc<State>, call: Call) -> Outcome {
         // PUT cannot create here: it changes like PATCH.
         Method::PUT | Method::PATCH => {
             let arguments = Arguments::read(&call).await?;
-            let patched = writer::transact(&state, "update", NAMES.child, move |writer| {
+            let patched = writer::transact(&state, &call, "update", NAMES.child, move |writer| {
                 let target = find(writer, &above, &below)?;
                 let schemas = writer.schemas;
                 writer.update(NAMES.child, &Key::Id(id_of(&target)), |current| {
@@ -145,7 +145,7 @@ async fn act(state: Arc<State>, call: Call) -> Outcome {
             Ok(respond::ok(&patched.await?))
         }
         Method::DELETE => {
-            let deleted = writer::transact(&state, "remove", NAMES.child, move |writer| {
+            let deleted = writer::transact(&state, &call, "remove", NAMES.child, move |writer| {
                 let target = find(writer, &above, &below)?;
                 writer.delete(NAMES.child, &Key::Id(id_of(&target)))
             });

@@ -11,7 +11,7 @@ use crate::arguments::Arguments;
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::respond;
-use crate::routes::{Outcome, Routes};
+use crate::routes::{Bodies, Outcome, Routes};
 
 pub(super) fn add(routes: &mut Routes, schema: &Schema) {
     let (kind, name) = (schema.name, path_name(schema));
@@ -22,7 +22,9 @@ pub(super) fn add(routes: &mut Routes, schema: &Schema) {
     routes.on(Method::POST, &collection, move |state, call| {
         create(state, call, kind)
     });
+    routes.bodies(&collection, Bodies::Collection(kind));
     let single = format!("/{name}/{{{kind}}}");
+    routes.bodies(&single, Bodies::Single(kind));
     for method in super::SINGLE {
         routes.on(method, &single, move |state, call| {
             single_entity(state, call, kind)
@@ -50,7 +52,7 @@ pub(super) async fn list(
 
 async fn create(state: Arc<State>, call: Call, kind: &'static str) -> Outcome {
     let arguments = Arguments::read(&call).await?;
-    let created = writer::transact(&state, "create", kind, move |writer| {
+    let created = writer::transact(&state, &call, "create", kind, move |writer| {
         let input = arguments.of_kind(writer.schemas, kind, None);
         writer.insert(kind, input)
     });
@@ -74,7 +76,7 @@ pub(super) async fn act(
     match call.method {
         Method::PUT => {
             let arguments = Arguments::read(call).await?;
-            let put = writer::transact(state, "create or update", kind, move |writer| {
+            let put = writer::transact(state, call, "create or update", kind, move |writer| {
                 let input = arguments.of_kind(writer.schemas, kind, None);
                 writer.upsert(kind, &key, input)
             });
@@ -82,7 +84,7 @@ pub(super) async fn act(
         }
         Method::PATCH => {
             let arguments = Arguments::read(call).await?;
-            let patched = writer::transact(state, "update", kind, move |writer| {
+            let patched = writer::transact(state, call, "update", kind, move |writer| {
                 let schemas = writer.schemas;
                 writer.update(kind, &key, |current| {
                     arguments.for_update(schemas, kind, current)
@@ -91,7 +93,7 @@ pub(super) async fn act(
             Ok(respond::ok(&patched.await?))
         }
         Method::DELETE => {
-            let deleted = writer::transact(state, "remove", kind, move |writer| {
+            let deleted = writer::transact(state, call, "remove", kind, move |writer| {
                 writer.delete(kind, &key)
             });
             deleted.await?;

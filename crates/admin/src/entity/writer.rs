@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{ca_certificates, certificates, key, ttl};
 use crate::admin::State;
+use crate::call::Call;
 use crate::failure::Failure;
 
 /// What an entity is written with.
@@ -18,16 +19,22 @@ pub(super) struct Writer<'w, 't> {
     now: SystemTime,
 }
 
-/// Runs work in one transaction. `verb` and `kind` name it where the store takes no writes.
+/// Runs work in one transaction, and tells the audit log. `verb` and `kind` name it where the store
+/// takes no writes.
 pub(super) async fn transact<T: Send + 'static>(
     state: &State,
+    call: &Call,
     verb: &str,
     kind: &str,
     work: impl FnOnce(&mut Writer<'_, '_>) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let schemas = Arc::clone(state.schemas());
     let now = state.now();
+    let audit = state.admin.audit.map(|kept_for| (call.author(), kept_for));
     let answer = state.store().write(move |transaction| {
+        if let Some((author, kept_for)) = audit {
+            transaction.audit(author, Some(kept_for));
+        }
         work(&mut Writer {
             transaction,
             schemas: &schemas,

@@ -129,7 +129,8 @@ async fn status_dns(_state: Arc<State>, _call: Call) -> Outcome {
 }
 
 async fn endpoints(state: Arc<State>, _call: Call) -> Outcome {
-    Ok(respond::ok(&json!({ "data": state.paths })))
+    let paths: Vec<_> = state.paths.iter().map(|known| &known.path).collect();
+    Ok(respond::ok(&json!({ "data": paths })))
 }
 
 async fn timers(state: Arc<State>, _call: Call) -> Outcome {

@@ -32,7 +32,7 @@ fn missing(what: &str, name: &str) -> Failure {
 
 async fn describe(state: Arc<State>, call: Call) -> Outcome {
     let name = call.segment("name");
-    let schema = state.schemas().kind(name);
+    let schema = state.schemas().described(name);
     let schema = schema.ok_or_else(|| missing("entity", name))?;
     Ok(respond::ok(&schema.to_json()))
 }
@@ -65,7 +65,7 @@ async fn validate(state: Arc<State>, call: Call) -> Outcome {
 
 async fn validate_kind(state: Arc<State>, call: Call, kind: String) -> Outcome {
     let schemas = state.schemas();
-    if schemas.kind(&kind).is_none() {
+    if schemas.described(&kind).is_none() {
         return Err(missing("entity", &kind));
     }
     // Forms are validated as the text that they are.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use keelgate_admin::{
-    Admin, Listener, LoadError, Loader, LogLevel, Mode, NodeInfo, Report, Status, serve,
+    Access, Admin, Listener, LoadError, Loader, LogLevel, Mode, NodeInfo, Report, Status, serve,
 };
 use keelgate_entities::Schemas;
 use keelgate_entities::declarative::Table;
@@ -78,6 +78,7 @@ pub fn admin(store: Arc<dyn Store>, mode: Mode) -> Admin {
             workers: 2,
             is_control_plane: false,
             allowed_origins: Vec::new(),
+            body_limit: 8 << 20,
         },
         mode,
         data_planes: None,
@@ -88,6 +89,8 @@ pub fn admin(store: Arc<dyn Store>, mode: Mode) -> Admin {
             set_level: Arc::new(move |level| *set.lock().unwrap() = level.to_owned()),
         },
         metrics: Arc::new(|| "up 1\n".to_owned()),
+        access: Access::default(),
+        audit: Some(std::time::Duration::from_secs(3600)),
         balancers: None,
     }
 }

@@ -213,7 +213,10 @@ impl Rules {
             "match_any",
             self.match_any.as_ref().map(|(patterns, err)| {
                 let patterns: Vec<&str> = patterns.iter().map(regex::Regex::as_str).collect();
-                json!({ "patterns": patterns, "err": err })
+                match err.is_empty() {
+                    true => json!({ "patterns": patterns }),
+                    false => json!({ "patterns": patterns, "err": err }),
+                }
             }),
         );
         put("contains", self.contains.clone());

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
-use keelgate_entities::Schemas;
 use keelgate_entities::declarative::{self, Table};
+use keelgate_entities::{Object, Schemas};
 use keelgate_plugins::Registry;
 use keelgate_settings::{DatabaseKind, Settings};
-use keelgate_store::{Import, Store, StoreExt as _};
+use keelgate_store::{Import, Store, StoreError, StoreExt as _};
+use serde_json::Value;
 
 use super::fallback::configuration;
 use super::sources::Sources;
@@ -23,6 +24,12 @@ use crate::database;
 #[derive(Subcommand, Debug)]
 #[command(rename_all = "snake_case")]
 pub(crate) enum ConfigCommand {
+    /// Write an example of a declarative configuration.
+    Init {
+        /// Never overwritten.
+        #[arg(default_value = "./kong.yml")]
+        file: PathBuf,
+    },
     /// Check a file of declarative configuration, and do nothing with it.
     Parse {
         /// YAML or JSON.
@@ -54,9 +61,17 @@ pub(crate) enum ConfigCommand {
     NextEpoch(next_epoch::NextEpochArgs),
 }
 
+/// What `init` writes.
+const EXAMPLE: &str = include_str!("config/example.yml");
+
 /// Runs one of them.
 pub(crate) fn run(command: ConfigCommand) -> Result<()> {
     match command {
+        ConfigCommand::Init { file } => {
+            write_text(&file, EXAMPLE, Existing::Keep)?;
+            anstream::println!("wrote {}", file.display());
+            Ok(())
+        }
         ConfigCommand::Parse { file, .. } => {
             parse(&file, &schemas())?;
             anstream::println!("parse successful");
@@ -66,10 +81,18 @@ pub(crate) fn run(command: ConfigCommand) -> Result<()> {
             let settings = settings(&sources, "db_import")?;
             let table = parse(&file, &schemas())?;
             anstream::println!("parse successful, beginning import");
+            let about = Object::from_iter([
+                ("by".to_owned(), Value::Null),
+                ("request".to_owned(), "keelgate config db_import".into()),
+            ]);
             wait_for(async {
                 let store = open(&settings).await?;
-                let imported = store.import(table, Import::Merge).await;
-                imported.context("Failed importing")
+                let importing = store.write(move |transaction| {
+                    transaction.audit(about, None);
+                    transaction.import(&table, Import::Merge)?;
+                    Ok::<_, StoreError>(())
+                });
+                importing.await.context("Failed importing")
             })??;
             anstream::println!("import successful");
             Ok(())
@@ -130,7 +153,6 @@ pub(crate) fn check_target(file: &Path, existing: Existing) -> Result<()> {
 /// Writes a configuration: JSON when the name ends so, else YAML; readable by its owner only, since
 /// it holds secrets of consumers and private keys.
 pub(crate) fn write(file: &Path, table: &Table, existing: Existing) -> Result<()> {
-    check_target(file, existing)?;
     let document = declarative::dump(table);
     let text = if file
         .extension()
@@ -140,6 +162,11 @@ pub(crate) fn write(file: &Path, table: &Table, existing: Existing) -> Result<()
     } else {
         declarative::to_yaml(&document)
     };
+    write_text(file, &text, existing)
+}
+
+fn write_text(file: &Path, text: &str, existing: Existing) -> Result<()> {
+    check_target(file, existing)?;
     let failed = || format!("cannot write {}", file.display());
     // Beside the target first: whoever may read an old file must not read the new one, and a full
     // disk leaves the old one whole.

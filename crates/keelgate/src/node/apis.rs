@@ -78,7 +78,9 @@ pub(crate) async fn bind(
             };
             let certificate =
                 certificates::listener(&settings.node.prefix, name, certificates, keys)?;
-            Some(certificates::server(settings, certificate)?)
+            let clients = settings.tls.admin_ssl_client_ca.as_ref();
+            let clients = clients.filter(|_| name == "admin");
+            Some(certificates::server(settings, certificate, clients)?)
         }
     };
     let mut bound = Vec::new();

@@ -13,10 +13,11 @@ use base64::engine::general_purpose::STANDARD;
 use keelgate_proxy::Resumption;
 use keelgate_settings::{AuthorityBundle, Certificate, PrivateKey, Settings, TlsVersion};
 use rustls::crypto::GetRandomFailed;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ProducesTickets, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::ticketer::TicketRotator;
 use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
@@ -143,10 +144,12 @@ pub(crate) fn trusted_pem(settings: &Settings) -> String {
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----\n";
 const END: &str = "\n-----END CERTIFICATE-----\n";
 
-/// TLS of an API listener with one certificate.
+/// TLS of an API listener with one certificate. With `clients`, clients must show a certificate of
+/// one of these authorities.
 pub(crate) fn server(
     settings: &Settings,
     certificate: Arc<CertifiedKey>,
+    clients: Option<&Certificate>,
 ) -> anyhow::Result<Arc<ServerConfig>> {
     #[derive(Debug)]
     struct One(Arc<CertifiedKey>);
@@ -157,13 +160,34 @@ pub(crate) fn server(
     }
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites = ciphers(settings);
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+    let provider = Arc::new(provider);
+    let verifier = match clients {
+        Some(authorities) => client_verifier(authorities, Arc::clone(&provider))?,
+        None => WebPkiClientVerifier::no_client_auth(),
+    };
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(settings))
         .context("ssl_protocols names no version that can be spoken")?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(One(certificate)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+fn client_verifier(
+    authorities: &Certificate,
+    provider: Arc<CryptoProvider>,
+) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authorities.pem.as_bytes()) {
+        let certificate = certificate.context("admin_ssl_client_ca is not PEM")?;
+        roots
+            .add(certificate)
+            .context("admin_ssl_client_ca holds a certificate that cannot be used")?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .context("admin_ssl_client_ca cannot be used")
 }
 
 /// TLS of the proxy's listeners.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use keelgate_admin::{Admin, LogLevel, Mode, NodeInfo, Status};
+use keelgate_admin::{
+    Access, AccessRole, Admin, AdminCredential, LogLevel, Mode, NodeInfo, Status,
+};
 use keelgate_entities::Schemas;
 use keelgate_plugins::Registry;
 use keelgate_settings::{Role, Settings};
@@ -223,6 +225,7 @@ impl Common {
                 workers: self.settings.node.nginx_worker_processes.on(cores),
                 is_control_plane: role == Role::ControlPlane,
                 allowed_origins: self.settings.admin.admin_gui_url.clone(),
+                body_limit: body_limit(self.settings.admin.nginx_admin_client_max_body_size.0),
             },
             mode,
             data_planes,
@@ -240,6 +243,9 @@ impl Common {
                 }),
             },
             metrics: report(move || metrics.text()),
+            access: access(&self.settings),
+            audit: Some(self.settings.admin.admin_audit_retention.0)
+                .filter(|kept_for| !kept_for.is_zero()),
             balancers: (role != Role::ControlPlane).then(|| {
                 Arc::new(Upstreams(self.activation.shared())) as Arc<dyn keelgate_admin::Balancers>
             }),
@@ -258,6 +264,28 @@ impl Common {
             bound_status.serve_status(status, self.term.clone()),
         ]
     }
+}
+
+/// The most bytes of a body: what is set, and 8 MiB at the most, since bodies are held whole. A
+/// certificate chain with its key is some 20 KiB.
+fn body_limit(size: u64) -> usize {
+    const MOST: usize = 8 << 20;
+    match usize::try_from(size) {
+        Ok(0) | Err(_) => MOST,
+        Ok(size) => size.min(MOST),
+    }
+}
+
+/// Who may use the Admin API.
+fn access(settings: &Settings) -> Access {
+    let credentials = settings.admin.admin_credentials.0.iter().map(|credential| {
+        let role = match credential.may_write {
+            true => AccessRole::ReadWrite,
+            false => AccessRole::ReadOnly,
+        };
+        AdminCredential::new(&credential.name, role, credential.secret.expose())
+    });
+    Access::with(credentials.collect())
 }
 
 /// Connections and requests, as Kong tells them.

@@ -13,8 +13,8 @@ section! {
         /// Where clients come for TCP, TLS (`ssl`) and UDP (`udp`) streams that are
         /// proxied.
         stream_listen: Vec<Listener> = "off" for Proxying;
-        /// Where the Admin API answers. It has no log-in of its own: whoever reaches
-        /// it can change everything, so it listens to this machine only.
+        /// Where the Admin API answers. Without `admin_credentials` whoever reaches it
+        /// can change everything, so it listens to this machine only.
         admin_listen: Vec<Listener> = "127.0.0.1:8001 reuseport backlog=16384, 127.0.0.1:8444 http2 ssl reuseport backlog=16384" for Administering;
         /// Where the manager's pages are served.
         admin_gui_listen: Vec<Listener> = "0.0.0.0:8002, 0.0.0.0:8445 ssl" for Administering;

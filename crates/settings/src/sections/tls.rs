@@ -19,6 +19,9 @@ section! {
         admin_ssl_cert: Vec<Certificate> = "" for Administering;
         /// The keys of the Admin API's certificates, in their order.
         admin_ssl_cert_key: Vec<PrivateKey> = "" for Administering;
+        /// Authorities, one of which must have issued the certificate that a client of the
+        /// Admin API shows on a listener with `ssl`. When unset, none is asked for.
+        admin_ssl_client_ca: Option<Certificate> = "" for Administering;
         /// The same for the manager's pages.
         admin_gui_ssl_cert: Vec<Certificate> = "" for Administering;
         /// The keys of the manager's certificates, in their order.

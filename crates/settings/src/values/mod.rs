@@ -1,6 +1,7 @@
 //! The types that settings have, and how text becomes one.
 
 mod address;
+mod admin_credential;
 mod choice;
 mod ciphers;
 mod http_header;
@@ -20,6 +21,7 @@ mod workers;
 use std::path::Path;
 
 pub use address::{Address, NameServer, PortMap, TrustedPeer};
+pub use admin_credential::{AdminCredential, AdminCredentials};
 pub use choice::{
     CipherSuite, ClusterMtls, DatabaseKind, DnsRecord, ErrorType, HeaderToken, LogFormat, LogLevel,
     MaxAgePolicy, Ocsp, Role, RouterFlavor, TlsVersion,

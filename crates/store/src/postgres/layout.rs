@@ -13,9 +13,18 @@ pub(super) struct Step {
 }
 
 /// All steps, in order. Only ever add to the end.
-pub(super) const STEPS: &[Step] = &[Step {
-    name: "000_base",
-    up: r#"
+pub(super) const STEPS: &[Step] = &[
+    Step {
+        name: "000_base",
+        up: BASE,
+    },
+    Step {
+        name: "010_audit",
+        up: AUDIT,
+    },
+];
+
+const BASE: &str = r#"
     -- One row: who the cluster is, and where it stands. Every writer locks it before it reads
     -- anything else, and holds it until its commit.
     CREATE TABLE keelgate_cluster (
@@ -90,8 +99,17 @@ pub(super) const STEPS: &[Step] = &[Step {
         VALUES (gen_random_uuid()::text, 1, 0, 0);
     INSERT INTO keelgate_revisions (revision, committed_at, mark)
         VALUES (0, (extract(epoch FROM now()) * 1000)::bigint, gen_random_uuid()::text);
-"#,
-}];
+"#;
+
+const AUDIT: &str = "
+    -- Who made which revision; `at` counts milliseconds since 1970.
+    CREATE TABLE keelgate_audit (
+        revision BIGINT PRIMARY KEY,
+        at BIGINT NOT NULL,
+        body TEXT NOT NULL
+    );
+    CREATE INDEX keelgate_audit_by_time ON keelgate_audit (at);
+";
 
 /// Remembers the steps that were made.
 pub(super) const MIGRATIONS: &str = r#"
@@ -105,5 +123,5 @@ pub(super) const MIGRATIONS: &str = r#"
 pub(super) const RESET: &str = "
     DROP TABLE IF EXISTS keelgate_migrations, keelgate_cluster, keelgate_revisions,
         keelgate_entities, keelgate_removals, keelgate_unique_keys, keelgate_references,
-        keelgate_tags
+        keelgate_tags, keelgate_audit
 ";

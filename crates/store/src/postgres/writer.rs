@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, watch};
 use tokio_postgres::SimpleQueryRow;
 use uuid::Uuid;
 
+use super::audit;
 use super::connections::Connections;
 use super::read::{self, NOW};
 use super::rows::PostgresRows;
@@ -90,8 +91,11 @@ impl Writer {
             let mut rows = PostgresRows::writing(session, revision);
             let mut view = Transaction::new(&mut rows, &schemas, time(standing.now));
             work(&mut view)?;
-            let changed = view.changed();
+            let (changed, told) = (view.changed(), view.told());
             rows.flush()?;
+            if let Some(told) = told {
+                audit::append(session, revision, told)?;
+            }
             Ok(changed.then_some(Change {
                 epoch: standing.position.epoch,
                 cluster_id: standing.position.cluster_id,

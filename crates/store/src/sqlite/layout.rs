@@ -8,7 +8,8 @@ pub(super) const APPLICATION_ID: i64 = 0x4b45_454c;
 
 /// How a database file of the version before becomes one of the next; the first makes a new one.
 /// Only ever add to the end.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE meta (
         name TEXT PRIMARY KEY,
         value ANY NOT NULL
@@ -57,7 +58,17 @@ const STEPS: &[&str] = &["
         PRIMARY KEY (tag, kind, id)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX tags_by_entity ON tags (kind, id);
-"];
+",
+    "
+    -- Who made which revision; `at` counts milliseconds since 1970.
+    CREATE TABLE audit (
+        revision INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX audit_by_time ON audit (at);
+",
+];
 
 /// The newest layout that this build knows.
 pub(super) const VERSION: i64 = STEPS.len() as i64;

@@ -11,6 +11,7 @@ use keelgate_entities::Schemas;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{oneshot, watch};
 
+use super::audit;
 use super::read;
 use super::write::SqliteRows;
 use crate::unix_time::milliseconds;
@@ -157,11 +158,14 @@ impl State {
         let mut rows = SqliteRows(&transaction);
         let mut view = Transaction::new(&mut rows, &self.schemas, SystemTime::now());
         work(&mut view)?;
-        let changed = view.changed();
+        let (changed, told) = (view.changed(), view.told());
         let mut revision = read::position(&transaction)?.revision;
         if changed {
             revision += 1;
             record(&transaction, revision)?;
+            if let Some(told) = told {
+                audit::append(&transaction, revision, told)?;
+            }
             transaction.commit()?;
         }
         Ok(revision)

@@ -1,5 +1,6 @@
 //! What every store does. Written against the trait; each implementation runs it.
 
+mod audit;
 mod reads;
 mod writes;
 
@@ -10,6 +11,7 @@ use keelgate_entities::{ApiError, Object, Schemas};
 use keelgate_store::StoreError;
 use serde_json::{Value, json};
 
+pub use audit::audit;
 pub use reads::reads;
 pub use writes::writes;
 

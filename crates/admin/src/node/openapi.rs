@@ -1,0 +1,224 @@
+//! `/openapi.json`: the API described in OpenAPI 3.1, from the table of routes and the schemas. An
+//! endpoint of Keelgate's own.
+
+use std::sync::Arc;
+
+use http::Method;
+use keelgate_entities::{Object, Schemas};
+use serde_json::{Value, json};
+
+use crate::admin::State;
+use crate::call::Call;
+use crate::respond;
+use crate::routes::{Bodies, Described, Outcome, Routes};
+
+pub(super) fn add(routes: &mut Routes) {
+    routes.on(Method::GET, "/openapi.json", describe);
+}
+
+async fn describe(state: Arc<State>, _call: Call) -> Outcome {
+    let credentials = state.admin.access.is_asked_for();
+    Ok(respond::ok(&document(
+        &state.paths,
+        state.schemas(),
+        credentials,
+    )))
+}
+
+fn document(paths: &[Described], schemas: &Schemas, credentials: bool) -> Value {
+    let shown = paths.iter().filter(|path| !path.methods.is_empty());
+    let shown: Object = shown
+        .map(|described| (described.path.clone(), path(described)))
+        .collect();
+    let mut document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Keelgate Admin API",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Compatible with the Admin API of Kong 3.9. Rules between fields and the \
+                            settings of plugins are told in full by `/schemas/…`.",
+        },
+        "paths": shown,
+        "components": { "schemas": components(schemas) },
+    });
+    if credentials {
+        document["components"]["securitySchemes"] = json!({
+            "bearer": { "type": "http", "scheme": "bearer" },
+            "basic": { "type": "http", "scheme": "basic" },
+        });
+        document["security"] = json!([{ "bearer": [] }, { "basic": [] }]);
+    }
+    document
+}
+
+fn components(schemas: &Schemas) -> Object {
+    let mut components = Object::new();
+    for schema in schemas.kinds() {
+        let name = schema.name;
+        components.insert(name.to_owned(), schema.to_json_schema());
+        let mut input = schema.input_json_schema();
+        input["allOf"] = json!([reference(name)]);
+        components.insert(format!("{name}.input"), input);
+    }
+    for plugin in schemas.plugins() {
+        let name = format!("plugins.{}.config", plugin.name);
+        components.insert(name, plugin.config_json_schema());
+    }
+    components.insert(
+        "error".to_owned(),
+        json!({
+            "type": "object",
+            "properties": {
+                "message": { "type": "string" },
+                "name": { "type": "string" },
+                "code": { "type": "integer" },
+                "fields": { "description": "What is wrong, by field." },
+            },
+        }),
+    );
+    components
+}
+
+fn reference(component: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{component}") })
+}
+
+fn path(described: &Described) -> Value {
+    let mut item = Object::new();
+    let parameters = parameters(&described.path);
+    if !parameters.is_empty() {
+        item.insert("parameters".to_owned(), parameters.into());
+    }
+    for method in &described.methods {
+        let operation = operation(described, method);
+        item.insert(method.to_ascii_lowercase(), operation);
+    }
+    Value::Object(item)
+}
+
+/// The parts of a path that vary.
+fn parameters(path: &str) -> Vec<Value> {
+    let names = path.split('/').filter_map(|part| {
+        let inner = part.strip_prefix('{')?;
+        inner.strip_suffix('}')
+    });
+    let described = names.map(|name| {
+        json!({
+            "name": name, "in": "path", "required": true,
+            "schema": { "type": "string", "minLength": 1 },
+        })
+    });
+    described.collect()
+}
+
+fn operation(described: &Described, method: &str) -> Value {
+    let id = format!("{} {}", method.to_ascii_lowercase(), described.path);
+    let mut operation = json!({ "operationId": id });
+    let mut answers = Object::new();
+    let failure = json!({ "description": "An error.", "content": content(&reference("error")) });
+    answers.insert("default".to_owned(), failure);
+    let (status, answer) = match (described.bodies, method) {
+        (_, "DELETE") => ("204", None),
+        (Some(Bodies::Collection(kind)), "POST") => {
+            operation["requestBody"] = body(&reference(&format!("{kind}.input")));
+            ("201", Some(reference(kind)))
+        }
+        (Some(Bodies::Collection(kind)), _) => {
+            operation["parameters"] = page_parameters();
+            ("200", Some(page(kind)))
+        }
+        (Some(Bodies::Single(kind)), "PUT") => {
+            operation["requestBody"] = body(&reference(&format!("{kind}.input")));
+            ("200", Some(reference(kind)))
+        }
+        (Some(Bodies::Single(kind)), "PATCH") => {
+            operation["requestBody"] = body(&reference(kind));
+            ("200", Some(reference(kind)))
+        }
+        (Some(Bodies::Single(kind)), _) => ("200", Some(reference(kind))),
+        (None, "POST" | "PUT" | "PATCH") => {
+            operation["requestBody"] = body(&json!({ "type": "object" }));
+            ("2XX", None)
+        }
+        (None, _) => ("200", None),
+    };
+    let mut success = json!({ "description": "Done." });
+    if let Some(answer) = answer {
+        success["content"] = content(&answer);
+    }
+    answers.insert(status.to_owned(), success);
+    operation["responses"] = answers.into();
+    operation
+}
+
+fn content(schema: &Value) -> Value {
+    json!({ "application/json": { "schema": schema } })
+}
+
+fn body(schema: &Value) -> Value {
+    json!({ "content": content(schema) })
+}
+
+fn page(kind: &str) -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "data": { "type": "array", "items": reference(kind) },
+            "next": { "type": ["string", "null"] },
+            "offset": { "type": "string" },
+        },
+        "required": ["data", "next"],
+    })
+}
+
+fn page_parameters() -> Value {
+    let query = |name: &str, schema: Value, description: &str| json!({ "name": name, "in": "query", "schema": schema, "description": description });
+    let text = || json!({ "type": "string" });
+    json!([
+        query(
+            "size",
+            json!({ "type": "integer", "minimum": 1, "maximum": 1000 }),
+            "Entities per page.",
+        ),
+        query("offset", text(), "From the page before."),
+        query("tags", text(), "`a,b`: all of them; `a/b`: any of them."),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let schemas = Schemas::new(Vec::new());
+        let mut routes = Routes::default();
+        crate::entity::add(&mut routes, &schemas);
+        let document = document(&routes.describe(), &schemas, true);
+        let text = document.to_string();
+        let references = text.split("\"$ref\":\"#/components/schemas/").skip(1);
+        let mut count = 0;
+        for reference in references {
+            let name = reference.split('"').next().unwrap();
+            assert!(
+                document["components"]["schemas"].get(name).is_some(),
+                "{name}"
+            );
+            count += 1;
+        }
+        assert!(count > 100, "{count}");
+    }
+
+    #[test]
+    fn disabled_paths_are_not_described() {
+        let schemas = Schemas::new(Vec::new());
+        let mut routes = Routes::default();
+        crate::entity::add(&mut routes, &schemas);
+        let document = document(&routes.describe(), &schemas, false);
+        assert_eq!(document["paths"].get("/targets"), None);
+        let route = &document["paths"]["/services/{services}/routes/{routes}"];
+        assert_eq!(route["parameters"].as_array().unwrap().len(), 2);
+        assert!(route.get("patch").is_some() && route.get("options").is_none());
+        assert_eq!(document.get("security"), None);
+    }
+}
