@@ -476,3 +476,20 @@ async fn a_store_that_is_written_past_the_api_shows() {
     api.store.insert("consumers", consumer).await.unwrap();
     assert_eq!(api.get("/consumers/x").await.expect(200)["id"], ID);
 }
+
+#[tokio::test]
+async fn a_password_is_changed_below_its_consumer() {
+    let api = Api::database().await;
+    api.send("POST", "/consumers", json!({"username": "c"}))
+        .await
+        .expect(201);
+    let credential = json!({"username": "c", "password": "one"});
+    let made = api
+        .send("POST", "/consumers/c/basic-auth", credential)
+        .await
+        .expect(201);
+    let path = format!("/consumers/c/basic-auth/{}", made["id"].as_str().unwrap());
+    let changed = api.form("PATCH", &path, "password=two").await.expect(200);
+    assert_ne!(changed["password"], made["password"]);
+    assert_eq!(changed["consumer"], made["consumer"]);
+}

@@ -114,10 +114,14 @@ pub(super) async fn act_with(
         Method::PATCH => {
             let arguments = Arguments::read(&call).await?;
             let patched = writer::transact(&state, &call, "update", child, move |writer| {
-                let (_, key) = belonging(writer, names, &above, &below)?;
+                let (entity, key) = belonging(writer, names, &above, &below)?;
+                let owner = entity.get(field).cloned().unwrap_or_default();
                 let schemas = writer.schemas;
                 writer.update(child, &key, |current| {
-                    arguments.for_update(schemas, child, current)
+                    let mut patch = arguments.for_update(schemas, child, current);
+                    // What is derived from the owner, as digests of passwords are, needs it.
+                    patch.entry(field).or_insert(owner);
+                    patch
                 })
             });
             Ok(respond::ok(&patched.await?))

@@ -50,6 +50,7 @@ impl std::fmt::Debug for JwtSecret {
             .finish_non_exhaustive()
     }
 }
+
 /// Algorithms that need a public key. Those with elliptic curves are not asked for one, as in Kong.
 const ASYMMETRIC: [&str; 7] = [
     "^RS256$", "^RS384$", "^RS512$", "^PS256$", "^PS384$", "^PS512$", "^EdDSA$",
