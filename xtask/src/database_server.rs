@@ -13,6 +13,8 @@ use crate::storage_server::{Server, answers, free_address};
 
 const USER: &str = "keelgate";
 const PASSWORD: &str = "keelgate-test";
+/// What is needed of the package.
+const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_isready"];
 /// Nobody, whom PostgreSQL runs as where the tests run as root, which it refuses to.
 const NOBODY: u32 = 65534;
 
@@ -40,9 +42,7 @@ fn installed() -> Option<PathBuf> {
                 .iter()
                 .flat_map(std::env::split_paths),
         )
-        .filter(|directory| {
-            directory.join("initdb").exists() && directory.join("postgres").exists()
-        })
+        .filter(|directory| PROGRAMS.iter().all(|name| directory.join(name).exists()))
         .collect();
     found.sort();
     found.pop()
