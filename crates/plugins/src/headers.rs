@@ -22,6 +22,14 @@ pub use iter::{GetAll, Iter, Values};
 pub struct HeaderMap {
     text: Vec<u8>,
     fields: Vec<Field>,
+    /// A bit for each name that is, or was, there: most names that are asked for are not.
+    there: u64,
+}
+
+/// The bit of a name, whatever its letters' case.
+fn bit(name: &[u8]) -> u64 {
+    let letter = name.first().map_or(0, |first| usize::from(first | 0x20));
+    1 << ((name.len() * 5 + letter) % 64)
 }
 
 /// What names a header; letters may be of either case.
@@ -90,8 +98,8 @@ impl HeaderMap {
     /// No headers yet, with room for so many.
     pub fn with_capacity(fields: usize) -> Self {
         Self {
-            text: Vec::new(),
             fields: Vec::with_capacity(fields),
+            ..Self::default()
         }
     }
 
@@ -103,6 +111,7 @@ impl HeaderMap {
         Self {
             text,
             fields: Vec::with_capacity(fields + added),
+            there: 0,
         }
     }
 
@@ -113,7 +122,8 @@ impl HeaderMap {
     ///
     /// When the places are not in the head, or the head is longer than 4 GiB.
     pub fn push_read(&mut self, name: Range<usize>, value: Range<usize>) {
-        assert!(name.end <= self.text.len() && value.end <= self.text.len());
+        assert!(value.end <= self.text.len());
+        self.there |= bit(&self.text[name.clone()]);
         self.fields
             .push(Field::read(Part::of(name), Part::of(value)));
     }
@@ -133,6 +143,7 @@ impl HeaderMap {
         let start = self.text.len();
         self.text.extend_from_slice(name.as_bytes());
         debug_assert!(HeaderName::from_bytes(name.as_bytes()).is_ok());
+        self.there |= bit(name.as_bytes());
         let name = Part::of(start..self.text.len());
         self.fields.push(Field::read(name, value));
     }
@@ -203,7 +214,7 @@ impl HeaderMap {
     pub fn insert(&mut self, name: impl IntoHeaderName, value: HeaderValue) -> Option<HeaderValue> {
         let name = name.into_name();
         let Some(at) = self.find(name.as_str()) else {
-            self.fields.push(Field::made(name, value));
+            self.push(name, value);
             return None;
         };
         self.drop_after(at);
@@ -214,7 +225,7 @@ impl HeaderMap {
     pub fn append(&mut self, name: impl IntoHeaderName, value: HeaderValue) -> bool {
         let name = name.into_name();
         let there = self.find(name.as_str()).is_some();
-        self.fields.push(Field::made(name, value));
+        self.push(name, value);
         there
     }
 
@@ -225,7 +236,20 @@ impl HeaderMap {
         Some(self.fields.remove(at).into_value(&self.text))
     }
 
+    fn push(&mut self, name: HeaderName, value: HeaderValue) {
+        self.there |= bit(name.as_str().as_bytes());
+        self.fields.push(Field::made(name, value));
+    }
+
+    #[inline]
     fn find(&self, name: &str) -> Option<usize> {
+        if self.there & bit(name.as_bytes()) == 0 {
+            return None;
+        }
+        self.search(name)
+    }
+
+    fn search(&self, name: &str) -> Option<usize> {
         let text = &self.text;
         self.fields.iter().position(|field| field.is(name, text))
     }
@@ -316,7 +340,7 @@ impl From<http::HeaderMap> for HeaderMap {
                 last = name;
             }
             if let Some(name) = &last {
-                headers.fields.push(Field::made(name.clone(), value));
+                headers.push(name.clone(), value);
             }
         }
         headers

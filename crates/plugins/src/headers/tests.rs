@@ -72,6 +72,15 @@ fn what_is_asked_for_is_what_is_told_last() {
 }
 
 #[test]
+fn any_name_that_is_there_is_found() {
+    let mut headers = read(&[("_A", "1"), ("0-b", "2"), ("-C", "3")]);
+    headers.insert("zz", value("4"));
+    for name in ["_a", "0-B", "-c", "ZZ"] {
+        assert!(headers.contains_key(name), "{name}");
+    }
+}
+
+#[test]
 fn bytes_that_are_no_text_stay_what_they_are() {
     let head = b"X: \xe9\r\n";
     let mut headers = HeaderMap::of_head(head, 1, 0, 0);

@@ -87,12 +87,13 @@ fn complete_content_type(flight: &mut Flight<'_>) {
     else {
         return;
     };
-    let value = if bytes == usual.as_bytes() {
-        Ok(HeaderValue::from_static(completed))
-    } else {
-        HeaderValue::from_bytes(&[bytes, b"; charset=UTF-8"].concat())
-    };
-    if let Ok(value) = value {
+    if bytes == usual.as_bytes() {
+        response.headers.tell("Content-Type", |out| {
+            out.extend_from_slice(completed.as_bytes())
+        });
+        return;
+    }
+    if let Ok(value) = HeaderValue::from_bytes(&[bytes, b"; charset=UTF-8"].concat()) {
         response.headers.insert(CONTENT_TYPE, value);
     }
 }

@@ -48,7 +48,7 @@ impl Peer<'_> {
             return Ok(Call::Http1(http1::Call::new(pooled)));
         }
         let stream = timer
-            .limit(limit, self.open())
+            .limit(limit, Box::pin(self.open()))
             .await
             .map_err(|_| Fault::ConnectTimeout)??;
         Ok(Call::Http1(http1::Call::new(Pooled {
@@ -63,12 +63,16 @@ impl Peer<'_> {
             match links.look(key) {
                 Look::Place(place) => return Ok(place),
                 Look::Wait(told) => told.notified().await,
-                Look::Open(opening) => return opening.start(self.open().await?).await,
+                Look::Open(opening) => {
+                    let stream = Box::pin(self.open()).await?;
+                    return opening.start(stream).await;
+                }
             }
         }
     }
 
-    /// A new connection.
+    /// A new connection. To be boxed where connections are used again: opening one takes more room
+    /// than all else that a request waits for.
     pub(crate) async fn open(&self) -> Result<Stream, Fault> {
         let stream = TcpStream::connect(self.address)
             .await
