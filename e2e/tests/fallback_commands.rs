@@ -231,6 +231,24 @@ async fn an_outage(cluster: Cluster) {
     );
     let left = cluster.storage().list("0.1.0/history").await;
     assert_eq!(left.len(), 1, "{left:?}");
+
+    // A version whose folder an operator has deleted is forgotten.
+    let index = cluster.storage().read("index.json").await;
+    let mut index: Value = serde_json::from_slice(&index.expect("an index")).expect("JSON");
+    index["versions"]["0.0.9"] = index["versions"]["0.1.0"].clone();
+    cluster
+        .storage()
+        .write("index.json", index.to_string())
+        .await;
+    for arguments in [&["--dry-run"][..], &[]] {
+        let prune = [&["fallback", "prune", "--keep", "1"], arguments].concat();
+        let pruned = operator.json(&prune);
+        assert_eq!(pruned[0]["forgotten"], json!(["0.0.9"]), "{pruned:#}");
+    }
+    let index = cluster.storage().read("index.json").await;
+    let index: Value = serde_json::from_slice(&index.expect("an index")).expect("JSON");
+    let versions = index["versions"].as_object().expect("versions");
+    assert!(versions.keys().eq(["0.1.0"]), "{index}");
     operator.done(&["fallback", "verify"]);
 }
 

@@ -46,6 +46,17 @@ pub struct VersionEntry {
     pub registrations: Vec<Registered>,
 }
 
+impl VersionEntry {
+    /// Whether nothing is left of it but what the index says.
+    pub fn is_gone(&self) -> bool {
+        self.fencing.is_some()
+            && self.config.is_none()
+            && self.history.is_empty()
+            && self.lease.is_none()
+            && self.registrations.is_empty()
+    }
+}
+
 /// A registering file.
 #[derive(Clone, Debug)]
 pub struct Registered {

@@ -70,6 +70,15 @@ impl Index {
         true
     }
 
+    /// What leaders found the storage to do; where one found that it does not compare, it does not.
+    fn fencing(&self) -> Fencing {
+        let mut entries = self.versions.values();
+        match entries.any(|entry| entry.fencing == Fencing::None) {
+            true => Fencing::None,
+            false => Fencing::Compare,
+        }
+    }
+
     fn bytes(&self) -> Bytes {
         serde_json::to_vec(self)
             .expect("texts and words serialise")
@@ -143,11 +152,40 @@ pub(crate) async fn record(
     if !index.set(version, fencing) {
         return Ok(());
     }
+    write(storage, &index, fencing, expected.as_ref()).await
+}
+
+/// Takes versions out of the index, if it is still the one that was found.
+pub(crate) async fn remove(
+    storage: &dyn Storage,
+    found: Found,
+    versions: &[String],
+) -> Result<(), StorageError> {
+    let Some(mut index) = found.index else {
+        return Ok(());
+    };
+    let fencing = index.fencing();
+    let before = index.versions.len();
+    index
+        .versions
+        .retain(|version, _| !versions.contains(version));
+    if index.versions.len() == before {
+        return Ok(());
+    }
+    write(storage, &index, fencing, found.version.as_ref()).await
+}
+
+async fn write(
+    storage: &dyn Storage,
+    index: &Index,
+    fencing: Fencing,
+    expected: Option<&Version>,
+) -> Result<(), StorageError> {
     let bytes = index.bytes();
     match (fencing, expected) {
         (Fencing::None, _) => storage.put(INDEX, bytes).await,
         (Fencing::Compare, None) => storage.put_if_absent(INDEX, bytes).await,
-        (Fencing::Compare, Some(expected)) => storage.put_if_match(INDEX, bytes, &expected).await,
+        (Fencing::Compare, Some(expected)) => storage.put_if_match(INDEX, bytes, expected).await,
     }
     .map(drop)
 }
@@ -155,6 +193,7 @@ pub(crate) async fn record(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Location, StorageSettings, open};
 
     #[test]
     fn a_full_index_loses_the_lowest_version_and_never_the_own() {
@@ -179,6 +218,28 @@ mod tests {
             "../0.1.0":{"fencing":"none"},"notes":{"fencing":"compare"}},"more":1}"#;
         let index = Index::parse(text.as_bytes()).unwrap();
         assert_eq!(index.versions.into_keys().collect::<Vec<_>>(), ["0.1.0"]);
+    }
+
+    #[tokio::test]
+    async fn what_was_written_since_the_index_was_read_is_not_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::Directory {
+            path: folder.path().into(),
+        };
+        let storage = open(&location, &StorageSettings::default()).unwrap();
+        let storage = storage.as_ref();
+        let gone = ["0.0.9".to_owned()];
+        for version in ["0.0.9", "0.1.0"] {
+            record(storage, version, Fencing::Compare).await.unwrap();
+        }
+        let stale = read(storage, None).await.unwrap();
+        record(storage, "0.2.0", Fencing::Compare).await.unwrap();
+        let lost = remove(storage, stale, &gone).await.unwrap_err();
+        assert_eq!(lost.kind, ErrorKind::Precondition);
+        let found = read(storage, None).await.unwrap();
+        remove(storage, found, &gone).await.unwrap();
+        let index = read(storage, None).await.unwrap().index.unwrap();
+        assert!(index.versions.keys().eq(["0.1.0", "0.2.0"]));
     }
 
     #[test]

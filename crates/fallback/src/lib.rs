@@ -39,8 +39,8 @@ pub use layout::{HistoryName, INDEX, Layout};
 pub use probe::{Fencing, probe};
 pub use publish::{
     Blocked, DEFAULT_LEASE, Prepare, PruneError, PublishError, PublishSettings, Published,
-    Publisher, PublisherSettings, PublisherState, PublisherStatus, Seal, Success, Trouble, prune,
-    publish_once,
+    Publisher, PublisherSettings, PublisherState, PublisherStatus, Seal, Success, Trouble, forget,
+    prune, publish_once,
 };
 pub use storage::{
     Answer, Environment, ErrorKind, LIST_LIMIT, Listed, Object, Operation, S3PutOptions,

@@ -25,7 +25,7 @@ mod status;
 
 pub use blocked::Blocked;
 pub use driver::{DEFAULT_LEASE, Publisher, PublisherSettings};
-pub use once::{PruneError, PublishError, Published, prune, publish_once};
+pub use once::{PruneError, PublishError, Published, forget, prune, publish_once};
 pub use release::{Prepare, Seal};
 pub use settings::PublishSettings;
 pub use status::{PublisherState, PublisherStatus, Success, Trouble};

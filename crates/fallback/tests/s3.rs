@@ -226,7 +226,7 @@ async fn a_write_whose_answer_is_lost_is_done_and_in_doubt() {
             .put_if_absent("v/x", "one".into())
             .await
             .unwrap_err();
-        assert!(error.leaves_write_in_doubt(), "{fault:?}: {error}");
+        assert!(!error.is_definite(), "{fault:?}: {error}");
         assert_eq!(direct.get("v/x", None, LIMIT).await.unwrap().bytes, "one");
     }
 }
@@ -240,7 +240,7 @@ async fn a_write_that_the_network_repeats_answers_lost_to_the_winner() {
         .await
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::AlreadyExists);
-    assert!(error.leaves_write_in_doubt());
+    assert!(!error.is_definite());
     assert_eq!(direct.get("v/x", None, LIMIT).await.unwrap().bytes, "one");
 }
 

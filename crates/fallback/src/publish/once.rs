@@ -17,10 +17,16 @@ use super::status::PublisherStatus;
 use super::{Blocked, PublisherSettings};
 use crate::election::Leadership;
 use crate::probe::Probed;
-use crate::{Backoff, ErrorKind, Fencing, Layout, Storage, StorageError, Verify, Version, probe};
+use crate::{
+    Backoff, ErrorKind, Fencing, Layout, Storage, StorageError, Verify, Version, VersionEntry,
+    catalogue, index, probe,
+};
 
 /// A round deletes a few dozen objects at most.
 const PRUNE_ROUNDS: usize = 400;
+
+/// How often the index is written anew before others are left to it.
+const FORGET_ATTEMPTS: u32 = 5;
 
 /// A publication by hand that was read back and verified.
 #[derive(Clone, Debug)]
@@ -186,7 +192,7 @@ async fn finish(
             action => {
                 if let Err(error) = lane.perform(action).await {
                     lane.fail(&error);
-                    if is_final(&error) {
+                    if error.is_definite() {
                         return Err(error);
                     }
                     *last = Some(error);
@@ -207,7 +213,7 @@ async fn probe_until(
     loop {
         match probe(&**storage, &layout, settings.node_id).await {
             Ok(fencing) => return Ok(fencing),
-            Err(error) if is_final(&error) || Instant::now() >= deadline => return Err(error),
+            Err(error) if error.is_definite() || Instant::now() >= deadline => return Err(error),
             Err(error) => {
                 let pause = error.retry_after.unwrap_or_default() + backoff.next(&mut random);
                 if Instant::now() + pause >= deadline {
@@ -217,18 +223,6 @@ async fn probe_until(
             }
         }
     }
-}
-
-/// Whether another attempt cannot go better before somebody mends something.
-fn is_final(error: &StorageError) -> bool {
-    matches!(
-        error.kind,
-        ErrorKind::Denied
-            | ErrorKind::NoContainer
-            | ErrorKind::Unsupported
-            | ErrorKind::Invalid
-            | ErrorKind::TooLarge
-    )
 }
 
 /// Deletes the history of `version` beyond the last `keep` objects, never what `config.json` holds
@@ -265,4 +259,27 @@ pub async fn prune(
         }
     }
     Ok(deleted)
+}
+
+/// Takes the versions of which nothing is left out of the index; says which. Where others write the
+/// index meanwhile, it is read again.
+///
+/// # Errors
+///
+/// When the storage refuses, or others write the index all the time.
+pub async fn forget(storage: &dyn Storage) -> Result<Vec<String>, StorageError> {
+    let mut left = FORGET_ATTEMPTS;
+    loop {
+        // Read before it is seen what is left, so that who has written the index since wins.
+        let found = index::read(storage, None).await?;
+        let versions = catalogue(storage, None).await?.versions.into_iter();
+        let gone: Vec<_> = versions
+            .filter(VersionEntry::is_gone)
+            .map(|entry| entry.version)
+            .collect();
+        match index::remove(storage, found, &gone).await {
+            Err(error) if error.kind == ErrorKind::Precondition && left > 1 => left -= 1,
+            result => return result.map(|()| gone),
+        }
+    }
 }

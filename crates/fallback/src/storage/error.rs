@@ -164,12 +164,12 @@ impl StorageError {
         }
     }
 
-    /// Whether a write that ended so may nevertheless have been done.
+    /// Whether nothing was done, and no other attempt goes better before somebody mends something.
     ///
-    /// Even a lost comparison is no proof: a retry inside the network may have answered for a
-    /// write that had already won. Only refusals that come before any effect are definite.
-    pub fn leaves_write_in_doubt(&self) -> bool {
-        !matches!(
+    /// Not even a lost comparison is so: a retry inside the network may have answered for a write
+    /// that had already won. Only refusals that come before any effect are definite.
+    pub fn is_definite(&self) -> bool {
+        matches!(
             self.kind,
             ErrorKind::Denied
                 | ErrorKind::NoContainer

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use keelgate_fallback::{
-    Blocked, ErrorKind, Fencing, Layout, Prepare, PruneError, PublishError, Storage, Verify,
-    catalogue, prune, publish_once,
+    Blocked, ErrorKind, Fencing, Index, Layout, Prepare, PruneError, PublishError, Storage, Verify,
+    catalogue, forget, prune, publish_once,
 };
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use crate::cluster::{Cluster, VERSION, directory, indexed, s3, settings, stored, until};
 use crate::memory::{Conditions, Memory};
@@ -252,4 +254,65 @@ async fn pruning_by_hand_keeps_what_is_served() {
         .collect();
     assert_eq!(left, ["57", "58", "59", "60"]);
     assert_eq!(deleted, 56);
+}
+
+/// Versions that are gone, of which a node alone is left, and that have a backup.
+async fn versions_that_are_gone_are_forgotten(storage: Arc<dyn Storage>, fencing: &str) {
+    let entry = json!({ "fencing": fencing });
+    let index = json!({
+        "schema": 1,
+        "versions": { "0.0.8": entry, "0.0.9": entry, "0.1.0": entry, "0.2.0": entry },
+    });
+    storage
+        .put("index.json", index.to_string().into())
+        .await
+        .unwrap();
+    for key in [
+        Layout::new("0.1.0").config(),
+        Layout::new("0.2.0").registration(Uuid::from_u128(1)),
+    ] {
+        storage.put(&key, "{}".into()).await.unwrap();
+    }
+    let versions = async || {
+        let index = storage.get("index.json", None, 4096).await.unwrap();
+        let index: Index = serde_json::from_slice(&index.bytes).unwrap();
+        index.versions.into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(forget(&*storage).await.unwrap(), ["0.0.9", "0.0.8"]);
+    assert_eq!(versions().await, ["0.1.0", "0.2.0"]);
+    assert_eq!(forget(&*storage).await.unwrap(), Vec::<String>::new());
+    storage
+        .delete(&Layout::new("0.1.0").config())
+        .await
+        .unwrap();
+    assert_eq!(forget(&*storage).await.unwrap(), ["0.1.0"]);
+    assert_eq!(versions().await, ["0.2.0"]);
+}
+
+#[tokio::test]
+async fn versions_that_are_gone_from_a_directory_are_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    versions_that_are_gone_are_forgotten(directory(folder.path()), "compare").await;
+}
+
+#[tokio::test]
+async fn versions_that_are_gone_from_s3_are_forgotten() {
+    versions_that_are_gone_are_forgotten(s3(), "compare").await;
+}
+
+#[tokio::test]
+async fn versions_that_are_gone_are_forgotten_where_nothing_compares() {
+    let memory = Memory::with(Conditions::Unsupported);
+    versions_that_are_gone_are_forgotten(memory.storage(), "none").await;
+}
+
+#[tokio::test]
+async fn nothing_is_forgotten_by_one_who_may_not_list() {
+    let memory = Memory::new("memory");
+    let index = r#"{"schema":1,"versions":{"0.0.9":{"fencing":"compare"}}}"#;
+    memory.set("index.json", index);
+    memory.change(|faults| faults.may_not_list = true);
+    let storage = memory.storage();
+    assert_eq!(forget(&*storage).await.unwrap(), Vec::<String>::new());
+    assert_eq!(memory.bytes("index.json").unwrap(), index);
 }

@@ -1,10 +1,10 @@
-//! `keelgate fallback prune`: deletes old history objects.
+//! `keelgate fallback prune`: deletes old history objects, and forgets versions that are gone.
 
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use keelgate_fallback::{Entry, HistoryName, Storage, prune};
+use keelgate_fallback::{Entry, HistoryName, Storage, VersionEntry, forget, prune};
 use keelgate_snapshot::Identity;
 use serde_json::json;
 
@@ -33,6 +33,8 @@ struct Plan {
     storage: Arc<dyn Storage>,
     kept: usize,
     goes: Vec<Entry>,
+    /// Versions of which the index alone knows.
+    gone: Vec<String>,
 }
 
 /// Deletes what is too old in every storage.
@@ -57,6 +59,7 @@ pub(crate) fn run(arguments: &PruneArgs) -> Result<()> {
                         "storage": plan.storage.location(),
                         "kept": plan.kept,
                         "deleted": goes,
+                        "forgotten": plan.gone,
                         "dry_run": arguments.dry_run,
                     })
                 })
@@ -70,47 +73,71 @@ pub(crate) fn run(arguments: &PruneArgs) -> Result<()> {
 
 async fn plans(access: &Access, arguments: &PruneArgs) -> Result<Vec<Plan>> {
     let mut plans = Vec::new();
+    let mut is_known = false;
     for (storage, listed) in locate::catalogues(access).await {
-        let version = listed?
+        let (gone, mut left): (Vec<_>, Vec<_>) = listed?
             .versions
             .into_iter()
-            .find(|version| version.version == arguments.version);
-        let Some(version) = version else { continue };
-        let mut config = version.config.with_context(|| {
-            format!(
-                "{}: version {} has no config.json: its history is all that data planes have, and stays",
-                storage.location(),
-                arguments.version
-            )
-        })?;
-        let served = config.examine(storage.as_ref(), &access.verify).await;
-        let Some(served) = served else {
-            bail!(
-                "{}: {} is not good: the history is all that data planes have, and stays (`keelgate fallback verify config` tells more)",
-                storage.location(),
-                config.key
-            );
-        };
-        let keep = arguments.keep as usize;
-        let (goes, kept): (Vec<_>, Vec<_>) =
-            version
-                .history
-                .into_iter()
-                .enumerate()
-                .partition(|(at, entry)| {
-                    let name = entry.name.as_ref();
-                    name.is_some_and(|name| may_go(*at, keep, name, served.identity()))
-                });
+            .partition(VersionEntry::is_gone);
+        let gone: Vec<_> = gone.into_iter().map(|version| version.version).collect();
+        is_known |= gone.contains(&arguments.version);
+        left.retain(|version| version.version == arguments.version);
+        let (mut goes, mut kept) = (Vec::new(), 0);
+        if let Some(version) = left.pop() {
+            is_known = true;
+            (goes, kept) = too_old(access, storage.as_ref(), version, arguments).await?;
+        } else if gone.is_empty() {
+            continue;
+        }
         plans.push(Plan {
             storage,
-            kept: kept.len(),
-            goes: goes.into_iter().map(|(_, entry)| entry).collect(),
+            kept,
+            goes,
+            gone,
         });
     }
-    if plans.is_empty() {
+    if !is_known {
         bail!("no storage has a version {}", arguments.version);
     }
     Ok(plans)
+}
+
+/// The history objects of a version that may go, and the number of the others.
+async fn too_old(
+    access: &Access,
+    storage: &dyn Storage,
+    version: VersionEntry,
+    arguments: &PruneArgs,
+) -> Result<(Vec<Entry>, usize)> {
+    let mut config = version.config.with_context(|| {
+        format!(
+            "{}: version {} has no config.json: its history is all that data planes have, and stays",
+            storage.location(),
+            arguments.version
+        )
+    })?;
+    let served = config.examine(storage, &access.verify).await;
+    let Some(served) = served else {
+        bail!(
+            "{}: {} is not good: the history is all that data planes have, and stays (`keelgate fallback verify config` tells more)",
+            storage.location(),
+            config.key
+        );
+    };
+    let keep = arguments.keep as usize;
+    let total = version.history.len();
+    let goes: Vec<_> = version
+        .history
+        .into_iter()
+        .enumerate()
+        .filter(|(at, entry)| {
+            let name = entry.name.as_ref();
+            name.is_some_and(|name| may_go(*at, keep, name, served.identity()))
+        })
+        .map(|(_, entry)| entry)
+        .collect();
+    let kept = total - goes.len();
+    Ok((goes, kept))
 }
 
 /// Whether an object may go: beyond those that are kept, and older than what is served.
@@ -121,10 +148,18 @@ fn may_go(at: usize, keep: usize, name: &HistoryName, served: &Identity) -> bool
 async fn delete(access: &Access, plan: &Plan, arguments: &PruneArgs) -> Result<()> {
     let bar = output::progress(format!("deleting from {}", plan.storage.location()));
     let (keep, version) = (arguments.keep as usize, &arguments.version);
-    let deleted = prune(&plan.storage, version, &access.verify, keep).await;
+    let done = async {
+        if !plan.goes.is_empty() {
+            prune(&plan.storage, version, &access.verify, keep).await?;
+        }
+        if !plan.gone.is_empty() {
+            forget(plan.storage.as_ref()).await?;
+        }
+        Ok(())
+    };
+    let done = done.await;
     bar.finish_and_clear();
-    deleted?;
-    Ok(())
+    done
 }
 
 fn print(plan: &Plan, dry_run: bool) {
@@ -132,11 +167,11 @@ fn print(plan: &Plan, dry_run: bool) {
     for entry in &plan.goes {
         anstream::println!("  {FAINT}-{FAINT:#} {}", entry.key);
     }
-    let done = match dry_run {
-        true => "would be deleted",
-        false => "deleted",
-    };
-    anstream::println!("  {} {done}, {} kept", plan.goes.len(), plan.kept);
+    let would = if dry_run { "would be " } else { "" };
+    anstream::println!("  {} {would}deleted, {} kept", plan.goes.len(), plan.kept);
+    for version in &plan.gone {
+        anstream::println!("  nothing is left of {version}: {would}taken out of the index");
+    }
 }
 
 #[cfg(test)]
