@@ -79,7 +79,11 @@ impl Candidacy {
             let result = match action {
                 Action::Wait(None) => break,
                 Action::Wait(Some(until)) => {
-                    self.keep_rolls(&mut rolls, now, machine.leads(now)).await;
+                    // A slow storage must not keep a leader from renewing its lease.
+                    let keeping = self.keep_rolls(&mut rolls, now, machine.leads(now));
+                    if timeout(self.patience(), keeping).await.is_err() {
+                        tracing::debug!("registering and clearing away took too long");
+                    }
                     let until = machine.leads_until().map_or(until, |end| end.min(until));
                     tokio::select! {
                         () = sleep_until(start + until) => {}
@@ -149,6 +153,12 @@ impl Candidacy {
                 Ok(Some((lease, object.version)))
             }
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            // Whoever wrote that, it is no lease, and nobody could ever read it.
+            Err(error) if error.kind == ErrorKind::TooLarge => {
+                let delete = self.storage.delete(&key);
+                self.bounded(Operation::Delete, &key, delete).await?;
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -175,8 +185,7 @@ impl Candidacy {
         let every = self.period * REGISTER_PERIODS;
         rolls.next_at = now + every.mul_f64(0.9 + 0.2 * fastrand::f64());
         let key = self.layout.registration(self.node.node_id);
-        let write = self.storage.put(&key, document(&self.node));
-        match self.bounded(Operation::Write, &key, write).await {
+        match self.storage.put(&key, document(&self.node)).await {
             Ok(_) => rolls.registered = true,
             Err(error) => tracing::debug!(%error, "cannot register"),
         }
@@ -192,14 +201,11 @@ impl Candidacy {
         patience: Duration,
     ) -> Result<(), StorageError> {
         let folder = self.layout.election_folder();
-        let list = self.storage.list(&folder);
-        let listed = self.bounded(Operation::List, &folder, list).await?;
+        let listed = self.storage.list(&folder).await?;
         let own = self.node.node_id.to_string();
         let gone = roster.observe(now, patience, &listed);
         for name in gone.iter().filter(|name| **name != own).take(CLEAR_AT_ONCE) {
-            let key = format!("{folder}/{name}");
-            self.bounded(Operation::Delete, &key, self.storage.delete(&key))
-                .await?;
+            self.storage.delete(&format!("{folder}/{name}")).await?;
         }
         Ok(())
     }

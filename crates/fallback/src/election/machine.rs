@@ -166,7 +166,9 @@ impl<V: Clone + PartialEq> Machine<V> {
             (Some(_), Some(seen)) => {
                 self.claim_at = None;
                 let expected = seen.lease.as_ref().map(|(_, version)| version.clone());
-                self.write(now, Some(self.me), self.term + 1, expected)
+                // Whoever can write here can write any term; leases are told apart by their nonces.
+                let term = self.term.saturating_add(1);
+                self.write(now, Some(self.me), term, expected)
             }
             _ => Action::Read,
         }

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use keelgate_snapshot::MAX_DOCUMENT_BYTES;
+use tokio::sync::Semaphore;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::place::{Failure, Place};
@@ -30,10 +32,15 @@ const PIECE: u64 = 64 * 1024;
 
 const LOCK_POLL: Duration = Duration::from_millis(5);
 
+/// Operations that run at one time: on a network file system that hangs each holds a thread for as
+/// long as that lasts, and the threads serve the rest of the node, too.
+const AT_ONCE: usize = 8;
+
 #[derive(Debug)]
 pub(super) struct Directory {
     root: Arc<PathBuf>,
     place: Place,
+    slots: Arc<Semaphore>,
 }
 
 /// What a write expects to find.
@@ -59,11 +66,12 @@ impl Directory {
                 mend,
             },
             root: Arc::new(root),
+            slots: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
 
     /// Runs a blocking operation beside the async threads, within the time-out: a hanging network
-    /// file system costs one thread, not the caller.
+    /// file system costs a few threads, not the caller.
     async fn run<T: Send + 'static>(
         &self,
         operation: Operation,
@@ -74,7 +82,13 @@ impl Directory {
         let attempts = async {
             loop {
                 let (root, work) = (Arc::clone(&self.root), Arc::clone(&work));
-                match tokio::task::spawn_blocking(move || work(&Root(&root))).await {
+                let slot = Arc::clone(&self.slots).acquire_owned().await;
+                let attempt = move || {
+                    // Given back when the operation ends, whoever still waits for it.
+                    let _slot = slot;
+                    work(&Root(&root))
+                };
+                match tokio::task::spawn_blocking(attempt).await {
                     Ok(Err(Obstacle::Locked)) => tokio::time::sleep(LOCK_POLL).await,
                     Ok(Err(Obstacle::Failure(failure))) => return Err(failure),
                     Ok(Ok(value)) => return Ok(value),
@@ -247,23 +261,23 @@ impl Root<'_> {
 
     /// Whether a write finds what it expects.
     fn check(&self, key: &str, expected: &Expected) -> Result<(), Failure> {
-        let unexpected = match expected {
-            Expected::Anything => return Ok(()),
-            Expected::Absent => ErrorKind::AlreadyExists,
-            Expected::Version(_) => ErrorKind::Precondition,
-        };
-        let found = match self.read(key, u64::MAX) {
-            Ok(object) => Some(object.version),
-            Err(failure) if failure.kind == ErrorKind::NotFound => None,
-            Err(failure) => return Err(failure),
-        };
-        let met = match expected {
-            Expected::Version(version) => found.as_ref() == Some(version),
-            _ => found.is_none(),
-        };
-        match met {
-            true => Ok(()),
-            false => Err(Failure::bare(unexpected)),
+        match expected {
+            Expected::Anything => Ok(()),
+            Expected::Absent => match self.path(key).try_exists()? {
+                true => Err(Failure::bare(ErrorKind::AlreadyExists)),
+                false => Ok(()),
+            },
+            // What is larger than any object that is read cannot be the version that was read.
+            Expected::Version(version) => match self.read(key, MAX_DOCUMENT_BYTES as u64) {
+                Ok(object) if object.version == *version => Ok(()),
+                Ok(_) => Err(Failure::bare(ErrorKind::Precondition)),
+                Err(failure) => Err(match failure.kind {
+                    ErrorKind::NotFound | ErrorKind::TooLarge => {
+                        Failure::bare(ErrorKind::Precondition)
+                    }
+                    _ => failure,
+                }),
+            },
         }
     }
 
@@ -359,6 +373,9 @@ impl From<io::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::channel;
 
     use super::*;
 
@@ -435,6 +452,45 @@ mod tests {
             drop(lock);
         });
         written.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_volume_that_hangs_holds_a_few_threads_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = opened(folder.path(), LOCK_POLL);
+        let begun = Arc::new(AtomicUsize::new(0));
+        let (volume_is_back, hung) = channel::<()>();
+        let hung = Arc::new(Mutex::new(hung));
+        for _ in 0..3 * AT_ONCE {
+            let (begun, hung) = (Arc::clone(&begun), Arc::clone(&hung));
+            let read = storage.run(Operation::Read, "v/x", move |_| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                let _ = hung.lock().unwrap().recv();
+                Ok(())
+            });
+            assert_eq!(read.await.unwrap_err().kind, ErrorKind::TimedOut);
+        }
+        drop(volume_is_back);
+        // They end, and others find their place.
+        while storage.slots.available_permits() < AT_ONCE {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(begun.load(Ordering::Relaxed), AT_ONCE);
+    }
+
+    #[tokio::test]
+    async fn a_huge_file_in_the_place_of_an_object_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("v")).unwrap();
+        let huge = File::create(folder.path().join("v/x")).unwrap();
+        // Takes no room on the disk, and more memory than there is.
+        huge.set_len(1 << 42).unwrap();
+        let storage = opened(folder.path(), PATIENT);
+        let created = storage.put_if_absent("v/x", Bytes::new()).await;
+        assert_eq!(created.unwrap_err().kind, ErrorKind::AlreadyExists);
+        let version = Version("any".to_owned());
+        let replaced = storage.put_if_match("v/x", Bytes::new(), &version).await;
+        assert_eq!(replaced.unwrap_err().kind, ErrorKind::Precondition);
     }
 
     #[tokio::test]

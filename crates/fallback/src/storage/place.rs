@@ -25,10 +25,11 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// What a server said must not begin a line of a log of its own.
     pub(super) fn new(kind: ErrorKind, detail: impl fmt::Display) -> Self {
         Self {
             kind,
-            detail: detail.to_string(),
+            detail: detail.to_string().replace(char::is_control, " "),
             retry_after: None,
         }
     }
@@ -99,4 +100,16 @@ fn is_plain(key: &str) -> bool {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_stays_in_one_line() {
+        let said = "denied\r\nERROR forged\u{1b}[2J";
+        let failure = Failure::new(ErrorKind::Denied, said);
+        assert_eq!(failure.detail, "denied  ERROR forged [2J");
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use keelgate_fallback::{
-    ErrorKind, Fetcher, Publisher, PublisherSettings, PublisherState, Storage,
+    ErrorKind, Fetcher, Layout, Publisher, PublisherSettings, PublisherState, Storage,
 };
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -111,6 +111,40 @@ async fn deleted_election_files_cost_nothing_but_an_election() {
     for publisher in publishers {
         publisher.stop().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_to_be_a_lease_stops_no_election() {
+    let (memory, cluster) = (Memory::new("memory"), Cluster::new());
+    memory.set("0.1.0/election/lease.json", vec![b' '; 5000]);
+    let (_sender, snapshots) = watch::channel(Some(cluster.snapshot(1)));
+    let publisher = cluster.publisher_with(&settings(), &memory.storage(), &snapshots);
+    let status = until(&publisher.statuses()[0], stored(1)).await;
+    assert!(status.leading);
+    publisher.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_clears_away_slowly_goes_on_leading() {
+    let (memory, cluster) = (Memory::new("memory"), Cluster::new());
+    let (_sender, snapshots) = watch::channel(Some(cluster.snapshot(1)));
+    let publisher = cluster.publisher_with(&settings(), &memory.storage(), &snapshots);
+    let mut status = publisher.statuses()[0].clone();
+    until(&status, stored(1)).await;
+    let registering = |key: &str| Uuid::try_parse(key.rsplit('/').next().unwrap()).is_ok();
+    for node in 0..40 {
+        memory.set(
+            &Layout::new(VERSION).registration(Uuid::from_u128(node)),
+            "{}",
+        );
+    }
+    memory.change(|faults| faults.slow_delete = Some(Duration::from_secs(2)));
+    let lost = status.wait_for(|status| !status.leading);
+    let lost = tokio::time::timeout(Duration::from_secs(3600 * 6), lost).await;
+    assert!(lost.is_err(), "it lost the lease");
+    let left = memory.keys().into_iter().filter(|key| registering(key));
+    assert_eq!(left.count(), 1, "its own alone is left");
+    publisher.stop().await;
 }
 
 async fn two_versions_export_at_once(storage: Arc<dyn Storage>) {

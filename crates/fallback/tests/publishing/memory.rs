@@ -35,6 +35,8 @@ pub(crate) struct Faults {
     pub(crate) unanswered: usize,
     /// The next conditional or unconditional write of `config.json` is executed so much later.
     pub(crate) held: Option<Duration>,
+    /// So long takes a delete.
+    pub(crate) slow_delete: Option<Duration>,
     pub(crate) may_not_list: bool,
     pub(crate) may_not_delete: bool,
     pub(crate) read_only: bool,
@@ -317,8 +319,12 @@ impl Storage for Memory {
 
     fn delete<'a>(&'a self, key: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
-            if self.arrive(Operation::Delete, key)?.may_not_delete {
+            let faults = self.arrive(Operation::Delete, key)?;
+            if faults.may_not_delete {
                 return Err(self.error(Operation::Delete, key, ErrorKind::Denied));
+            }
+            if let Some(slow) = faults.slow_delete {
+                sleep(slow).await;
             }
             self.remove(|other| other == key);
             Ok(())

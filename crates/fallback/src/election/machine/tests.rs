@@ -203,3 +203,18 @@ fn a_leader_that_was_overtaken_follows() {
     assert!(!machine.leads(now));
     assert_eq!(machine.leader(), Some((OTHER, 4)));
 }
+
+#[test]
+fn the_highest_term_stops_nobody() {
+    let (mut machine, mut now) = (candidate(), seconds(0));
+    next(&mut machine, &mut now);
+    let vacant = Lease {
+        term: u64::MAX,
+        ..lease_of(None, 1)
+    };
+    machine.read(now, Some((vacant, 1)));
+    let claimed = next(&mut machine, &mut now);
+    assert!(matches!(claimed, Action::Replace(lease, 1) if lease.term == u64::MAX));
+    machine.written(now, 2);
+    assert!(machine.leads(now));
+}
