@@ -68,7 +68,8 @@ impl BasicInfo {
     pub(crate) fn parse(message: &[u8]) -> Result<Self, BasicInfoError> {
         let info: Self = serde_json::from_slice(message)?;
         if info.kind != KIND {
-            let kind = info.kind.chars().take(64).collect();
+            let plain = info.kind.chars().filter(|c| !c.is_control());
+            let kind = plain.take(64).collect();
             return Err(BasicInfoError::Kind(kind));
         }
         Ok(info)

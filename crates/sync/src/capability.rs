@@ -23,6 +23,9 @@ const REPORT: &str = "report";
 /// Longest reason of a rejection that is sent or kept, in characters.
 const MAX_REASON: usize = 4096;
 
+/// Longest hash of a configuration that is kept, in bytes; Kong's have 32.
+const MAX_HASH: usize = 64;
+
 /// Whether a list of capabilities has `report` in it.
 pub(crate) fn has_report(list: &str) -> bool {
     list.split(',').any(|name| name.trim() == REPORT)
@@ -58,12 +61,14 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// With a reason of bounded length.
-    pub(crate) fn bounded(mut self) -> Self {
-        if let Some((end, _)) = self.reason.char_indices().nth(MAX_REASON) {
-            self.reason.truncate(end);
+    /// With a reason of bounded length and in one line, and a hash that may be one.
+    pub(crate) fn bounded(self) -> Self {
+        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        Self {
+            identity: self.identity,
+            config_hash: self.config_hash.filter(|hash| hash.len() <= MAX_HASH),
+            reason: self.reason.chars().take(MAX_REASON).map(plain).collect(),
         }
-        self
     }
 }
 
@@ -93,5 +98,17 @@ mod tests {
             reason: "ä".repeat(MAX_REASON + 10),
         };
         assert_eq!(rejection.bounded().reason.chars().count(), MAX_REASON);
+    }
+
+    #[test]
+    fn what_a_data_plane_says_stays_in_one_line_and_small() {
+        let rejection = Rejection {
+            identity: None,
+            config_hash: Some("f".repeat(1 << 20)),
+            reason: "bad\nERROR forged\u{1b}[2J".to_owned(),
+        };
+        let bounded = rejection.bounded();
+        assert_eq!(bounded.reason, "bad ERROR forged [2J");
+        assert_eq!(bounded.config_hash, None);
     }
 }

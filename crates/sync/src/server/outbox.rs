@@ -4,9 +4,11 @@
 //! share: no copy is made per data plane, however many are slow.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
@@ -22,13 +24,20 @@ const POLICY: u16 = 1008;
 /// The writing half of a websocket.
 pub(super) struct Outbox<W> {
     io: W,
+    /// How long a peer may take nothing: it may be slow, but not stand still with a whole document
+    /// in hand.
+    stall: Duration,
     /// A frame was begun and not finished: nothing can follow it.
     broken: bool,
 }
 
 impl<W: AsyncWrite + Unpin> Outbox<W> {
-    pub(super) fn new(io: W) -> Self {
-        Self { io, broken: false }
+    pub(super) fn new(io: W, stall: Duration) -> Self {
+        Self {
+            io,
+            stall,
+            broken: false,
+        }
     }
 
     pub(super) async fn document(&mut self, payload: Bytes) -> io::Result<()> {
@@ -64,9 +73,56 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
         .map_err(io::Error::other)?;
         let mut frame = Bytes::from(head).chain(payload);
         self.broken = true;
-        self.io.write_all_buf(&mut frame).await?;
-        self.io.flush().await?;
+        let stall = self.stall;
+        let stalled = |_| {
+            let seconds = stall.as_secs_f32();
+            let reason = format!("the data plane has read nothing for {seconds} s");
+            io::Error::new(io::ErrorKind::TimedOut, reason)
+        };
+        while frame.has_remaining() {
+            let written = timeout(stall, self.io.write_buf(&mut frame));
+            written.await.map_err(stalled)??;
+        }
+        timeout(stall, self.io.flush()).await.map_err(stalled)??;
         self.broken = false;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, duplex};
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const STALL: Duration = Duration::from_secs(45);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_slowly_gets_the_whole_document() {
+        let (near, mut far) = duplex(16);
+        let mut outbox = Outbox::new(near, STALL);
+        let reading = tokio::spawn(async move {
+            let mut read = 0;
+            while read < 1000 {
+                sleep(STALL / 2).await;
+                read += far.read(&mut [0; 16]).await.unwrap();
+            }
+        });
+        let document = outbox.document(Bytes::from(vec![0; 1000]));
+        document.await.unwrap();
+        reading.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_no_more_is_given_up() {
+        let (near, _far) = duplex(16);
+        let mut outbox = Outbox::new(near, STALL);
+        let began = Instant::now();
+        let document = outbox.document(Bytes::from(vec![0; 1000]));
+        let error = document.await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() <= STALL + Duration::from_secs(1));
+        assert!(outbox.broken);
     }
 }

@@ -32,8 +32,8 @@ use crate::{SyncStatus, tls};
 /// Messages of a data plane are small.
 const READ_BUFFER: usize = 4 << 10;
 
-/// Longest host name that is kept, in bytes, as long as one can be.
-const MAX_HOSTNAME: usize = 255;
+/// Longest host name or version that is kept, in bytes, as long as a name can be.
+const MAX_NAME: usize = 255;
 
 /// Most labels that are kept, in bytes.
 const MAX_LABELS: usize = 16 << 10;
@@ -147,7 +147,7 @@ impl Session {
         let stream = join(read, sink());
         let mut inbox =
             WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(config)).await;
-        let mut outbox = Outbox::new(write);
+        let mut outbox = Outbox::new(write, peer.context.limits.silence);
         let end = tokio::select! {
             end = peer.serve(&mut inbox, &mut outbox, publications) => end,
             () = stop.cancelled() => End::Stopping,
@@ -189,8 +189,7 @@ impl Peer {
         let recorded = node.id.is_some()
             && node.hostname.is_some()
             && compatibility::is_recordable(&node.version);
-        let mut hostname = node.hostname.unwrap_or_default();
-        hostname.truncate(hostname.floor_char_boundary(MAX_HOSTNAME));
+        let hostname = bounded(node.hostname.unwrap_or_default());
         Self {
             context,
             number,
@@ -200,7 +199,7 @@ impl Peer {
                 id: node.id.unwrap_or_default(),
                 hostname,
                 ip: address.ip(),
-                version: node.version,
+                version: bounded(node.version),
                 config_hash: EMPTY_CONFIG_HASH.to_owned(),
                 sync_status: SyncStatus::Unknown,
                 last_seen: now(),
@@ -401,6 +400,13 @@ impl Peer {
         // Fields are set one by one, each whole.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A text of a data plane that is kept and logged: short, and in one line.
+fn bounded(mut text: String) -> String {
+    text.retain(|c| !c.is_control());
+    text.truncate(text.floor_char_boundary(MAX_NAME));
+    text
 }
 
 /// Whether labels can be kept: operators write a few words, and a record for each data plane stays
