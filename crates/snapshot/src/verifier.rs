@@ -7,7 +7,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::authority::{Authority, Signatories};
-use crate::config_hash::Hashes;
+use crate::config_hash::{EMPTY_CONFIG_HASH, Hashes};
 use crate::document::{self, Claims, Document, Provenance};
 use crate::key::{self, PublicKey};
 use crate::migration::MIGRATION;
@@ -175,7 +175,9 @@ pub fn accept_unsigned(document: Bytes) -> Result<Snapshot, VerifyError> {
         }
         None => foreign_claims(&config, parsed.timestamp)?,
     };
-    let config_hash = match parsed.config_hash {
+    // A data plane tells its control plane with it what it runs, which must be able to read it.
+    let told = parsed.config_hash.filter(|hash| is_hash(hash));
+    let config_hash = match told {
         Some(hash) => hash,
         None => Hashes::of(&config).map_err(VerifyError::Malformed)?.config,
     };
@@ -186,6 +188,11 @@ pub fn accept_unsigned(document: Bytes) -> Result<Snapshot, VerifyError> {
         config_hash,
         signed: false,
     }))
+}
+
+/// Whether a text has the form of Kong's hash.
+fn is_hash(text: &str) -> bool {
+    text.len() == EMPTY_CONFIG_HASH.len() && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// What a document of Kong tells about itself.

@@ -99,7 +99,7 @@ fn a_document_of_kong_gets_an_identity_from_its_time_and_cluster() {
     let document = json!({
         "type": "reconfigure",
         "timestamp": 1_795_406_746.615,
-        "config_hash": "abc",
+        "config_hash": "0123456789abcdef0123456789abcdef",
         "config_table": {
             "_format_version": "3.0",
             "parameters": [{"key": "cluster_id", "value": cluster_id.to_string(), "created_at": 1}],
@@ -109,7 +109,7 @@ fn a_document_of_kong_gets_an_identity_from_its_time_and_cluster() {
     assert_eq!(read.identity().cluster_id, cluster_id);
     assert_eq!(read.identity().position(), (0, 1_795_406_746_615));
     assert_eq!(read.created_at(), created_at());
-    assert_eq!(read.config_hash(), "abc");
+    assert_eq!(read.config_hash(), "0123456789abcdef0123456789abcdef");
     assert!(!read.is_signed());
     assert!(read.identity().belongs_to(cluster_id).is_ok());
     let foreign = read.identity().belongs_to(Uuid::from_u128(1)).unwrap_err();
@@ -123,6 +123,16 @@ fn the_least_document_is_enough_without_a_verifier() {
     let read = accept_unsigned(Bytes::from_static(document)).unwrap();
     assert_eq!(read.config_hash(), "3ba837da99e14dfab883d867101d37f6");
     assert!(read.identity().cluster_id.is_nil());
+}
+
+#[test]
+fn a_hash_that_no_control_plane_could_read_in_a_ping_is_worked_out_anew() {
+    let config = json!({"_format_version": "3.0", "_transform": false});
+    for told in ["", "abc", "äääääääääääääääa", &"f".repeat(200)] {
+        let document = json!({"type": "reconfigure", "config_hash": told, "config_table": config});
+        let read = accept_unsigned(Bytes::from(document.to_string())).unwrap();
+        assert_eq!(read.config_hash(), "3ba837da99e14dfab883d867101d37f6");
+    }
 }
 
 #[test]
