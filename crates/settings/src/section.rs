@@ -2,12 +2,14 @@
 
 /// Declares a struct of settings. Each field is the setting of the same name,
 /// its doc comment the setting's documentation; `= "text"` is the default as it
-/// would be written in the file (empty: unset), `for` names its scope.
+/// would be written in the file (empty: unset), `for` names its scope. A setting that is read and
+/// changes nothing says so: `without_effect "why"`, or `missing "why"` where what it asks for does
+/// not happen.
 macro_rules! section {
     (
         $(#[doc = $about:literal])*
         pub struct $Name:ident in $title:literal {
-            $( $(#[doc = $doc:literal])* $key:ident: $ty:ty = $default:literal for $scope:ident; )*
+            $( $(#[doc = $doc:literal])* $key:ident: $ty:ty = $default:literal for $scope:ident $(, $effect:ident $why:literal)?; )*
         }
     ) => {
         $(#[doc = $about])*
@@ -25,7 +27,7 @@ macro_rules! section {
                     default: $default,
                     secret: <$ty as $crate::values::Setting>::SECRET,
                     scope: $crate::registry::Scope::$scope,
-                    effect: $crate::registry::Effect::Full,
+                    effect: $crate::section::effect!($($effect $why)?),
                     doc: concat!($($doc, "\n"),*),
                 }, )*
             ];
@@ -41,4 +43,17 @@ macro_rules! section {
     };
 }
 
-pub(crate) use section;
+/// What setting a key does.
+macro_rules! effect {
+    () => {
+        $crate::registry::Effect::Full
+    };
+    (without_effect $why:literal) => {
+        $crate::registry::Effect::None($why)
+    };
+    (missing $why:literal) => {
+        $crate::registry::Effect::Missing($why)
+    };
+}
+
+pub(crate) use {effect, section};

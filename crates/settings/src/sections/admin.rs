@@ -23,9 +23,11 @@ section! {
         /// the Admin API allow these origins.
         admin_gui_url: Vec<String> = "" for Administering;
         /// The path under which the manager's pages lie.
-        admin_gui_path: String = "/" for Administering;
+        admin_gui_path: String = "/" for Administering,
+            without_effect "there is no Kong Manager here";
         /// The address under which browsers reach the Admin API, when it is not the
         /// one that the pages find by themselves.
-        admin_gui_api_url: Option<String> = "" for Administering;
+        admin_gui_api_url: Option<String> = "" for Administering,
+            without_effect "there is no Kong Manager here";
     }
 }

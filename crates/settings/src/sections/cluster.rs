@@ -32,12 +32,14 @@ section! {
         /// Labels that this data plane shows to its control plane, as key:value.
         cluster_dp_labels: Vec<Label> = "" for DataPlane;
         /// Whether the connection to the control plane goes through `proxy_server`.
-        cluster_use_proxy: bool = "off" for DataPlane;
+        cluster_use_proxy: bool = "off" for DataPlane,
+            missing "connections go the direct way; an HTTP proxy on it is not in this build yet";
         /// The most bytes a compressed message between the nodes may have.
         cluster_max_payload: u64 = "16777216" for Hybrid;
         /// Seconds after which a data plane that is gone is no longer listed.
         cluster_data_plane_purge_delay: Seconds = "1209600" for ControlPlane;
         /// Whether data planes' certificates are checked with their issuer by OCSP.
-        cluster_ocsp: Ocsp = "off" for ControlPlane;
+        cluster_ocsp: Ocsp = "off" for ControlPlane,
+            missing "certificates of the cluster are not checked by OCSP in this build yet";
     }
 }

@@ -17,7 +17,8 @@ section! {
         /// can change everything, so it listens to this machine only.
         admin_listen: Vec<Listener> = "127.0.0.1:8001 reuseport backlog=16384, 127.0.0.1:8444 http2 ssl reuseport backlog=16384" for Administering;
         /// Where the manager's pages are served.
-        admin_gui_listen: Vec<Listener> = "0.0.0.0:8002, 0.0.0.0:8445 ssl" for Administering;
+        admin_gui_listen: Vec<Listener> = "0.0.0.0:8002, 0.0.0.0:8445 ssl" for Administering,
+            without_effect "there is no Kong Manager here";
         /// Where the status API answers: health, readiness, metrics, and which
         /// configuration is served from which source.
         status_listen: Vec<Listener> = "127.0.0.1:8007 reuseport backlog=16384" for Every;

@@ -29,8 +29,10 @@ section! {
         proxy_stream_access_log: LogTarget = "logs/access.log basic" for Proxying;
         /// Where a line for each request to the Admin API goes, and for each
         /// connection of a data plane.
-        admin_access_log: LogTarget = "logs/admin_access.log" for Administering;
+        admin_access_log: LogTarget = "logs/admin_access.log" for Administering,
+            missing "requests to the Admin API are not logged one by one in this build yet";
         /// Where a line for each request to the status API goes.
-        status_access_log: LogTarget = "off" for Every;
+        status_access_log: LogTarget = "off" for Every,
+            missing "requests to the status API are not logged one by one in this build yet";
     }
 }

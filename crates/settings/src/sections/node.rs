@@ -42,9 +42,11 @@ section! {
         vault_env_prefix: Option<String> = "" for Every;
         /// An HTTP proxy through which to reach servers outside, for the parts that
         /// are told to use one. May hold credentials.
-        proxy_server: Option<Secret> = "" for Every;
+        proxy_server: Option<Secret> = "" for Every,
+            missing "connections go the direct way; an HTTP proxy on it is not in this build yet";
         /// Whether the certificate of an https:// proxy server is verified.
-        proxy_server_ssl_verify: bool = "on" for Every;
+        proxy_server_ssl_verify: bool = "on" for Every,
+            missing "connections go the direct way; an HTTP proxy on it is not in this build yet";
         /// Seconds of wait after which a change made by one node's administration is
         /// looked for by the other nodes on the same database.
         db_update_frequency: crate::values::Seconds = "5" for Administering;

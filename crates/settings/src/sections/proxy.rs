@@ -65,17 +65,23 @@ section! {
         /// of each, which no single header line exceeds.
         nginx_http_large_client_header_buffers: HeaderBuffers = "4 8k" for Proxying;
         /// How many headers of a request plugins see.
-        lua_max_req_headers: u32 = "100" for Proxying;
+        lua_max_req_headers: u32 = "100" for Proxying,
+            without_effect "all of them are seen; docs/limits.md says how many there may be";
         /// How many headers of an answer plugins see.
-        lua_max_resp_headers: u32 = "100" for Proxying;
+        lua_max_resp_headers: u32 = "100" for Proxying,
+            without_effect "all of them are seen; docs/limits.md says how many there may be";
         /// How many query arguments plugins see.
-        lua_max_uri_args: u32 = "100" for Proxying;
+        lua_max_uri_args: u32 = "100" for Proxying,
+            without_effect "all of them are seen; docs/limits.md says how many there may be";
         /// How many form fields plugins see.
-        lua_max_post_args: u32 = "100" for Proxying;
+        lua_max_post_args: u32 = "100" for Proxying,
+            without_effect "all of them are seen; docs/limits.md says how many there may be";
         /// Whether requests may ask for a report of where their time went.
-        request_debug: bool = "on" for Proxying;
+        request_debug: bool = "on" for Proxying,
+            missing "reports of where the time of a request went are not in this build yet";
         /// The token that such requests from elsewhere than this machine must carry.
-        request_debug_token: Option<crate::values::Secret> = "" for Proxying;
+        request_debug_token: Option<crate::values::Secret> = "" for Proxying,
+            missing "reports of where the time of a request went are not in this build yet";
     }
 }
 

@@ -23,9 +23,11 @@ section! {
         /// Admin API shows on a listener with `ssl`. When unset, none is asked for.
         admin_ssl_client_ca: Option<Certificate> = "" for Administering;
         /// The same for the manager's pages.
-        admin_gui_ssl_cert: Vec<Certificate> = "" for Administering;
+        admin_gui_ssl_cert: Vec<Certificate> = "" for Administering,
+            without_effect "there is no Kong Manager here";
         /// The keys of the manager's certificates, in their order.
-        admin_gui_ssl_cert_key: Vec<PrivateKey> = "" for Administering;
+        admin_gui_ssl_cert_key: Vec<PrivateKey> = "" for Administering,
+            without_effect "there is no Kong Manager here";
         /// The same for the status API.
         status_ssl_cert: Vec<Certificate> = "" for Every;
         /// The keys of the status API's certificates, in their order.
@@ -67,7 +69,8 @@ section! {
         lua_ssl_trusted_certificate: Vec<AuthorityBundle> = "system" for Every;
         /// How many authorities may stand between a server's certificate and a
         /// trusted one.
-        lua_ssl_verify_depth: u32 = "1" for Every;
+        lua_ssl_verify_depth: u32 = "1" for Every,
+            without_effect "chains are verified to their end, however long they are";
     }
 }
 
