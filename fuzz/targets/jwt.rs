@@ -45,8 +45,8 @@ fuzz_target!(|input: (Option<(&str, &str)>, &[u8])| {
         }
         None => tail.to_vec(),
     };
-    let cookie = [b"jwt=", &*token].concat();
-    let bearer = [b"Bearer ", &*token].concat();
+    let cookie = [&b"jwt="[..], &token].concat();
+    let bearer = [&b"Bearer "[..], &token].concat();
     for (name, value) in [("cookie", cookie), ("authorization", bearer)] {
         let mut exchange = exchange(name, &value, "jwt=");
         let access = JWT.access(&mut exchange);
