@@ -3,6 +3,8 @@
 
 #[path = "protocol/cases.rs"]
 mod cases;
+#[path = "protocol/frames.rs"]
+mod frames;
 #[path = "protocol/strict.rs"]
 mod strict;
 #[path = "protocol/support.rs"]
@@ -24,6 +26,8 @@ mod framing;
 mod http2;
 #[path = "protocol/http2_head.rs"]
 mod http2_head;
+#[path = "protocol/http2_upstream.rs"]
+mod http2_upstream;
 #[path = "protocol/injection.rs"]
 mod injection;
 #[path = "protocol/lifecycle.rs"]

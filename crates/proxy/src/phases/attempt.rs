@@ -37,7 +37,7 @@ pub(super) enum Failure {
     /// The upstream is to blame.
     Upstream {
         fault: Fault,
-        /// The connection had served before.
+        /// The connection had served before, and may have been over.
         reused: bool,
     },
 }
@@ -67,11 +67,12 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
         )
         .await
         .map_err(fresh)?;
-    let reused = call.reused();
     let failed = |fault| {
         if matches!(fault, Fault::Timeout) {
             call.distrust();
         }
+        // Refused on a connection that lives on: that was about the request.
+        let reused = call.reused() && !(matches!(fault, Fault::Refused) && call.is_alive());
         Failure::Upstream { fault, reused }
     };
     let called = Instant::now();
@@ -100,12 +101,11 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
         Ok(Ok(())) => {}
     }
     let mut pump = Pump::new(body.more.then(|| {
-        // From here on the body is gone; no other attempt can follow.
         Box::pin(send_rest(
             upload,
             &call,
             &request.told,
-            &body.begun,
+            &body.passed,
             write_limit,
         )) as PinnedPump<'_>
     }));

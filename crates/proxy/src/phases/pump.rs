@@ -1,37 +1,42 @@
 //! The request body on its way up, while other things are awaited.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::future::Either;
 use http::HeaderName;
 
-use super::request_body;
+use super::request_body::{self, Passed};
 use crate::downstream::{Upload, UploadFault};
 use crate::net::Timer;
 use crate::upstream::Call;
 
-/// Sends the rest of a body as it comes from the client; `begun` is told when some of it was taken.
+/// Sends the rest of a body as it comes from the client, and notes in `passed` what was taken of it.
 /// Failures of the upstream are left for the reading side to find: it may have answered early.
 /// That it takes nothing any more is told.
 pub(super) async fn send_rest<U: Upload>(
     upload: &mut U,
     call: &Call,
     told: &[HeaderName],
-    begun: &Cell<bool>,
+    passed: &RefCell<Passed>,
     limit: Duration,
 ) -> Result<Sent, UploadFault> {
     let timer = Timer::default();
     loop {
         let piece = upload.next().await?;
-        begun.set(true);
         let last = piece.is_none();
-        let written = async {
-            match piece {
-                Some(piece) => call.send(piece).await,
-                None => call.end(request_body::fields_after(upload, told)).await,
+        let written = match piece {
+            Some(piece) => {
+                passed.borrow_mut().piece(&piece);
+                Either::Left(call.send(piece))
+            }
+            None => {
+                let fields = request_body::fields_after(upload, told);
+                passed.borrow_mut().end(fields.as_ref());
+                Either::Right(call.end(fields))
             }
         };
         match timer.limit(limit, written).await {

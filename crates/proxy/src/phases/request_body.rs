@@ -1,6 +1,6 @@
 //! The request body on its way to the upstream.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
@@ -12,7 +12,8 @@ use crate::downstream::{Upload, UploadFault};
 use crate::http1::Framing;
 
 /// A body up to this length is read whole before the upstream is called: a slow client then does
-/// not hold an upstream connection, and the request can be sent again when an attempt fails.
+/// not hold an upstream connection. Up to this length a body is also kept, so that the request can
+/// be sent again when an attempt fails.
 const READ_AHEAD: u64 = 128 * 1024;
 
 /// What may have arrived together with the head of a request that is not to be waited for.
@@ -22,14 +23,81 @@ const ARRIVED: u64 = 8 * 1024;
 pub(super) struct RequestBody {
     /// What was read; can be sent more than once.
     pub(super) ahead: SmallVec<[Bytes; 2]>,
-    /// Whether more follows from the client; then it can be sent only once.
+    /// Whether more follows from the client.
     pub(super) more: bool,
     /// How its end is told to the upstream.
     pub(super) framing: Framing,
-    /// Whether some of what follows was read; then none of it can be sent again.
-    pub(super) begun: Cell<bool>,
+    /// What was read of it while an attempt was under way.
+    pub(super) passed: RefCell<Passed>,
     /// The fields after a body that was read whole.
     pub(super) trailers: Option<Trailers>,
+}
+
+impl RequestBody {
+    /// Takes back what an attempt that failed was given; `false` when it was too long to be kept.
+    pub(super) fn take_back(&mut self) -> bool {
+        let passed = std::mem::take(self.passed.get_mut());
+        let Passed::Kept {
+            pieces,
+            end,
+            trailers,
+            ..
+        } = passed
+        else {
+            *self.passed.get_mut() = passed;
+            return false;
+        };
+        self.ahead.extend(pieces);
+        if end {
+            self.more = false;
+            self.trailers = trailers;
+        }
+        true
+    }
+}
+
+/// The pieces of a body that went from the client to an upstream.
+pub(super) enum Passed {
+    Kept {
+        pieces: Vec<Bytes>,
+        length: u64,
+        /// Whether they are all that there was.
+        end: bool,
+        trailers: Option<HeaderMap>,
+    },
+    /// More than is kept.
+    Lost,
+}
+
+impl Default for Passed {
+    fn default() -> Self {
+        Self::Kept {
+            pieces: Vec::new(),
+            length: 0,
+            end: false,
+            trailers: None,
+        }
+    }
+}
+
+impl Passed {
+    pub(super) fn piece(&mut self, piece: &Bytes) {
+        if let Self::Kept { pieces, length, .. } = self {
+            *length += piece.len() as u64;
+            if *length <= READ_AHEAD {
+                pieces.push(piece.clone());
+            } else {
+                *self = Self::Lost;
+            }
+        }
+    }
+
+    pub(super) fn end(&mut self, fields: Option<&HeaderMap>) {
+        if let Self::Kept { end, trailers, .. } = self {
+            *end = true;
+            *trailers = fields.cloned();
+        }
+    }
 }
 
 /// Reads the whole body for a plugin that asked for it.
@@ -75,7 +143,7 @@ pub(super) async fn prepare<U: Upload>(
             ahead: SmallVec::from_iter([body]),
             more: false,
             framing,
-            begun: Cell::default(),
+            passed: RefCell::default(),
             trailers: None,
         });
     }
@@ -84,7 +152,7 @@ pub(super) async fn prepare<U: Upload>(
         ahead: SmallVec::new(),
         more: true,
         framing: flight.received.framing,
-        begun: Cell::default(),
+        passed: RefCell::default(),
         trailers: None,
     };
     let mut read = 0;
@@ -137,4 +205,45 @@ pub(super) fn fields_after<'n, U: Upload>(
         trailers.remove(name);
     }
     (!trailers.is_empty()).then_some(trailers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body() -> RequestBody {
+        RequestBody {
+            ahead: SmallVec::from_iter([Bytes::from_static(b"a")]),
+            more: true,
+            framing: Framing::Chunked,
+            passed: RefCell::default(),
+            trailers: None,
+        }
+    }
+
+    #[test]
+    fn what_was_passed_is_sent_again_before_what_follows() {
+        let mut body = body();
+        body.passed.get_mut().piece(&Bytes::from_static(b"b"));
+        assert!(body.take_back());
+        assert!(body.more);
+        body.passed.get_mut().piece(&Bytes::from_static(b"c"));
+        body.passed.get_mut().end(None);
+        assert!(body.take_back());
+        assert!(!body.more);
+        assert_eq!(body.ahead.concat(), b"abc");
+    }
+
+    #[test]
+    fn a_body_that_is_too_long_to_be_kept_is_lost_for_good() {
+        let mut body = body();
+        let half = Bytes::from(vec![0; READ_AHEAD as usize / 2]);
+        body.passed.get_mut().piece(&half);
+        body.passed.get_mut().piece(&half);
+        assert!(matches!(body.passed.get_mut(), Passed::Kept { .. }));
+        body.passed.get_mut().piece(&Bytes::from_static(b"x"));
+        body.passed.get_mut().end(None);
+        assert!(!body.take_back());
+        assert!(!body.take_back());
+    }
 }

@@ -105,7 +105,9 @@ async fn call<'r, U: Upload, R: Respond>(
                 if !reused {
                     choice.failed(&fault);
                 }
-                let again = fault.may_be_retried() && can_be_sent_again(flight, &request, &fault);
+                let again = request.body.take_back()
+                    && fault.may_be_retried()
+                    && can_be_sent_again(flight, &request, &fault);
                 if again && (left > 0 || reused) {
                     if !reused {
                         left -= 1;
@@ -129,11 +131,11 @@ async fn call<'r, U: Upload, R: Respond>(
     }
 }
 
-/// Whether the request may go out once more: its body must still be there, and if the upstream may
-/// have seen it, seeing it twice must do no harm.
+/// Whether the request, of which the body is still there, may go out once more: if the upstream may
+/// have seen it, it must be whole, and seeing it twice must do no harm.
 fn can_be_sent_again(flight: &Flight<'_>, request: &Request, fault: &Fault) -> bool {
     if !fault.after_sending() {
-        return !request.body.begun.get();
+        return true;
     }
     let method = flight.exchange.method.as_str();
     !request.body.more && !matches!(method, "POST" | "PATCH" | "LOCK")

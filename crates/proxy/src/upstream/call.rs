@@ -61,6 +61,15 @@ impl Call {
         }
     }
 
+    /// Whether the connection takes further requests, as far as is known. One for a single request at
+    /// a time does not while it has one.
+    pub(crate) fn is_alive(&self) -> bool {
+        match self {
+            Self::Http1(_) => false,
+            Self::Http2(call) => call.is_alive(),
+        }
+    }
+
     /// Sends the head and what is there of the body.
     pub(crate) async fn begin(
         &self,

@@ -42,6 +42,10 @@ impl Call {
         self.place.reused()
     }
 
+    pub(super) fn is_alive(&self) -> bool {
+        self.place.is_alive()
+    }
+
     pub(super) fn distrust(&self) {
         self.place.retire();
     }

@@ -255,6 +255,11 @@ impl Place {
         self.reused
     }
 
+    /// Whether the connection takes more requests.
+    pub(super) fn is_alive(&self) -> bool {
+        self.link.is_alive()
+    }
+
     /// The connection takes no more requests.
     pub(super) fn retire(&self) {
         self.link.retired.set(true);

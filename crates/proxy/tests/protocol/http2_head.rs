@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 
 use keelgate_proxy::Listen;
 
+use crate::frames::{
+    DATA, END_HEADERS, END_STREAM, Field, GOAWAY, HEADERS, RST_STREAM, SETTINGS, block, frame,
+};
 use crate::strict;
 use crate::support::{Gateway, config};
-
-type Field<'a> = (&'a [u8], &'a [u8]);
 
 const METHOD: Field<'_> = (b":method", b"POST");
 const SCHEME: Field<'_> = (b":scheme", b"http");
@@ -16,42 +17,14 @@ const PATH: Field<'_> = (b":path", b"/p");
 const AUTHORITY: Field<'_> = (b":authority", b"h");
 const USUAL: [Field<'_>; 4] = [METHOD, SCHEME, PATH, AUTHORITY];
 
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = vec![
-        length[1], length[2], length[3], kind, flags, 0, 0, 0, stream,
-    ];
-    frame.extend_from_slice(payload);
-    frame
-}
-
-/// A header block without compression.
-fn block(fields: &[Field<'_>]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        block.push(0);
-        for text in [name, value] {
-            block.push(u8::try_from(text.len()).unwrap());
-            block.extend_from_slice(text);
-        }
-    }
-    block
-}
-
 /// Whether a request is answered with 200.
 fn is_served(gateway: &Gateway, fields: &[Field<'_>], body: &[u8], trailers: &[Field<'_>]) -> bool {
     let mut client = gateway.connect();
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    bytes.extend(frame(4, 0, 0, &[]));
+    bytes.extend(frame(SETTINGS, 0, 0, &[]));
     bytes.extend(frame(HEADERS, END_HEADERS, 1, &block(fields)));
     let end = if trailers.is_empty() { END_STREAM } else { 0 };
-    bytes.extend(frame(0, end, 1, body));
+    bytes.extend(frame(DATA, end, 1, body));
     if !trailers.is_empty() {
         let flags = END_HEADERS | END_STREAM;
         bytes.extend(frame(HEADERS, flags, 1, &block(trailers)));
