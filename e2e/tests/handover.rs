@@ -2,11 +2,17 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 
 use e2e::{Cluster, Node, Role, Strict, Traffic, Upstream, wait};
 use futures_util::{SinkExt, StreamExt};
 use rustix::process::Signal;
+use rustls::client::ClientConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{HandshakeKind, RootCertStore};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
 fn configuration(upstream: &Upstream, header: &str) -> Value {
@@ -264,4 +270,49 @@ async fn a_control_plane_is_replaced_and_its_data_planes_follow() {
     cluster.add_route(&control_plane, "second", "/second").await;
     data_plane.serves("/second/x", 200).await;
     assert!(ends(before).await);
+}
+
+/// One request over TLS on a connection of its own; whether its session was resumed.
+async fn is_resumed(node: &Node, config: &Arc<ClientConfig>) -> bool {
+    let stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, node.ports.proxy_tls))
+        .await
+        .expect("connect");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connector = tokio_rustls::TlsConnector::from(Arc::clone(config));
+    let mut stream = connector.connect(name, stream).await.expect("handshake");
+    let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.expect("send");
+    // The ticket comes on the way.
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_sessions_are_resumed_by_the_process_after() {
+    let upstream = Upstream::start().await;
+    let mut node = Node::start(Role::Dbless, &[], &[]);
+    node.up().await;
+    node.change("POST", "/config", configuration(&upstream, "X-From:memory"))
+        .await;
+    node.serves("/", 200).await;
+    let certificate = node.prefix().join("ssl/proxy-default.crt");
+    for versions in [&[&rustls::version::TLS13][..], &[&rustls::version::TLS12]] {
+        let mut roots = RootCertStore::empty();
+        let certificate = CertificateDer::from_pem_file(&certificate).expect("a certificate");
+        roots.add(certificate).expect("a trust anchor");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .expect("protocol versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let config = Arc::new(config);
+        assert!(!is_resumed(&node, &config).await);
+        assert!(is_resumed(&node, &config).await);
+        let first = node.hand_over().await;
+        assert!(ends(first).await);
+        assert!(is_resumed(&node, &config).await);
+    }
 }

@@ -343,3 +343,51 @@ async fn sessions_outlive_swaps_and_pass_over_dead_targets() {
     drop(before);
     assert!(node.exit().await.success());
 }
+
+/// Sends a datagram until it comes back: one may get lost on its way.
+async fn datagram_echoes(client: &UdpSocket, text: &str) {
+    wait::until("the datagram to come back", || async {
+        client.send(text.as_bytes()).await.expect("send");
+        let mut back = [0; 64];
+        let answer = client.recv(&mut back);
+        match tokio::time::timeout(Duration::from_secs(1), answer).await {
+            Ok(Ok(length)) if &back[..length] == text.as_bytes() => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_process_takes_over_sessions_to_come() {
+    let (tcp, udp) = (echo().await, udp_echo().await);
+    let (mut node, ports) = start(|ports| {
+        json!({
+            "_format_version": "3.0",
+            "services": [
+                routed("tcp", at("tcp", tcp), on(ports.tcp, "tcp")),
+                routed("udp", at("udp", udp), on(ports.udp, "udp")),
+            ],
+        })
+    })
+    .await;
+    let mut before = connect(ports.tcp).await;
+    echoes(&mut before, "before").await;
+    let client = UdpSocket::bind("127.0.0.1:0").await.expect("bind");
+    client.connect(("127.0.0.1", ports.udp)).await.expect("aim");
+    datagram_echoes(&client, "before").await;
+
+    let mut first = node.hand_over().await.expect("the process before");
+    // The one session stays, the other begins anew.
+    echoes(&mut before, "after").await;
+    datagram_echoes(&client, "after").await;
+    greets(ports.tcp).await;
+    drop(before);
+    wait::until("the process before to end", || {
+        let status = first.try_wait().expect("ask for the exit status");
+        async move { status.ok_or("it still runs") }
+    })
+    .await;
+    datagram_echoes(&client, "from the next process alone").await;
+    greets(ports.tcp).await;
+}

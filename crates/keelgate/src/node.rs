@@ -22,6 +22,7 @@ mod activation;
 mod apis;
 mod backup;
 mod certificates;
+mod client_certificates;
 mod common;
 mod data_plane;
 mod declarative;
@@ -35,6 +36,7 @@ mod served;
 mod storages;
 mod store_backed;
 mod streams;
+mod tickets;
 mod upstreams;
 mod verification;
 
@@ -50,6 +52,7 @@ pub(crate) use feed::config_table;
 pub(crate) use offline::{activation, schemas};
 pub(crate) use place::Place;
 pub(crate) use storages::storages;
+pub(crate) use tickets::TicketKeys;
 pub(crate) use verification::ClusterIdentity;
 
 use common::Common;

@@ -23,6 +23,7 @@ pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     /// The peer's address and the local port as every request tells them to its upstream.
     pub(crate) peer_text: Rc<str>,
+    /// What the client has connected to, as it knows it.
     pub(crate) local: SocketAddr,
     pub(crate) port_text: Rc<str>,
     pub(crate) tls: bool,

@@ -126,9 +126,9 @@ impl Proxy {
         let mut passing = Passing::new(handed);
         let sockets = listener::bind(&settings.listen, workers, &mut passing)?;
         let streams = stream::listener::bind(&settings.stream.listen, workers, &mut passing)?;
-        let tls = certificate::server_configs(&settings.tls, Arc::clone(&shared))?;
+        let tls = certificate::server_configs(&settings.tls, &shared)?;
         Ok(Bound {
-            stream_tls: certificate::stream_config(&tls[0]),
+            stream_tls: certificate::stream_config(&settings.tls, &shared)?,
             copies: passing.copies,
             settings: Arc::new(settings),
             shared,

@@ -10,6 +10,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 pub use keelgate_balancer::Record as DnsRecord;
 use rustls::server::ProducesTickets;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
@@ -53,6 +54,15 @@ impl Listen {
             ..Self::http(address)
         }
     }
+}
+
+/// A port that clients see in place of one that is listened on (an entry of `port_maps`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortMap {
+    /// The port that clients connect to.
+    pub outside: u16,
+    /// The port that is listened on.
+    pub inside: u16,
 }
 
 /// Which request header names the client when the connection comes from a trusted proxy.
@@ -120,6 +130,9 @@ pub struct Tls {
     pub own_order: bool,
     /// How sessions are resumed.
     pub resumption: Resumption,
+    /// What clients of HTTP are asked for a certificate by; none to ask for none. Sessions of clients
+    /// that are asked are not resumed: a ticket would outlive the trust in its certificate.
+    pub client_verifier: Option<Arc<dyn ClientCertVerifier>>,
     /// Certificates for names that the configuration has none for, with keys of several types;
     /// empty for the one that the runtime was compiled with.
     pub certificates: Vec<Arc<CertifiedKey>>,
@@ -132,6 +145,7 @@ impl Default for Tls {
             ciphers: Vec::new(),
             own_order: false,
             resumption: Resumption::Memory(256),
+            client_verifier: None,
             certificates: Vec::new(),
         }
     }
@@ -249,6 +263,8 @@ impl Default for Dns {
 pub struct Settings {
     /// Where clients connect.
     pub listen: Vec<Listen>,
+    /// Ports that something before the gateway maps.
+    pub port_maps: Vec<PortMap>,
     /// Worker threads; 0 for one per available core.
     pub workers: usize,
     /// What the gateway calls itself in `Server` and `Via`.
@@ -283,10 +299,22 @@ pub struct Settings {
     pub counts: Arc<Counts>,
 }
 
+impl Settings {
+    /// An address of this machine as clients know it.
+    pub(crate) fn seen_from_outside(&self, mut local: SocketAddr) -> SocketAddr {
+        let map = self.port_maps.iter().find(|map| map.inside == local.port());
+        if let Some(map) = map {
+            local.set_port(map.outside);
+        }
+        local
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            port_maps: Vec::new(),
             workers: 0,
             name: concat!("keelgate/", env!("CARGO_PKG_VERSION")).to_owned(),
             trusted_ips: Vec::new(),

@@ -13,11 +13,12 @@
 //! - `peers`: the addresses that a session's service is tried at.
 //! - `connect`: the connection to the service.
 //! - `relay`: bytes both ways.
-//! - `account`: what the log is told of a session.
+//! - `account`: what the log is told of a session; `counts`: how many there were.
 //! - `refusal`: why a session ends before it began.
 
 mod account;
 mod connect;
+mod counts;
 mod datagrams;
 mod gate;
 mod hello;
@@ -32,6 +33,7 @@ mod streams;
 mod tcp;
 mod udp;
 
+pub use counts::{SessionsEnded, StreamCounted, StreamCounts};
 pub use log::{StreamLog, StreamRecord};
 pub use settings::{StreamLimits, StreamListen, StreamSettings, Transport};
 

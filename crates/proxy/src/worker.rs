@@ -125,6 +125,7 @@ async fn listen_on(
             let Ok(local) = stream.local_addr() else {
                 return;
             };
+            let local = core.settings.seen_from_outside(local);
             let client = Client::new(peer, local, listen.tls);
             serve(core, &listen, tls, stream, client).await;
         });

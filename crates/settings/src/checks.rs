@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::problem::{Problem, Severity};
 use crate::settings::Settings;
-use crate::values::{CipherSuite, ClusterMtls, DatabaseKind, Listener, Role, TlsVersion};
+use crate::values::{
+    CipherSuite, ClusterMtls, DatabaseKind, Listener, Role, TlsVersion, VerifyClient,
+};
 
 /// Finds what is wrong, and adds it to the problems.
 pub(crate) fn check(settings: &Settings, problems: &mut Vec<Problem>) {
@@ -415,6 +417,15 @@ impl Checks<'_> {
                 "ssl_protocols",
                 "TLS 1.0 and 1.1 are not spoken",
                 "write TLSv1.2 TLSv1.3",
+            );
+        }
+        if tls.nginx_http_ssl_verify_client != VerifyClient::Off
+            && tls.nginx_http_ssl_client_certificate.is_none()
+        {
+            self.error(
+                "nginx_http_ssl_client_certificate",
+                "must be specified when nginx_http_ssl_verify_client is not off",
+                "give the path of a PEM file with the authorities of clients' certificates",
             );
         }
         if versions.is_empty() {

@@ -32,7 +32,7 @@ pub(crate) struct Layers {
 const MASK: &str = "******";
 
 /// Other names of settings: (name, canonical name, whether Kong deprecates it).
-const ALIASES: [(&str, &str, bool); 20] = [
+const ALIASES: [(&str, &str, bool); 25] = [
     ("nginx_main_daemon", "nginx_daemon", false),
     ("nginx_main_user", "nginx_user", false),
     (
@@ -87,6 +87,31 @@ const ALIASES: [(&str, &str, bool); 20] = [
         false,
     ),
     ("nginx_proxy_send_timeout", "nginx_http_send_timeout", false),
+    (
+        "nginx_sproxy_preread_buffer_size",
+        "nginx_stream_preread_buffer_size",
+        false,
+    ),
+    (
+        "nginx_sproxy_preread_timeout",
+        "nginx_stream_preread_timeout",
+        false,
+    ),
+    (
+        "nginx_sproxy_ssl_handshake_timeout",
+        "nginx_stream_ssl_handshake_timeout",
+        false,
+    ),
+    (
+        "nginx_proxy_ssl_client_certificate",
+        "nginx_http_ssl_client_certificate",
+        false,
+    ),
+    (
+        "nginx_proxy_ssl_verify_client",
+        "nginx_http_ssl_verify_client",
+        false,
+    ),
     ("nginx_proxy_real_ip_header", "real_ip_header", false),
     ("nginx_proxy_real_ip_recursive", "real_ip_recursive", false),
     ("privileged_worker", "dedicated_config_processing", true),

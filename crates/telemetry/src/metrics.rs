@@ -16,7 +16,8 @@ mod table;
 mod text;
 
 pub use facts::{
-    ClusterFacts, Facts, Position, SourceFacts, StorageFacts, TargetFacts, TrafficFacts,
+    ClusterFacts, Facts, Position, SourceFacts, StorageFacts, StreamFacts, TargetFacts,
+    TrafficFacts,
 };
 pub use table::{Metric, MetricKind, metrics};
 pub use text::{CONTENT_TYPE, reference, render};

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keelgate_telemetry::metrics::{
-    ClusterFacts, Facts, Position, SourceFacts, StorageFacts, TargetFacts, TrafficFacts, metrics,
-    reference, render,
+    ClusterFacts, Facts, Position, SourceFacts, StorageFacts, StreamFacts, TargetFacts,
+    TrafficFacts, metrics, reference, render,
 };
 use openmetrics_parser::prometheus::parse_prometheus;
 use openmetrics_parser::{PrometheusType, PrometheusValue};
@@ -75,6 +75,13 @@ fn everything() -> Facts {
             full: 1,
             lines_dropped: 2,
         }),
+        streams: vec![StreamFacts {
+            protocol: "tls".to_owned(),
+            open: 2,
+            sessions: [(200, 5), (502, 1)].into(),
+            sent: 1000,
+            received: 300,
+        }],
     }
 }
 
@@ -89,6 +96,7 @@ fn nothing() -> Facts {
         cluster: ClusterFacts::default(),
         targets: Vec::new(),
         traffic: None,
+        streams: Vec::new(),
     }
 }
 
@@ -142,6 +150,10 @@ fn numbers_are_those_of_the_facts() {
         format!("keelgate_fallback_age_seconds{{{storage}}} 9"),
         format!("keelgate_fallback_latency_seconds{{{storage}}} 0.25"),
         format!("keelgate_fallback_failures_total{{{storage},kind=\"timeout\"}} 3"),
+        "keelgate_stream_sessions_open{protocol=\"tls\"} 2".to_owned(),
+        "keelgate_stream_sessions_total{protocol=\"tls\",code=\"502\"} 1".to_owned(),
+        "keelgate_stream_bytes_total{protocol=\"tls\",direction=\"ingress\"} 300".to_owned(),
+        "keelgate_stream_bytes_total{protocol=\"tls\",direction=\"egress\"} 1000".to_owned(),
         "keelgate_cluster_control_plane_connected 0".to_owned(),
         "keelgate_cluster_data_planes 7".to_owned(),
     ] {

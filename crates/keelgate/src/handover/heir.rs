@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use keelgate_proxy::Sockets;
 
 use super::Configuration;
 use super::line::{Line, Message};
+use crate::node::TicketKeys;
 
 /// How long the old process may take for its part: it has everything at hand.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,6 +27,8 @@ pub(crate) struct Inheritance {
     prefix: PathBuf,
     /// Whether the old process serves a configuration.
     pub(crate) serving: bool,
+    /// What it resumes TLS sessions of clients with.
+    pub(crate) tickets: Option<TicketKeys>,
     /// What it serves, where that cannot be read elsewhere.
     pub(crate) configuration: Option<Configuration>,
     /// How to say that this process is ready.
@@ -42,6 +46,7 @@ impl Inheritance {
         line.set_patience(PATIENCE)?;
         let mut sockets: Vec<(String, Vec<_>)> = Vec::new();
         let mut claim = None;
+        let mut tickets = None;
         let mut configuration = None;
         loop {
             let (message, mut files) = line
@@ -56,14 +61,14 @@ impl Inheritance {
                 Message::Claim { prefix, serving } => {
                     claim = files.pop().map(|file| (File::from(file), prefix, serving));
                 }
+                Message::Tickets => {
+                    let content = content(files).context("ticket keys came without content")?;
+                    let keys = serde_json::from_slice(&content);
+                    tickets = Some(keys.context("the ticket keys cannot be read")?);
+                }
                 Message::Configuration { hash } => {
-                    let file = files
-                        .pop()
-                        .context("a configuration came without content")?;
-                    let mut file = File::from(file);
-                    let mut document = Vec::new();
-                    file.rewind()?;
-                    file.read_to_end(&mut document)?;
+                    let document =
+                        content(files).context("a configuration came without content")?;
                     configuration = Some(Configuration { hash, document });
                 }
                 Message::All => break,
@@ -80,6 +85,7 @@ impl Inheritance {
             claim,
             prefix,
             serving,
+            tickets,
             configuration,
             heir: Heir(line),
         })
@@ -95,6 +101,15 @@ impl Inheritance {
         );
         Ok(())
     }
+}
+
+/// What is in the last of some files.
+fn content(mut files: Vec<OwnedFd>) -> Result<Vec<u8>> {
+    let mut file = File::from(files.pop().context("there is no file")?);
+    let mut content = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut content)?;
+    Ok(content)
 }
 
 impl Heir {

@@ -37,6 +37,8 @@ pub(super) enum Message {
         /// Whether the old process serves a configuration, so that the new one must, too.
         serving: bool,
     },
+    /// To the new one: the keys of session tickets, in a file without a name.
+    Tickets,
     /// To the new one: a configuration, in a file without a name.
     Configuration {
         /// Its hash in Kong's terms.

@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::Configuration;
 use super::line::{FILES, Line, Message};
+use crate::node::TicketKeys;
 
 /// How long the new process may take until it serves: it may have a large configuration to compile,
 /// and the old one goes on serving meanwhile.
@@ -31,6 +32,8 @@ pub(crate) struct Estate {
     pub(crate) prefix: PathBuf,
     /// Whether a configuration is served.
     pub(crate) serving: bool,
+    /// What TLS sessions of clients are resumed with.
+    pub(crate) tickets: Option<TicketKeys>,
     /// What is served, where that cannot be read elsewhere.
     pub(crate) configuration: Option<Configuration>,
 }
@@ -117,9 +120,13 @@ impl Waiting {
             serving: estate.serving,
         };
         line.send(&message, &[claim])?;
+        if let Some(tickets) = &estate.tickets {
+            let file = in_memory("tickets", &serde_json::to_vec(tickets)?)?;
+            line.send(&Message::Tickets, &[file])?;
+        }
         if let Some(configuration) = &estate.configuration {
             let hash = configuration.hash.clone();
-            let file = in_memory(&configuration.document)?;
+            let file = in_memory("configuration", &configuration.document)?;
             line.send(&Message::Configuration { hash }, &[file])?;
         }
         line.send(&Message::All, &[])?;
@@ -140,8 +147,8 @@ pub(crate) fn end(id: u32) {
     }
 }
 
-fn in_memory(content: &[u8]) -> Result<OwnedFd> {
-    let file = rustix::fs::memfd_create("configuration", MemfdFlags::CLOEXEC)?;
+fn in_memory(name: &str, content: &[u8]) -> Result<OwnedFd> {
+    let file = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?;
     let mut file = File::from(file);
     file.write_all(content)?;
     Ok(file.into())

@@ -5,23 +5,21 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keelgate_proxy::Resumption;
 use keelgate_settings::{AuthorityBundle, Certificate, PrivateKey, Settings, TlsVersion};
-use rustls::crypto::GetRandomFailed;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::ticketer::TicketRotator;
 use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 
+use super::client_certificates;
 use super::served::Lasting;
 
 /// The certificate of a listener: the first that is set, else one that the node makes and keeps
@@ -212,47 +210,12 @@ pub(crate) fn proxy(settings: &Settings, lasting: &Lasting) -> anyhow::Result<ke
         ciphers: ciphers(settings),
         own_order: tls.ciphers().1,
         resumption: match tls.ssl_session_tickets.0 && !timeout.is_zero() {
-            true => Resumption::Tickets(lasting.tickets(timeout)?),
+            true => Resumption::Tickets(lasting.ticketer(timeout)?),
             false => Resumption::Memory(remembered),
         },
+        client_verifier: client_certificates::verifier(tls)?,
         certificates: certificates.collect::<anyhow::Result<_>>()?,
     })
-}
-
-/// Encrypts tickets so that they can be read for `lifetime`, and no longer than twelve hours: their
-/// keys are thrown away.
-pub(crate) fn ticketer(lifetime: Duration) -> anyhow::Result<Arc<dyn ProducesTickets>> {
-    /// How long a key of the library's own lasts.
-    const LONGEST: Duration = Duration::from_secs(6 * 60 * 60);
-    #[derive(Debug)]
-    struct OfOneKey(Arc<dyn ProducesTickets>);
-    impl ProducesTickets for OfOneKey {
-        fn enabled(&self) -> bool {
-            self.0.enabled()
-        }
-        fn lifetime(&self) -> u32 {
-            self.0.lifetime()
-        }
-        fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-            self.0.encrypt(plain)
-        }
-        fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-            self.0.decrypt(cipher)
-        }
-    }
-    // A key writes for half the time and is read for the other half, too.
-    let half = lifetime / 2;
-    if half >= LONGEST {
-        return aws_lc_rs::Ticketer::new().context("cannot make keys for session tickets");
-    }
-    let half = u32::try_from(half.as_secs().max(1)).unwrap_or(u32::MAX);
-    let rotator = TicketRotator::new(half, || {
-        let key = aws_lc_rs::Ticketer::new().map_err(|_| GetRandomFailed)?;
-        Ok(Box::new(OfOneKey(key)))
-    });
-    Ok(Arc::new(
-        rotator.context("cannot make keys for session tickets")?,
-    ))
 }
 
 /// The cipher suites of the settings, as rustls names them: those of TLS 1.2 that were chosen, and

@@ -60,8 +60,12 @@ impl Common {
         mut place: Place,
     ) -> Result<Self> {
         let mut listening = Listening::default();
+        let lasting = Lasting::default();
         if let Some(inheritance) = &mut place.inheritance {
             listening.handed = std::mem::take(&mut inheritance.sockets);
+            if let Some(keys) = inheritance.tickets.take() {
+                lasting.inherit_tickets(keys);
+            }
         }
         let prefix = &settings.node.prefix;
         std::fs::create_dir_all(prefix)
@@ -103,7 +107,7 @@ impl Common {
             ending: Arc::new(AtomicBool::new(false)),
             term: Term::default(),
             listening,
-            lasting: Lasting::default(),
+            lasting,
             place,
             status,
             admin,

@@ -8,7 +8,7 @@ use keelgate_snapshot::{Identity, Snapshot};
 use keelgate_source::Report;
 use keelgate_sync::DataPlanes;
 use keelgate_telemetry::metrics::{
-    self, ClusterFacts, Facts, Position, SourceFacts, StorageFacts, TrafficFacts,
+    self, ClusterFacts, Facts, Position, SourceFacts, StorageFacts, StreamFacts, TrafficFacts,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -194,6 +194,7 @@ impl Reports {
                 },
                 data_planes: self.data_planes.get().map(connected),
             },
+            streams: self.traffic.get().map_or_else(Vec::new, stream_facts),
             traffic: self.traffic.get().map(|lasting| {
                 let counted = lasting.counts.sum();
                 TrafficFacts {
@@ -261,6 +262,30 @@ fn backup_json(status: &PublisherStatus, now: SystemTime) -> Value {
     let mut json = serde_json::to_value(status).unwrap_or_default();
     json["age_seconds"] = json!(status.age(now).map(|age| age.as_secs_f64()));
     json
+}
+
+fn stream_facts(lasting: &Lasting) -> Vec<StreamFacts> {
+    use keelgate_proxy::Transport::{Tcp, Tls, Udp};
+    let counted = lasting.stream_counts.sum();
+    let of = |(transport, protocol): (_, &str)| {
+        let open = *counted.open.get(&transport)?;
+        let ended = counted.ended.range((transport, 0)..=(transport, u16::MAX));
+        let ended = ended.map(|((_, status), ended)| (*status, *ended));
+        Some(StreamFacts {
+            protocol: protocol.to_owned(),
+            open,
+            sessions: ended
+                .clone()
+                .map(|(status, ended)| (status, ended.sessions))
+                .collect(),
+            sent: ended.clone().map(|(_, ended)| ended.sent).sum(),
+            received: ended.map(|(_, ended)| ended.received).sum(),
+        })
+    };
+    [(Tcp, "tcp"), (Tls, "tls"), (Udp, "udp")]
+        .into_iter()
+        .filter_map(of)
+        .collect()
 }
 
 fn storage_facts(status: &PublisherStatus) -> StorageFacts {

@@ -279,6 +279,7 @@ impl Running {
             claim: self.place.claim.file()?,
             prefix: self.place.prefix.clone(),
             serving: self.active.borrow().is_some(),
+            tickets: self.lasting.ticket_keys(),
             configuration: None,
         };
         // From this thread, whose priority is that of the proxy: a process inherits it.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,8 +14,8 @@ use keelgate_settings::{
     DnsRecord, ErrorType, Listener, LogTarget, RouterFlavor, Settings, TrustedPeer,
 };
 use keelgate_telemetry::{Destination, LineSink};
-use rustls::server::ProducesTickets;
 
+use super::tickets::{TicketKeys, Ticketer};
 use super::{certificates, streams};
 
 /// The node's plugins, as the runtime asks for them.
@@ -83,15 +83,13 @@ pub(crate) fn router_flavor(settings: &Settings) -> keelgate_entities::RouterFla
     }
 }
 
-/// The lifetime of session tickets, and what encrypts them.
-type Tickets = (Duration, Arc<dyn ProducesTickets>);
-
 /// What outlasts a change of the proxy's settings.
 #[derive(Clone, Default)]
 pub(crate) struct Lasting {
     pub(crate) counts: Arc<proxy::Counts>,
+    pub(crate) stream_counts: Arc<proxy::StreamCounts>,
     /// Clients shall resume their sessions after a reload, too.
-    tickets: Arc<Mutex<Option<Tickets>>>,
+    tickets: Arc<Mutex<Tickets>>,
     /// How many lines each access log has lost, the open one and those before.
     lost: Arc<Mutex<Vec<Arc<AtomicU64>>>>,
 }
@@ -109,18 +107,48 @@ impl Lasting {
         lost.iter().map(|lost| lost.load(Ordering::Relaxed)).sum()
     }
 
+    /// Takes the keys of session tickets that the process before has handed over.
+    pub(crate) fn inherit_tickets(&self, handed: TicketKeys) {
+        self.tickets().handed = Some(handed);
+    }
+
+    /// The keys of session tickets, for the process after; none where no tickets are given out.
+    pub(crate) fn ticket_keys(&self) -> Option<TicketKeys> {
+        let tickets = self.tickets();
+        tickets
+            .current
+            .as_ref()
+            .map(|(_, ticketer)| ticketer.keys())
+    }
+
     /// What encrypts session tickets: the same as before, unless their lifetime has changed.
-    pub(crate) fn tickets(&self, lifetime: Duration) -> anyhow::Result<Arc<dyn ProducesTickets>> {
-        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*tickets {
+    pub(crate) fn ticketer(&self, lifetime: Duration) -> anyhow::Result<Arc<Ticketer>> {
+        let mut tickets = self.tickets();
+        match &tickets.current {
             Some((known, ticketer)) if *known == lifetime => Ok(Arc::clone(ticketer)),
             _ => {
-                let ticketer = certificates::ticketer(lifetime)?;
-                *tickets = Some((lifetime, Arc::clone(&ticketer)));
+                let ticketer = Arc::new(match tickets.handed.take() {
+                    Some(handed) => Ticketer::inherit(lifetime, &handed)?,
+                    None => Ticketer::new(lifetime)?,
+                });
+                tickets.current = Some((lifetime, Arc::clone(&ticketer)));
                 Ok(ticketer)
             }
         }
     }
+
+    fn tickets(&self) -> MutexGuard<'_, Tickets> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What encrypts session tickets.
+#[derive(Default)]
+struct Tickets {
+    /// With the lifetime of tickets.
+    current: Option<(Duration, Arc<Ticketer>)>,
+    /// From the process before, until they are taken over.
+    handed: Option<TicketKeys>,
 }
 
 /// The proxy's own settings.
@@ -146,6 +174,7 @@ pub(crate) async fn proxy_settings(
     let resolution = settings.dns.resolution();
     Ok(proxy::Settings {
         listen,
+        port_maps: port_maps(settings),
         workers: settings.node.nginx_worker_processes.on(cores),
         trusted_ips: own
             .trusted_ips
@@ -212,6 +241,14 @@ pub(crate) async fn proxy_settings(
     })
 }
 
+fn port_maps(settings: &Settings) -> Vec<proxy::PortMap> {
+    let maps = settings.listen.port_maps.iter().map(|map| proxy::PortMap {
+        outside: map.outside,
+        inside: map.inside,
+    });
+    maps.collect()
+}
+
 /// Other names are followed whatever the order says.
 fn dns_order(order: &[DnsRecord]) -> Vec<proxy::DnsRecord> {
     let kinds = order.iter().filter_map(|kind| match kind {
@@ -235,12 +272,15 @@ pub(crate) async fn address(key: &str, listener: &Listener) -> anyhow::Result<So
 
 /// Whether a change of this setting counts once the node has read its settings anew.
 pub(crate) fn is_reloaded(key: &str) -> bool {
-    const OTHERS: [&str; 18] = [
+    const OTHERS: [&str; 21] = [
         "declarative_config",
         "declarative_config_string",
         "log_level",
         "nginx_http_log_format",
+        "nginx_http_ssl_client_certificate",
+        "nginx_http_ssl_verify_client",
         "nginx_worker_processes",
+        "port_maps",
         "proxy_access_log",
         "proxy_listen",
         "proxy_stream_access_log",
@@ -281,7 +321,7 @@ fn error_templates(own: &keelgate_settings::Proxy) -> anyhow::Result<proxy::Erro
     })
 }
 
-fn size(bytes: u64) -> usize {
+pub(crate) fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 

@@ -33,9 +33,18 @@ pub(crate) async fn settings(
         true => None,
         false => log(settings, lasting)?,
     };
+    let own = &settings.proxy;
+    let limits = proxy::StreamLimits {
+        preread: own.nginx_stream_preread_timeout.0,
+        hello: served::size(own.nginx_stream_preread_buffer_size.0),
+        handshake: own.nginx_stream_ssl_handshake_timeout.0,
+        ..proxy::StreamLimits::default()
+    };
     Ok(proxy::StreamSettings {
         listen,
+        limits,
         log,
+        counts: Arc::clone(&lasting.stream_counts),
         ..proxy::StreamSettings::default()
     })
 }

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use keelgate_runtime::Shared;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache,
+};
 use rustls::sign::CertifiedKey;
 
 use crate::settings::{Resumption, Tls};
@@ -39,36 +42,15 @@ impl fmt::Debug for BySni {
     }
 }
 
-/// How TLS is spoken to clients: on listeners without HTTP/2, and on those with it.
+/// How TLS is spoken to clients of HTTP: on listeners without HTTP/2, and on those with it.
 ///
 /// # Errors
 /// When versions and ciphers leave nothing to speak.
 pub(crate) fn server_configs(
     tls: &Tls,
-    shared: Arc<Shared>,
+    shared: &Arc<Shared>,
 ) -> Result<[Arc<ServerConfig>; 2], rustls::Error> {
-    let mut provider = aws_lc_rs::default_provider();
-    if !tls.ciphers.is_empty() {
-        provider.cipher_suites.clone_from(&tls.ciphers);
-    }
-    let builder = ServerConfig::builder_with_provider(Arc::<CryptoProvider>::new(provider));
-    let builder = match tls.versions.as_slice() {
-        [] => builder.with_safe_default_protocol_versions()?,
-        versions => builder.with_protocol_versions(versions)?,
-    };
-    let mut config = builder
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(BySni {
-            shared,
-            defaults: tls.certificates.clone(),
-        }));
-    config.ignore_client_order = tls.own_order;
-    match &tls.resumption {
-        Resumption::Tickets(ticketer) => config.ticketer = Arc::clone(ticketer),
-        Resumption::Memory(sessions) => {
-            config.session_storage = ServerSessionMemoryCache::new(*sessions);
-        }
-    }
+    let mut config = config(tls, shared, tls.client_verifier.clone())?;
     let http1 = {
         let mut config = config.clone();
         config.alpn_protocols.push(b"http/1.1".to_vec());
@@ -78,10 +60,48 @@ pub(crate) fn server_configs(
     Ok([http1, config].map(Arc::new))
 }
 
-/// How TLS is spoken to clients of streams: as to those without HTTP/2, but what they speak inside is
-/// not asked.
-pub(crate) fn stream_config(config: &ServerConfig) -> Arc<ServerConfig> {
-    let mut config = config.clone();
-    config.alpn_protocols.clear();
-    Arc::new(config)
+/// How TLS is spoken to clients of streams: what they speak inside is not asked, nor for a
+/// certificate.
+///
+/// # Errors
+/// As [`server_configs`].
+pub(crate) fn stream_config(
+    tls: &Tls,
+    shared: &Arc<Shared>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
+    config(tls, shared, None).map(Arc::new)
+}
+
+fn config(
+    tls: &Tls,
+    shared: &Arc<Shared>,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<ServerConfig, rustls::Error> {
+    let mut provider = aws_lc_rs::default_provider();
+    if !tls.ciphers.is_empty() {
+        provider.cipher_suites.clone_from(&tls.ciphers);
+    }
+    let builder = ServerConfig::builder_with_provider(Arc::<CryptoProvider>::new(provider));
+    let builder = match tls.versions.as_slice() {
+        [] => builder.with_safe_default_protocol_versions()?,
+        versions => builder.with_protocol_versions(versions)?,
+    };
+    let asks = verifier.is_some();
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(BySni {
+        shared: Arc::clone(shared),
+        defaults: tls.certificates.clone(),
+    }));
+    config.ignore_client_order = tls.own_order;
+    match &tls.resumption {
+        _ if asks => config.session_storage = Arc::new(NoServerSessionStorage {}),
+        Resumption::Tickets(ticketer) => config.ticketer = Arc::clone(ticketer),
+        Resumption::Memory(sessions) => {
+            config.session_storage = ServerSessionMemoryCache::new(*sessions);
+        }
+    }
+    Ok(config)
 }

@@ -7,8 +7,8 @@ use std::time::{Instant, SystemTime};
 
 use super::{StreamRecord, Streams, Transport};
 
-/// What is known of a session while it lasts. Dropped, also by a worker that ends, it is told to
-/// the log.
+/// What is known of a session while it lasts. Dropped, also by a worker that ends, it is counted and
+/// told to the log.
 pub(super) struct Account {
     streams: Rc<Streams>,
     transport: Transport,
@@ -21,6 +21,7 @@ pub(super) struct Account {
 
 impl Account {
     pub(super) fn open(streams: &Rc<Streams>, transport: Transport, client: IpAddr) -> Self {
+        streams.settings().counts.begins(transport);
         Self {
             streams: Rc::clone(streams),
             transport,
@@ -43,14 +44,17 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        if let Some(log) = &self.streams.settings().log {
+        let settings = self.streams.settings();
+        let (status, sent, received) = (self.status.get(), self.sent.get(), self.received.get());
+        settings.counts.ends(self.transport, status, sent, received);
+        if let Some(log) = &settings.log {
             log.record(&StreamRecord {
                 client: self.client.get(),
                 ended_at: SystemTime::now(),
                 transport: self.transport,
-                status: self.status.get(),
-                sent: self.sent.get(),
-                received: self.received.get(),
+                status,
+                sent,
+                received,
                 lasted: self.began.elapsed(),
             });
         }

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::counts::StreamCounts;
 use super::log::StreamLog;
 
 /// How clients come to a listener of streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transport {
     /// TCP, in clear.
     Tcp,
@@ -88,4 +89,6 @@ pub struct StreamSettings {
     pub limits: StreamLimits,
     /// Told about every session; none for no log.
     pub log: Option<Arc<dyn StreamLog>>,
+    /// Where sessions are counted. Proxies that follow one another share it.
+    pub counts: Arc<StreamCounts>,
 }

@@ -93,7 +93,7 @@ async fn serve(
         },
         source,
         peer: canonical(peer),
-        local: canonical(local),
+        local: canonical(core.settings.seen_from_outside(local)),
         name,
     };
     let runtime = core.runtime();

@@ -140,10 +140,10 @@ impl Session {
             protocol: Protocol::Udp,
             source: client,
             peer: client,
-            local: SocketAddr::new(
+            local: core.settings.seen_from_outside(SocketAddr::new(
                 self.ends.asked.unwrap_or(self.door.local.ip()),
                 self.door.local.port(),
-            ),
+            )),
             name: None,
         };
         let routed = visitor.route(&runtime)?;

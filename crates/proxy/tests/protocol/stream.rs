@@ -9,7 +9,8 @@ use std::time::Duration;
 use keelgate_plugins::stream::{Refusal, Session};
 use keelgate_plugins::{Phases, Plugin, StreamPlugin};
 use keelgate_proxy::{
-    Drained, Settings, StreamListen, StreamLog, StreamRecord, StreamSettings, Transport,
+    Drained, PortMap, SessionsEnded, Settings, StreamCounts, StreamListen, StreamLog, StreamRecord,
+    StreamSettings, Transport,
 };
 use serde_json::{Value, json};
 
@@ -209,6 +210,59 @@ fn a_session_without_route_or_service_is_closed() {
     streams.gateway.swap(config);
     assert!(streams.connect().is_closed());
     assert_eq!(streams.record().status, 503);
+}
+
+#[test]
+fn the_port_that_clients_see_is_the_destination() {
+    let port = crate::support::nobody().port();
+    let mut config = to(named("seen"));
+    config["routes"][0]["destinations"] = json!([{"port": 443}]);
+    let outside = |outside| {
+        let change = move |settings: &mut Settings| {
+            settings.stream.listen[0].address.set_port(port);
+            settings.port_maps = vec![PortMap {
+                outside,
+                inside: port,
+            }];
+        };
+        let streams = Streams::with(config.clone(), Transport::Tcp, change, |_| None);
+        let found = streams.connect().exactly(4);
+        streams.gateway.handle.drain(Duration::ZERO);
+        found
+    };
+    assert_eq!(outside(443).as_deref(), Some(&b"seen"[..]));
+    assert_eq!(outside(80), None);
+}
+
+#[test]
+fn sessions_are_counted_by_what_became_of_them() {
+    let counts = Arc::new(StreamCounts::default());
+    let own = Arc::clone(&counts);
+    let change = |settings: &mut Settings| settings.stream.counts = own;
+    let streams = Streams::with(to(echo()), Transport::Tcp, change, |_| None);
+    let mut client = streams.connect();
+    client.send("hello");
+    assert_eq!(client.exactly(5).unwrap(), b"hello");
+    assert_eq!(counts.sum().open[&Transport::Tcp], 1);
+    drop(client);
+    streams.record();
+    streams.gateway.swap(json!({}));
+    assert!(streams.connect().is_closed());
+    streams.record();
+    let counted = counts.sum();
+    assert_eq!(counted.open[&Transport::Tcp], 0);
+    let passed = SessionsEnded {
+        sessions: 1,
+        sent: 5,
+        received: 5,
+    };
+    let refused = SessionsEnded {
+        sessions: 1,
+        ..SessionsEnded::default()
+    };
+    let ended = [(200, passed), (500, refused)];
+    let ended = ended.map(|(status, ended)| ((Transport::Tcp, status), ended));
+    assert_eq!(counted.ended, ended.into());
 }
 
 #[test]

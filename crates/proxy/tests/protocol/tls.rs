@@ -165,6 +165,65 @@ fn only_the_chosen_versions_and_ciphers_are_spoken() {
     assert!(shake_hands(gateway.address(), &client(&own, &[&TLS12])).is_err());
 }
 
+fn client_with(
+    trusted: &Pair,
+    own: &Pair,
+    version: &'static SupportedProtocolVersion,
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.der.clone()).unwrap();
+    let key = PrivatePkcs8KeyDer::from(own.key_der.clone()).into();
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![own.der.clone()], key)
+        .unwrap();
+    Arc::new(config)
+}
+
+#[test]
+fn clients_are_asked_for_a_certificate_on_every_connection() {
+    let (own, known, stranger) = (pair("a.test"), pair("known.test"), pair("stranger.test"));
+    let tickets = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();
+    let asking = |optional: bool| {
+        let mut roots = RootCertStore::empty();
+        roots.add(known.der.clone()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
+        let verifier = match optional {
+            true => verifier.allow_unauthenticated(),
+            false => verifier,
+        };
+        let tls = Tls {
+            resumption: Resumption::Tickets(Arc::clone(&tickets)),
+            client_verifier: Some(verifier.build().unwrap()),
+            ..Tls::default()
+        };
+        with_tls(&own, tls, 1)
+    };
+    let (needs, may) = (asking(false), asking(true));
+    let open = Tls {
+        resumption: Resumption::Tickets(Arc::clone(&tickets)),
+        ..Tls::default()
+    };
+    let open = with_tls(&own, open, 1);
+    for version in [&TLS12, &TLS13] {
+        let nobody = client(&own, &[version]);
+        // A ticket of somebody who was not asked.
+        assert!(shake_hands(open.address(), &nobody).is_ok());
+        assert!(shake_hands(needs.address(), &nobody).is_err());
+        assert!(shake_hands(may.address(), &nobody).is_ok());
+        let strange = client_with(&own, &stranger, version);
+        assert!(shake_hands(needs.address(), &strange).is_err());
+        assert!(shake_hands(may.address(), &strange).is_err());
+        let friend = client_with(&own, &known, version);
+        for gateway in [&needs, &needs, &may, &may] {
+            let kind = shake_hands(gateway.address(), &friend).unwrap();
+            assert_eq!(kind, rustls::HandshakeKind::Full);
+        }
+    }
+}
+
 #[test]
 fn plain_http_on_a_tls_port_is_told_so() {
     let gateway = Gateway::with(

@@ -25,7 +25,7 @@ section! {
         /// Where a control plane waits for its data planes. Always mutual TLS.
         cluster_listen: Vec<Listener> = "0.0.0.0:8005" for ControlPlane;
         /// The ports that clients see, when something before this node maps them:
-        /// `80:8000, 443:8443`. They appear in X-Forwarded-Port.
+        /// `80:8000, 443:8443`. They appear in X-Forwarded-Port, and routes see them.
         port_maps: Vec<PortMap> = "" for Proxying;
     }
 }

@@ -64,6 +64,13 @@ section! {
         /// How large the head of a request may be: a number of buffers and the size
         /// of each, which no single header line exceeds.
         nginx_http_large_client_header_buffers: HeaderBuffers = "4 8k" for Proxying;
+        /// Time for what comes before the bytes of a stream's session: a PROXY protocol
+        /// header, the beginning of TLS.
+        nginx_stream_preread_timeout: NginxTime = "30s" for Proxying;
+        /// The longest beginning of TLS that a stream's session may have.
+        nginx_stream_preread_buffer_size: Size = "16k" for Proxying;
+        /// Time for the rest of the TLS handshake of a stream's session.
+        nginx_stream_ssl_handshake_timeout: NginxTime = "60s" for Proxying;
         /// How many headers of a request plugins see.
         lua_max_req_headers: u32 = "100" for Proxying,
             without_effect "all of them are seen; docs/limits.md says how many there may be";

@@ -3,7 +3,7 @@
 use crate::section::section;
 use crate::values::{
     AuthorityBundle, Certificate, CipherSuite, Ciphers, NginxTime, OnOff, PrivateKey, Size,
-    TlsVersion, TlsVersions,
+    TlsVersion, TlsVersions, VerifyClient,
 };
 
 section! {
@@ -48,14 +48,20 @@ section! {
         ssl_prefer_server_ciphers: OnOff = "on" for Every;
         /// Whether clients may resume a session with a ticket that the node need not
         /// remember. All workers read the tickets; their keys are made by the node,
-        /// changed regularly, and never written down. When off, the node remembers
-        /// sessions in its memory.
+        /// changed regularly, handed over by a graceful restart, and never written
+        /// down. When off, the node remembers sessions in its memory.
         ssl_session_tickets: OnOff = "on" for Every;
         /// How long a session may be resumed; twelve hours at the most.
         ssl_session_timeout: NginxTime = "1d" for Every;
         /// How much memory is used for remembered sessions, at 250 bytes each; counts
         /// when tickets are off.
         ssl_session_cache_size: Size = "10m" for Every;
+        /// Whether clients of `proxy_listen` are asked for a certificate in the TLS
+        /// handshake: `on` for one that `nginx_http_ssl_client_certificate` has signed,
+        /// `optional` for such a one or none. Their sessions are then not resumed.
+        nginx_http_ssl_verify_client: VerifyClient = "off" for Proxying;
+        /// Authorities of clients' certificates.
+        nginx_http_ssl_client_certificate: Option<Certificate> = "" for Proxying;
         /// Whether the gateway shows a certificate of its own to upstreams that ask.
         client_ssl: bool = "off" for Proxying;
         /// That certificate.

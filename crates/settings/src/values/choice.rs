@@ -193,6 +193,16 @@ choice! {
         Custom = "custom",
     }
 
+    /// Whether clients are asked for a certificate.
+    enum VerifyClient {
+        /// They are not asked.
+        Off = "off",
+        /// They must have one that a trusted authority has signed.
+        On = "on",
+        /// They may have none; one that they have must be signed by a trusted authority.
+        Optional = "optional",
+    }
+
     /// A TLS version.
     enum TlsVersion {
         /// TLS 1.0, not spoken.

@@ -1,5 +1,7 @@
 //! The addresses that a node listens on.
 
+use keelgate_settings::VerifyClient;
+
 use crate::{Node, find};
 
 #[test]
@@ -42,5 +44,23 @@ fn an_open_admin_api_is_warned_about() {
         find(&loaded.remarks, "admin_listen")
             .message
             .contains("no log-in")
+    );
+}
+
+#[test]
+fn clients_cannot_be_verified_without_authorities() {
+    for choice in ["on", "optional"] {
+        let problems = Node::new()
+            .file(&format!("nginx_proxy_ssl_verify_client = {choice}"))
+            .problems();
+        assert_eq!(
+            find(&problems, "nginx_http_ssl_client_certificate").message,
+            "must be specified when nginx_http_ssl_verify_client is not off"
+        );
+    }
+    let settings = Node::new().file("").settings();
+    assert_eq!(
+        settings.tls.nginx_http_ssl_verify_client,
+        VerifyClient::Off
     );
 }

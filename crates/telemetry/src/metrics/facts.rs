@@ -22,6 +22,23 @@ pub struct Facts {
     pub targets: Vec<TargetFacts>,
     /// What clients do; none where nothing is proxied.
     pub traffic: Option<TrafficFacts>,
+    /// Sessions of streams, by protocol; those that there were none of may be left out.
+    pub streams: Vec<StreamFacts>,
+}
+
+/// Sessions of streams.
+#[derive(Clone, Debug, Default)]
+pub struct StreamFacts {
+    /// `tcp`, `tls` or `udp`.
+    pub protocol: String,
+    /// Sessions that are open.
+    pub open: u64,
+    /// Sessions that have ended, by status.
+    pub sessions: BTreeMap<u16, u64>,
+    /// Bytes that those were sent.
+    pub sent: u64,
+    /// Bytes that came from them.
+    pub received: u64,
 }
 
 /// One address of a target of an upstream.

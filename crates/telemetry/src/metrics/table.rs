@@ -418,6 +418,40 @@ const METRICS: &[Metric] = &[
             }
         },
     ),
+    gauge(
+        "keelgate_stream_sessions_open",
+        &["protocol"],
+        "Sessions of streams that are open",
+        |facts, samples| {
+            for stream in &facts.streams {
+                samples.add(&[&stream.protocol], count(stream.open));
+            }
+        },
+    ),
+    counter(
+        "keelgate_stream_sessions_total",
+        &["protocol", "code"],
+        "Sessions of streams that have ended, by the status in their log",
+        |facts, samples| {
+            for stream in &facts.streams {
+                for (status, sessions) in &stream.sessions {
+                    let labels = [&*stream.protocol, &status.to_string()];
+                    samples.add(&labels, count(*sessions));
+                }
+            }
+        },
+    ),
+    counter(
+        "keelgate_stream_bytes_total",
+        &["protocol", "direction"],
+        "Bytes that sessions of streams have received from clients (ingress) and sent to them (egress), counted when a session ends",
+        |facts, samples| {
+            for stream in &facts.streams {
+                samples.add(&[&stream.protocol, "ingress"], count(stream.received));
+                samples.add(&[&stream.protocol, "egress"], count(stream.sent));
+            }
+        },
+    ),
     counter(
         "keelgate_proxy_full_total",
         &[],
