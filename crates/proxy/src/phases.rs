@@ -17,6 +17,7 @@ mod pump;
 pub(crate) mod real_ip;
 mod relay;
 mod request_body;
+mod request_debug;
 mod request_head;
 mod rewrite;
 mod route;
@@ -32,6 +33,7 @@ use crate::downstream::{Client, Incoming, Outcome, Respond, Upload};
 use crate::http1::Framing;
 use crate::net::Timer;
 use crate::settings::Settings;
+use request_debug::Part;
 
 pub(crate) use answer::Answer;
 pub(crate) use rewrite::request_id;
@@ -64,6 +66,8 @@ struct Flight<'r> {
     proxy_latency: Option<u64>,
     /// The status that the upstream answered.
     upstream_status: Option<u16>,
+    /// Where the time goes, for a client that wants to know.
+    debug: Option<Box<request_debug::Report>>,
 }
 
 /// What the client sent, beside what plugins can change.
@@ -89,6 +93,7 @@ pub(crate) async fn serve<U: Upload, R: Respond>(
 ) -> Outcome {
     let held = core.runtime();
     let mut flight = rewrite::begin(core, &held, timer, client, incoming);
+    request_debug::begin(&mut flight);
     let outcome = match decide(&mut flight, upload).await {
         Ok(service) => upstream::proxy(&mut flight, service, upload, respond).await,
         Err(answer) => answer::send(&mut flight, answer, respond).await,
@@ -102,9 +107,16 @@ async fn decide<'r, U: Upload>(
     flight: &mut Flight<'r>,
     upload: &mut U,
 ) -> Result<&'r ServiceEntry, Answer> {
+    let started = request_debug::start(flight);
     rewrite::run(flight)?;
+    request_debug::spent(flight, Part::Rewrite, started);
+    let started = request_debug::start(flight);
     let chain = route::run(flight)?;
-    access::run(flight, chain, upload).await?;
+    request_debug::spent(flight, Part::Router, started);
+    let started = request_debug::start(flight);
+    let passed = access::run(flight, chain, upload).await;
+    request_debug::spent(flight, Part::Plugins, started);
+    passed?;
     flight.service.ok_or_else(|| {
         Answer::decided(
             flight,

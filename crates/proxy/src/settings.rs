@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::HeaderName;
 use ipnet::IpNet;
 pub use keelgate_balancer::Record as DnsRecord;
@@ -63,6 +64,19 @@ pub struct PortMap {
     pub outside: u16,
     /// The port that is listened on.
     pub inside: u16,
+}
+
+/// Who may ask where the time of a request went.
+#[derive(Clone)]
+pub struct RequestDebug {
+    /// What clients that are not on this machine must know.
+    pub token: String,
+}
+
+impl RequestDebug {
+    pub(crate) fn is_token(&self, text: &[u8]) -> bool {
+        verify_slices_are_equal(self.token.as_bytes(), text).is_ok()
+    }
 }
 
 /// Which request header names the client when the connection comes from a trusted proxy.
@@ -279,6 +293,8 @@ pub struct Settings {
     pub headers: AddedHeaders,
     /// Whether a request with `Kong-Debug` is told its route and service.
     pub allow_debug_header: bool,
+    /// Whether requests with `X-Kong-Request-Debug` are told where their time went, and which.
+    pub request_debug: Option<RequestDebug>,
     /// Content type of error pages for clients that do not say what they accept.
     pub error_default_type: String,
     /// Pages in place of the usual ones.
@@ -322,6 +338,7 @@ impl Default for Settings {
             real_ip_recursive: false,
             headers: AddedHeaders::default(),
             allow_debug_header: false,
+            request_debug: None,
             error_default_type: "text/plain".to_owned(),
             error_templates: ErrorTemplates::default(),
             tls: Tls::default(),

@@ -56,6 +56,5 @@ pub use values::{
     HeaderBuffers, HeaderToken, HttpHeader, Kind, Label, Listener, LogFormat, LogLevel, LogTarget,
     MaxAgePolicy, Milliseconds, NameServer, NamedFormat, NginxTime, Ocsp, OnOff, PortMap,
     PrivateKey, Role, RouterFlavor, S3PutOptions, SealingKey, SealingKeys, Seconds, Secret, Size,
-    StorageUrl, TlsVersion, TlsVersions, TrustedPeer, VerifyClient,
-    Workers,
+    StorageUrl, TlsVersion, TlsVersions, TrustedPeer, VerifyClient, Workers,
 };

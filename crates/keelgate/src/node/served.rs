@@ -1,9 +1,11 @@
 //! What the proxy is told by the settings, and what a snapshot is compiled with.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -90,6 +92,8 @@ pub(crate) struct Lasting {
     pub(crate) stream_counts: Arc<proxy::StreamCounts>,
     /// Clients shall resume their sessions after a reload, too.
     tickets: Arc<Mutex<Tickets>>,
+    /// What requests ask with where their time went, if it was made up.
+    debug_token: Arc<OnceLock<String>>,
     /// How many lines each access log has lost, the open one and those before.
     lost: Arc<Mutex<Vec<Arc<AtomicU64>>>>,
 }
@@ -105,6 +109,21 @@ impl Lasting {
     pub(crate) fn lines_lost(&self) -> u64 {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         lost.iter().map(|lost| lost.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Who may ask where the time of a request went. The token lies in a file for whoever may read
+    /// the node's files.
+    fn request_debug(&self, settings: &Settings) -> anyhow::Result<proxy::RequestDebug> {
+        let token = match &settings.proxy.request_debug_token {
+            Some(token) => token.expose().to_owned(),
+            None => {
+                let made_up = || uuid::Uuid::new_v4().to_string();
+                self.debug_token.get_or_init(made_up).clone()
+            }
+        };
+        let path = settings.node.prefix.join(".request_debug_token");
+        write_private(&path, &token).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(proxy::RequestDebug { token })
     }
 
     /// Takes the keys of session tickets that the process before has handed over.
@@ -149,6 +168,21 @@ struct Tickets {
     current: Option<(Duration, Arc<Ticketer>)>,
     /// From the process before, until they are taken over.
     handed: Option<TicketKeys>,
+}
+
+/// Writes a file that only the node's user may read.
+fn write_private(path: &Path, content: &str) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content.as_bytes())
 }
 
 /// The proxy's own settings.
@@ -203,6 +237,10 @@ pub(crate) async fn proxy_settings(
             request_id_upstream: own.upstream_request_id(),
         },
         allow_debug_header: own.allow_debug_header,
+        request_debug: match own.request_debug {
+            true => Some(lasting.request_debug(settings)?),
+            false => None,
+        },
         error_default_type: ErrorType::as_str(own.error_default_type).to_owned(),
         error_templates: error_templates(own)?,
         client: proxy::ClientLimits {

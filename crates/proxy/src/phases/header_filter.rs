@@ -5,11 +5,13 @@ use http::header::CONTENT_TYPE;
 use keelgate_plugins::exchange::MadeBy;
 
 use super::Flight;
+use super::request_debug::{self, Part};
 use super::upstream::speaks_http2;
 use crate::http1::encode;
 
 /// Runs the phase.
 pub(super) fn run(flight: &mut Flight<'_>) {
+    let timed = request_debug::start(flight);
     let added = flight.core.settings.headers;
     if added.upstream_status
         && let Some(status) = flight.upstream_status
@@ -56,6 +58,8 @@ pub(super) fn run(flight: &mut Flight<'_>) {
         let headers = &mut exchange.response.headers;
         headers.tell("X-Kong-Request-Id", |out| out.extend_from_slice(id));
     }
+    request_debug::spent(flight, Part::HeaderFilter, timed);
+    request_debug::tell(flight);
 }
 
 /// Text is said to be UTF-8 where nothing else is said, as Kong's clients are used to.

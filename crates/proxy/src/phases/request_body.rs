@@ -63,7 +63,7 @@ pub(super) enum Passed {
         length: u64,
         /// Whether they are all that there was.
         end: bool,
-        trailers: Option<HeaderMap>,
+        trailers: Option<Trailers>,
     },
     /// More than is kept.
     Lost,
@@ -92,7 +92,7 @@ impl Passed {
         }
     }
 
-    pub(super) fn end(&mut self, fields: Option<&HeaderMap>) {
+    pub(super) fn end(&mut self, fields: Option<&Trailers>) {
         if let Self::Kept { end, trailers, .. } = self {
             *end = true;
             *trailers = fields.cloned();

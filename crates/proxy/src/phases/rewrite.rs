@@ -102,6 +102,7 @@ pub(super) fn begin<'r>(
         proxied: false,
         proxy_latency: None,
         upstream_status: None,
+        debug: None,
     }
 }
 

@@ -7,6 +7,7 @@ use keelgate_runtime::ServiceEntry;
 use super::attempt::{self, Failure};
 use super::balance::Choosing;
 use super::request_body::{self, RequestBody};
+use super::request_debug::{self, Part};
 use super::{Answer, Flight, answer, request_head};
 use crate::downstream::{Outcome, Respond, Upload};
 use crate::http1::Framing;
@@ -91,7 +92,9 @@ async fn call<'r, U: Upload, R: Respond>(
     let mut left = entry.service.retries;
     let mut choosing = Choosing::new(flight, entry);
     loop {
+        let started = request_debug::start(flight);
         let choice = choosing.next(flight).await?;
+        request_debug::spent(flight, Part::Balancer, started);
         flight.proxied = true;
         let fault = match attempt::run(flight, entry, &choice, &mut request, upload, respond).await
         {

@@ -1,6 +1,6 @@
 //! A plain request, and what is said about it on both sides.
 
-use keelgate_proxy::RealIp;
+use keelgate_proxy::{RealIp, RequestDebug};
 
 use crate::support::{Gateway, config, echo, upstream};
 
@@ -168,4 +168,53 @@ fn whoever_may_ask_is_told_the_route() {
     assert_eq!(response.header("Kong-Service-Name"), Some("s"));
     let response = gateway.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(response.header("Kong-Route-Name"), None);
+}
+
+#[test]
+fn a_request_that_may_ask_is_told_where_its_time_went() {
+    let start = |token: Option<&str>| {
+        let request_debug = token.map(|token| RequestDebug {
+            token: token.to_owned(),
+        });
+        Gateway::with(
+            config(echo()),
+            |settings| {
+                settings.request_debug = request_debug;
+                settings.trusted_ips = vec!["127.0.0.1/32".parse().unwrap()];
+            },
+            |_| None,
+        )
+    };
+    let output = |gateway: &Gateway, headers: &str| {
+        let response = gateway.ask(&format!("GET / HTTP/1.1\r\nHost: h\r\n{headers}\r\n"));
+        assert_eq!(response.status, 200);
+        let passed = response.text().to_ascii_lowercase();
+        let output = response.header("X-Kong-Request-Debug-Output");
+        let output: Option<serde_json::Value> =
+            output.map(|output| serde_json::from_str(output).unwrap());
+        (output, passed.contains("x-kong-request-debug"))
+    };
+    let gateway = start(Some("open sesame"));
+    let ask = "X-Kong-Request-Debug: *\r\n";
+    let (told, passed) = output(&gateway, ask);
+    let told = told.unwrap();
+    assert!(!passed, "what was asked with goes no further");
+    assert_eq!(told["request_id"].as_str().unwrap().len(), 32);
+    for part in ["rewrite", "access", "balancer", "header_filter", "upstream"] {
+        assert!(told["child"][part]["total_time"].is_number(), "{part}");
+    }
+    for part in ["router", "plugins"] {
+        assert!(told["child"]["access"]["child"][part]["total_time"].is_number());
+    }
+    assert!(told["total_time_without_upstream"].is_number());
+
+    let away = format!("{ask}X-Real-IP: 192.0.2.1\r\n");
+    assert_eq!(output(&gateway, &away), (None, false));
+    let wrong = format!("{away}X-Kong-Request-Debug-Token: open\r\n");
+    assert_eq!(output(&gateway, &wrong), (None, false));
+    let right = format!("{away}X-Kong-Request-Debug-Token: open sesame\r\n");
+    assert!(output(&gateway, &right).0.is_some());
+    assert_eq!(output(&gateway, "X-Kong-Request-Debug: router\r\n").0, None);
+    assert_eq!(output(&gateway, "").0, None);
+    assert_eq!(output(&start(None), ask), (None, true));
 }

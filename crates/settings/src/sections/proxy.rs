@@ -84,11 +84,9 @@ section! {
         lua_max_post_args: u32 = "100" for Proxying,
             without_effect "all of them are seen; docs/limits.md says how many there may be";
         /// Whether requests may ask for a report of where their time went.
-        request_debug: bool = "on" for Proxying,
-            missing "reports of where the time of a request went are not in this build yet";
+        request_debug: bool = "on" for Proxying;
         /// The token that such requests from elsewhere than this machine must carry.
-        request_debug_token: Option<crate::values::Secret> = "" for Proxying,
-            missing "reports of where the time of a request went are not in this build yet";
+        request_debug_token: Option<crate::values::Secret> = "" for Proxying;
     }
 }
 

@@ -59,8 +59,5 @@ fn clients_cannot_be_verified_without_authorities() {
         );
     }
     let settings = Node::new().file("").settings();
-    assert_eq!(
-        settings.tls.nginx_http_ssl_verify_client,
-        VerifyClient::Off
-    );
+    assert_eq!(settings.tls.nginx_http_ssl_verify_client, VerifyClient::Off);
 }
