@@ -45,7 +45,6 @@ pub(crate) async fn settings(
         limits,
         log,
         counts: Arc::clone(&lasting.stream_counts),
-        ..proxy::StreamSettings::default()
     })
 }
 
