@@ -1,12 +1,12 @@
 //! The database server that several control planes share: PostgreSQL.
 //!
-//! - Writes take turns at the one row of the cluster ([`writer`]), so that uniqueness, references
+//! - Writes take turns at the one row of the cluster (`writer`), so that uniqueness, references
 //!   and revisions hold whatever other nodes do.
 //! - Reads go to the server, or to a replica of it that only reads where there is one, and to a copy
-//!   in memory ([`copy`]) while it is away.
-//! - A connection of its own follows the changes of all nodes ([`follower`]).
+//!   in memory (`copy`) while it is away.
+//! - A connection of its own follows the changes of all nodes (`follower`).
 //! - The client library is asynchronous and work on a transaction is not, so that queries run on the
-//!   runtime's blocking threads ([`session`]).
+//!   runtime's blocking threads (`session`).
 
 mod audit;
 mod batch;
