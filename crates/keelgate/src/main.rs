@@ -5,6 +5,7 @@
 mod command;
 mod database;
 mod demo;
+mod free_port;
 mod handover;
 mod logging;
 mod node;

@@ -9,9 +9,10 @@ use serde_json::json;
 
 use super::timeline::{Timeline, milliseconds};
 use super::traffic::Traffic;
-use super::troupe::{Node, free_port};
+use super::troupe::Node;
 use super::upstream;
 use crate::command::hybrid;
+use crate::free_port;
 
 /// Plays the whole story. An error says which step failed.
 pub(crate) async fn tell(directory: &Path, storage: &str) -> anyhow::Result<()> {
@@ -20,7 +21,7 @@ pub(crate) async fn tell(directory: &Path, storage: &str) -> anyhow::Result<()> 
     let echo = upstream::start().await?;
     let (cert, key) = (directory.join("cluster.crt"), directory.join("cluster.key"));
     hybrid::write_certificate(&cert, &key, hybrid::DEFAULT_DAYS)?;
-    let cluster_port = free_port()?;
+    let cluster_port = free_port::number()?;
 
     let shared = [
         ("KONG_CLUSTER_CERT", cert.display().to_string()),

@@ -1,12 +1,13 @@
 //! The processes of the demo: real `keelgate` nodes, each with its own prefix and ports.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde_json::Value;
+
+use crate::free_port;
 
 /// How long a step may take before the demo gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,13 +26,6 @@ pub(crate) struct Node {
     status_port: u16,
 }
 
-/// A loopback port that is free now.
-pub(crate) fn free_port() -> anyhow::Result<u16> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port")?;
-    Ok(listener.local_addr()?.port())
-}
-
 impl Node {
     /// A node that is not started yet. `settings` in `KONG_*` form.
     pub(crate) fn new(
@@ -39,7 +33,7 @@ impl Node {
         directory: &Path,
         settings: &[(&'static str, String)],
     ) -> anyhow::Result<Self> {
-        let (port, status_port) = (free_port()?, free_port()?);
+        let (port, status_port) = (free_port::number()?, free_port::number()?);
         let prefix = directory.join(name.replace(' ', "-"));
         let mut all = vec![
             ("KONG_PREFIX", prefix.display().to_string()),

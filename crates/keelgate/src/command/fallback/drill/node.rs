@@ -1,6 +1,6 @@
 //! A throw-away data plane whose control plane is away.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::Outage;
+use crate::free_port;
 
 /// How often the node is asked whether it is ready.
 const ASK_EVERY: Duration = Duration::from_millis(10);
@@ -46,17 +47,16 @@ pub(super) struct Node {
     _silent: Option<TcpListener>,
 }
 
-/// A loopback port that is free now.
-fn free_port() -> Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port")
-}
-
 impl Node {
     /// Starts it with the settings of this machine and what a drill changes in them.
     pub(super) fn start(settings: &Settings, conf: Option<&Path>, outage: Outage) -> Result<Self> {
         let prefix =
             TempDir::with_prefix("keelgate-drill-").context("cannot make a temporary directory")?;
-        let (proxy, status, control_plane) = (free_port()?, free_port()?, free_port()?);
+        let (proxy, status, control_plane) = (
+            free_port::listen()?,
+            free_port::listen()?,
+            free_port::listen()?,
+        );
         let port = |listener: &TcpListener| Ok::<_, anyhow::Error>(listener.local_addr()?.port());
         let (proxy_port, status_port) = (port(&proxy)?, port(&status)?);
         let changed = changes(
