@@ -292,13 +292,13 @@ async fn is_resumed(node: &Node, config: &Arc<ClientConfig>) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_sessions_are_resumed_by_the_process_after() {
     let upstream = Upstream::start().await;
-    let mut node = Node::start(Role::Dbless, &[], &[]);
-    node.up().await;
-    node.change("POST", "/config", configuration(&upstream, "X-From:memory"))
-        .await;
-    node.serves("/", 200).await;
-    let certificate = node.prefix().join("ssl/proxy-default.crt");
     for versions in [&[&rustls::version::TLS13][..], &[&rustls::version::TLS12]] {
+        let mut node = Node::start(Role::Dbless, &[], &[]);
+        node.up().await;
+        node.change("POST", "/config", configuration(&upstream, "X-From:memory"))
+            .await;
+        node.serves("/", 200).await;
+        let certificate = node.prefix().join("ssl/proxy-default.crt");
         let mut roots = RootCertStore::empty();
         let certificate = CertificateDer::from_pem_file(&certificate).expect("a certificate");
         roots.add(certificate).expect("a trust anchor");
