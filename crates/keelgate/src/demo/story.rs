@@ -113,7 +113,10 @@ pub(crate) async fn tell(directory: &Path, storage: &str) -> anyhow::Result<()> 
         .await
         .context("the newborn data plane")?;
     let birth = newborn.age();
-    let report = newborn.report().await?;
+    // What is told of a configuration follows on its activation.
+    let report = newborn
+        .reports(|report| serving(report) != "nothing")
+        .await?;
     let source = serving(&report);
     if source != "storage" {
         bail!("the newborn data plane serves from \"{source}\", not from the storage: {report}");

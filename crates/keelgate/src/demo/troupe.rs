@@ -161,7 +161,7 @@ impl Node {
     }
 
     /// The `keelgate` member of the status report.
-    pub(crate) async fn report(&self) -> anyhow::Result<Value> {
+    async fn report(&self) -> anyhow::Result<Value> {
         let url = format!("http://127.0.0.1:{}/status", self.status_port);
         let mut status: Value = self.client.get(url).send().await?.json().await?;
         Ok(status["keelgate"].take())
