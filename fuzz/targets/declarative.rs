@@ -48,10 +48,10 @@ fuzz_target!(init: expect_panics_of_the_scanner(), |text: &str| {
     {
         return;
     }
-    let sent = table.to_config_table();
+    let sent = table.clone().into_config_table();
     let received = declarative::parse_config_table(Value::Object(sent.clone()), &SCHEMAS, now())
         .expect("data planes accept what is sent to them");
-    assert_eq!(received.to_config_table(), sent);
+    assert_eq!(received.into_config_table(), sent);
     let dumped = declarative::dump(&table);
     let restored =
         declarative::parse(dumped.clone(), &SCHEMAS, now()).expect("a dump can be loaded");
