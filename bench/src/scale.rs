@@ -283,7 +283,7 @@ fn declarative(options: &ScaleArguments, upstream: SocketAddr) -> Value {
             json!({
                 "name": format!("route-{number}"),
                 "paths": [format!("/route-{number}/")],
-                "service": {"name": format!("service-{}", number % options.services.max(1))},
+                "service": format!("service-{}", number % options.services.max(1)),
             })
         })
         .collect();
