@@ -69,6 +69,14 @@ pub(crate) fn admit_anonymous<'r>(
     }
 }
 
+/// What `WWW-Authenticate` says: the scheme, and the realm if there is one.
+pub(crate) fn challenge(scheme: &str, realm: Option<&str>) -> String {
+    match realm {
+        Some(realm) => format!("{scheme} realm=\"{realm}\""),
+        None => scheme.to_owned(),
+    }
+}
+
 /// Judges a request. Without an anonymous consumer it must authenticate, whatever other plugins
 /// found out; with one, several authentication plugins are alternatives.
 pub(crate) fn judge<'r, E>(

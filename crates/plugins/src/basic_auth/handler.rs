@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue, PROXY_AUTHORIZATION, 
 use keelgate_entities::kinds;
 
 use super::config::Config;
-use crate::authentication::{admit, judge};
+use crate::authentication::{admit, challenge, judge};
 use crate::error::Reason;
 use crate::exchange::Credential;
 use crate::registry::Node;
@@ -43,7 +43,7 @@ pub(crate) fn compile(
     directory: &Arc<Directory>,
 ) -> Result<Arc<dyn Plugin>, Reason> {
     let config: Config = setting::decode(&plugin.config)?;
-    let challenge = format!("Basic realm=\"{}\"", config.realm);
+    let challenge = challenge("Basic", Some(&config.realm));
     Ok(Arc::new(BasicAuth {
         anonymous: config.anonymous,
         hide_credentials: config.hide_credentials,

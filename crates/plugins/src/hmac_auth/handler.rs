@@ -17,7 +17,7 @@ use keelgate_entities::kinds;
 
 use super::config::Config;
 use super::parameters::{Algorithm, Parameters};
-use crate::authentication::{admit, judge};
+use crate::authentication::{admit, challenge, judge};
 use crate::error::Reason;
 use crate::exchange::Credential;
 use crate::registry::Node;
@@ -54,10 +54,7 @@ pub(crate) fn compile(
     directory: &Arc<Directory>,
 ) -> Result<Arc<dyn Plugin>, Reason> {
     let config: Config = setting::decode(&plugin.config)?;
-    let challenge = match &config.realm {
-        Some(realm) => format!("hmac realm=\"{realm}\""),
-        None => "hmac".to_owned(),
-    };
+    let challenge = challenge("hmac", config.realm.as_deref());
     let clock_skew = config.clock_skew.unwrap_or(300.0);
     let clock_skew = Duration::try_from_secs_f64(clock_skew)
         .map_err(|problem| Reason::setting("clock_skew", problem))?;

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use super::config::{Claim, Config};
 use super::token::Token;
-use crate::authentication::{admit, judge};
+use crate::authentication::{admit, challenge, judge};
 use crate::base64::url_safe;
 use crate::directory::Unproven;
 use crate::error::Reason;
@@ -64,10 +64,7 @@ pub(crate) fn compile(
     directory: &Arc<Directory>,
 ) -> Result<Arc<dyn Plugin>, Reason> {
     let config: Config = setting::decode(&plugin.config)?;
-    let challenge = match &config.realm {
-        Some(realm) => format!("Bearer realm=\"{realm}\""),
-        None => "Bearer".to_owned(),
-    };
+    let challenge = challenge("Bearer", config.realm.as_deref());
     let rejection = format!("{challenge} error=\"invalid_token\"");
     // A header is also found under its name with dashes for underscores, and no other name is
     // usual: proxies drop those with underscores.

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use keelgate_entities::kinds;
 
 use super::config::Config;
-use crate::authentication::{admit, judge};
+use crate::authentication::{admit, challenge, judge};
 use crate::body::{Form, Format};
 use crate::error::Reason;
 use crate::exchange::Credential;
@@ -59,10 +59,7 @@ pub(crate) fn compile(
     directory: &Arc<Directory>,
 ) -> Result<Arc<dyn Plugin>, Reason> {
     let config: Config = setting::decode(&plugin.config)?;
-    let challenge = match &config.realm {
-        Some(realm) => setting::header_value("realm", &format!("Key realm=\"{realm}\""))?,
-        None => HeaderValue::from_static("Key"),
-    };
+    let challenge = challenge("Key", config.realm.as_deref());
     let names = config.key_names.into_iter().map(Name::new);
     Ok(Arc::new(KeyAuth {
         names: names.collect::<Result<_, _>>()?,
@@ -72,7 +69,7 @@ pub(crate) fn compile(
         key_in_query: config.key_in_query,
         key_in_body: config.key_in_body,
         run_on_preflight: config.run_on_preflight,
-        challenge,
+        challenge: setting::header_value("realm", &challenge)?,
         directory: Arc::clone(directory),
     }))
 }
