@@ -32,7 +32,8 @@ pub(crate) struct ExportArguments {
     /// `cluster_fallback_config_export_delay`, in seconds. With 0 every change is exported.
     #[arg(long, default_value_t = 5.0)]
     delay: f64,
-    /// How often the processes are started anew.
+    /// How often the processes are started anew. Two equal processes differ by more than what is
+    /// looked for, so that the number of rounds counts, not that of turns.
     #[arg(long)]
     rounds: Option<usize>,
     /// How often each of them has its turn in a round.
@@ -41,7 +42,7 @@ pub(crate) struct ExportArguments {
 }
 
 /// How long a process is loaded at a time.
-const TURN: Duration = Duration::from_secs(10);
+const TURN: Duration = Duration::from_secs(5);
 
 /// Time between two changes of the configuration.
 const CHANGE: Duration = Duration::from_secs(1);
@@ -65,8 +66,8 @@ const ARMS: [Arm; 3] = [Arm::Off, Arm::On, Arm::OffAgain];
 
 /// What one arm showed.
 struct Figures {
-    /// Latencies in microseconds, by turn.
-    turns: Vec<Histogram<u64>>,
+    /// Latencies in microseconds, by round.
+    rounds: Vec<Histogram<u64>>,
     /// Processor time in all turns.
     cpu: Duration,
     /// By how many changes the newest backup was behind at the end of each round.
@@ -75,8 +76,8 @@ struct Figures {
 
 /// Measures all arms several rounds over, and prints the table and the ratios.
 pub(crate) fn run(keelgate: &Path, options: &ExportArguments, quick: bool) -> anyhow::Result<()> {
-    let rounds = options.rounds.unwrap_or(if quick { 1 } else { 3 });
-    let turns = options.turns.unwrap_or(if quick { 3 } else { 10 });
+    let rounds = options.rounds.unwrap_or(if quick { 2 } else { 30 });
+    let turns = options.turns.unwrap_or(1);
     let count = (turns + 1) * CHANGES + 1;
     let bench = Bench {
         cluster: Cluster::prepare(keelgate, options.routes, count)?,
@@ -88,7 +89,7 @@ pub(crate) fn run(keelgate: &Path, options: &ExportArguments, quick: bool) -> an
             .round(round, turns, &mut figures)
             .with_context(|| format!("round {round}"))?;
     }
-    print(options, &bench.cluster.changes, rounds, &figures);
+    print(options, &bench.cluster.changes, turns, &figures);
     Ok(())
 }
 
@@ -115,6 +116,9 @@ impl Bench<'_> {
         let clock = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()?;
+        for figures in figures.iter_mut() {
+            figures.rounds.push(latencies());
+        }
         // The first turn of each warms it up.
         for turn in 0..=turns {
             for place in 0..nodes.len() {
@@ -126,7 +130,7 @@ impl Bench<'_> {
                     node.data_plane.load.run(TURN, Some(self.options.rate))
                 })?;
                 if turn > 0 {
-                    figures[index].turns.push(outcome.latency);
+                    figures[index].rounds[round].add(outcome.latency)?;
                     figures[index].cpu += node.data_plane.process.usage()?.cpu - before;
                 }
                 clock.block_on(async { tokio::time::sleep(PAUSE).await });
@@ -208,35 +212,33 @@ impl Bench<'_> {
     }
 }
 
+fn latencies() -> Histogram<u64> {
+    Histogram::new(3).expect("three digits are a precision")
+}
+
 impl Figures {
     fn new() -> Self {
         Self {
-            turns: Vec::new(),
+            rounds: Vec::new(),
             cpu: Duration::ZERO,
             behind: Vec::new(),
         }
     }
 
-    /// A quantile of all requests of these turns.
-    fn quantile(&self, quantile: f64, turns: impl Iterator<Item = usize>) -> f64 {
-        let mut all = Histogram::<u64>::new(3).expect("three digits are a precision");
-        for turn in turns {
+    fn row(&self, name: &str, turns: usize) -> Vec<String> {
+        let mut all = latencies();
+        for round in &self.rounds {
             // Histograms of one kind can always be added.
-            let _ = all.add(&self.turns[turn]);
+            let _ = all.add(round);
         }
-        all.value_at_quantile(quantile) as f64
-    }
-
-    fn row(&self, name: &str) -> Vec<String> {
-        let all = |quantile| format!("{:.0}", self.quantile(quantile, 0..self.turns.len()));
-        let requests: u64 = self.turns.iter().map(Histogram::len).sum();
-        let seconds = TURN.as_secs_f64() * self.turns.len() as f64;
+        let quantile = |quantile| format!("{:.0}", all.value_at_quantile(quantile));
+        let seconds = TURN.as_secs_f64() * (turns * self.rounds.len()) as f64;
         vec![
             name.to_owned(),
-            requests.to_string(),
-            all(0.5),
-            all(0.99),
-            all(0.999),
+            all.len().to_string(),
+            quantile(0.5),
+            quantile(0.99),
+            quantile(0.999),
             format!("{:.0}", self.cpu.as_secs_f64() * 1e3 / seconds),
             match self.behind.as_slice() {
                 [] => "-".to_owned(),
@@ -246,17 +248,18 @@ impl Figures {
     }
 }
 
-fn print(options: &ExportArguments, changes: &Changes, rounds: usize, figures: &[Figures; 3]) {
+fn print(options: &ExportArguments, changes: &Changes, turns: usize, figures: &[Figures; 3]) {
     let [off, on, again] = figures;
     let storage = options.storage.as_deref().unwrap_or("a directory");
     table::print(
         &format!(
-            "Export to {storage} (delay {} s) while {} routes ({:.1} MiB) change every second, the gateway on one processor; {:.0} requests/s, {rounds} rounds of {} turns",
+            "Export to {storage} (delay {} s) while {} routes ({:.1} MiB) change every second, the gateway on one processor; {:.0} requests/s, {} rounds with a turn of {:.0} s",
             options.delay,
             options.routes,
             changes.bytes() as f64 / 1048576.0,
             options.rate,
-            off.turns.len() / rounds.max(1),
+            off.rounds.len(),
+            TURN.as_secs_f64() * turns as f64,
         ),
         &[
             "export",
@@ -267,9 +270,13 @@ fn print(options: &ExportArguments, changes: &Changes, rounds: usize, figures: &
             "CPU ms/s",
             "newest backup behind, changes",
         ],
-        &[off.row("off"), on.row("on"), again.row("off, again")],
+        &[
+            off.row("off", turns),
+            on.row("on", turns),
+            again.row("off, again", turns),
+        ],
     );
-    let row = |name: &str, of: &Figures, to: &Figures, quantile: f64| {
+    let row = |name: &str, of: &Figures, to: &[&Figures], quantile: f64| {
         let (ratio, low, high) = ratio(of, to, quantile);
         vec![
             name.to_owned(),
@@ -278,72 +285,66 @@ fn print(options: &ExportArguments, changes: &Changes, rounds: usize, figures: &
         ]
     };
     table::print(
-        "Ratio of the latencies of all requests, with a 95 % interval",
+        "Ratio of the latencies of processes of the same round, the middle one, with a 95 % interval",
         &["", "ratio", "95 % interval"],
         &[
-            row("p50, on to off", on, off, 0.5),
-            row("p50, on to off again", on, again, 0.5),
-            row("p99, on to off", on, off, 0.99),
-            row("p99, on to off again", on, again, 0.99),
-            row("p99, off again to off (noise)", again, off, 0.99),
+            row("p50, on to off", on, &[off, again], 0.5),
+            row("p50, off again to off (noise)", again, &[off], 0.5),
+            row("p99, on to off", on, &[off, again], 0.99),
+            row("p99, off again to off (noise)", again, &[off], 0.99),
         ],
     );
 }
 
-/// The ratio of a quantile over all turns, and an interval that holds it: the turns that belong
-/// together are drawn again and again, together, with a fixed seed.
-fn ratio(of: &Figures, to: &Figures, quantile: f64) -> (f64, f64, f64) {
-    const TIMES: usize = 400;
-    let count = of.turns.len().min(to.turns.len());
-    let at = |turns: &[usize]| {
-        of.quantile(quantile, turns.iter().copied()) / to.quantile(quantile, turns.iter().copied())
+/// The middle one of the ratios of a quantile to that of each other process of the same round, and
+/// an interval that holds it: the rounds are drawn again and again, with a fixed seed.
+fn ratio(of: &Figures, to: &[&Figures], quantile: f64) -> (f64, f64, f64) {
+    const TIMES: usize = 1_000;
+    let rounds: Vec<Vec<f64>> = (0..of.rounds.len())
+        .map(|round| {
+            let at = |figures: &Figures| figures.rounds[round].value_at_quantile(quantile) as f64;
+            to.iter().map(|to| at(of) / at(to)).collect()
+        })
+        .collect();
+    let middle = |drawn: &mut dyn Iterator<Item = usize>| {
+        let ratios: Vec<f64> = drawn.flat_map(|round| &rounds[round]).copied().collect();
+        median(&ratios)
     };
     let mut random = fastrand::Rng::with_seed(1);
     let mut drawn: Vec<f64> = (0..TIMES)
-        .map(|_| {
-            let turns: Vec<usize> = (0..count).map(|_| random.usize(..count)).collect();
-            at(&turns)
-        })
+        .map(|_| middle(&mut rounds.iter().map(|_| random.usize(..rounds.len()))))
         .collect();
     drawn.sort_by(f64::total_cmp);
-    let all: Vec<usize> = (0..count).collect();
-    (at(&all), drawn[TIMES / 40], drawn[TIMES - 1 - TIMES / 40])
+    (
+        middle(&mut (0..rounds.len())),
+        drawn[TIMES / 40],
+        drawn[TIMES - 1 - TIMES / 40],
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn figures(latencies: impl Fn(u64) -> u64) -> Figures {
+    /// One request per round, as long as this.
+    fn figures(latency: impl Fn(u64) -> u64) -> Figures {
         let mut figures = Figures::new();
-        for turn in 0..20 {
-            let mut histogram = Histogram::new(3).unwrap();
-            for request in 0..100 {
-                histogram.record(latencies(turn * 7 + request)).unwrap();
-            }
-            figures.turns.push(histogram);
+        for round in 0..20 {
+            let mut histogram = latencies();
+            histogram.record(latency(round)).unwrap();
+            figures.rounds.push(histogram);
         }
         figures
     }
 
     #[test]
-    fn the_interval_of_a_ratio_lies_around_it() {
-        let slow = figures(|number| 200 + number % 31);
-        let fast = figures(|number| 100 + number % 17);
-        let (ratio, low, high) = ratio(&slow, &fast, 0.99);
-        assert!(low <= ratio && ratio <= high);
-        assert!(200.0 / 117.0 <= low && high <= 231.0 / 100.0);
-    }
-
-    #[test]
-    fn a_quantile_is_of_all_requests_of_the_turns() {
-        let mut figures = Figures::new();
-        for latency in [10, 20, 30] {
-            let mut histogram = Histogram::new(3).unwrap();
-            histogram.record_n(latency, 100).unwrap();
-            figures.turns.push(histogram);
-        }
-        assert_eq!(figures.quantile(0.99, 0..2), 20.0);
-        assert_eq!(figures.quantile(0.99, 0..3), 30.0);
+    fn the_ratio_is_the_middle_one_of_the_rounds_and_lies_in_its_interval() {
+        let fast = figures(|round| 100 + round % 7);
+        let slow = figures(|round| 2 * (100 + round % 7));
+        assert_eq!(ratio(&slow, &[&fast, &fast], 0.99), (2.0, 2.0, 2.0));
+        let odd = figures(|round| if round < 3 { 9_000 } else { 200 + round % 5 });
+        let (ratio, low, high) = ratio(&odd, &[&fast, &slow], 0.99);
+        assert!(low <= ratio && ratio <= high, "{low} {ratio} {high}");
+        assert!((0.9..2.1).contains(&ratio), "{ratio}");
     }
 }
