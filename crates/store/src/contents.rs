@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
 
 use keelgate_entities::declarative::Table;
 use keelgate_entities::{Object, Schemas};
@@ -28,7 +29,7 @@ pub(crate) struct Contents {
 
 /// One entity.
 pub(crate) struct Stored {
-    pub(crate) body: Box<str>,
+    pub(crate) body: Arc<str>,
     /// Milliseconds since 1970.
     pub(crate) expires_at: Option<i64>,
     pub(crate) index: Index,
@@ -72,12 +73,21 @@ impl Contents {
     }
 
     pub(crate) fn table(&self, schemas: &Schemas, at: i64) -> Result<Table, StoreError> {
-        let entities = schemas
-            .kinds()
-            .iter()
-            .map(|schema| Ok((schema.name.to_owned(), self.all(schema.name, at)?)))
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        Ok(Table::new(schemas, entities))
+        self.texts(schemas).table(schemas, at)
+    }
+
+    /// The texts of all entities, which costs little and lets go of the rest.
+    pub(crate) fn texts(&self, schemas: &Schemas) -> Texts {
+        let kinds = schemas.kinds().iter();
+        let texts = kinds.map(|schema| {
+            let entities = self.of_kind(schema.name).map(|(id, stored)| Text {
+                id: id.clone(),
+                body: Arc::clone(&stored.body),
+                expires_at: stored.expires_at,
+            });
+            (schema.name, entities.collect())
+        });
+        Texts(texts.collect())
     }
 
     pub(crate) fn page(
@@ -208,6 +218,30 @@ impl Contents {
                 id: id.to_owned(),
             });
         }
+    }
+}
+
+/// The texts of entities, by kind and in id order.
+pub(crate) struct Texts(Vec<(&'static str, Vec<Text>)>);
+
+struct Text {
+    id: String,
+    body: Arc<str>,
+    expires_at: Option<i64>,
+}
+
+impl Texts {
+    /// Reads them all, as they stand at a moment in milliseconds since 1970.
+    pub(crate) fn table(self, schemas: &Schemas, at: i64) -> Result<Table, StoreError> {
+        let entities = self.0.into_iter().map(|(kind, texts)| {
+            let entities = texts.into_iter().map(|text| {
+                let left = text.expires_at.map(|expires_at| expires_at - at);
+                body::parse(kind, &text.id, &text.body, left)
+            });
+            Ok((kind.to_owned(), entities.collect::<Result<Vec<_>, _>>()?))
+        });
+        let entities = entities.collect::<Result<Vec<_>, StoreError>>()?;
+        Ok(Table::new(schemas, entities))
     }
 }
 

@@ -159,10 +159,11 @@ impl PostgresStore {
         }
     }
 
-    /// The copy, where it holds anything.
+    /// The copy, which is filled before a store that has one is handed out. Its lock is for threads
+    /// that may block.
     fn copy(&self) -> Option<Arc<Copy>> {
-        let copy = &self.following.as_ref()?.copy;
-        copy.standing().map(|_| Arc::clone(copy))
+        let following = self.following.as_ref()?;
+        Some(Arc::clone(&following.copy))
     }
 
     /// Whom reads are asked of, in this order.
@@ -218,9 +219,13 @@ impl PostgresStore {
         let copy = Arc::clone(&following.copy);
         let schemas = Arc::clone(&self.writer.schemas);
         let exported = tokio::task::spawn_blocking(move || {
-            let held = copy.read();
-            let standing = held.standing.ok_or(StoreError::Closed)?;
-            let table = held.contents.table(&schemas, standing.committed_at)?;
+            // Reading hundreds of thousands of entities takes a while: not under the lock.
+            let (standing, texts) = {
+                let held = copy.read();
+                let standing = held.standing.ok_or(StoreError::Closed)?;
+                (standing, held.contents.texts(&schemas))
+            };
+            let table = texts.table(&schemas, standing.committed_at)?;
             Ok((standing.position, table))
         });
         exported.await.unwrap_or(Err(StoreError::Aborted))
