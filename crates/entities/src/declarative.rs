@@ -24,6 +24,6 @@ mod yaml;
 pub use dump::dump;
 pub use error::DeclarativeError;
 pub use parse::{Draft, check, parse, parse_config_table};
-pub use table::Table;
+pub use table::{Table, Wire};
 pub use unknown::Unknown;
 pub use yaml::{parse_text, to_yaml};

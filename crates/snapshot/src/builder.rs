@@ -1,5 +1,6 @@
 //! From a configuration to a snapshot.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytestring::ByteString;
@@ -7,9 +8,10 @@ use serde::Serialize;
 
 use crate::config_hash::Hashes;
 use crate::document::{self, Claims, KIND, MAX_DOCUMENT_BYTES, Provenance, SCHEMA};
+use crate::form::Form;
 use crate::snapshot::Parts;
 use crate::statement::Payload;
-use crate::{BuildError, Digest, Identity, Position, Publication, Signer, Snapshot};
+use crate::{BuildError, Digest, Fragments, Identity, Position, Publication, Signer, Snapshot};
 
 /// The members before the configuration, in the order in which they are written.
 #[derive(Serialize)]
@@ -64,6 +66,42 @@ pub fn publish(
         publication,
         Some(signer),
     )
+}
+
+/// Makes a snapshot of a configuration in fragments: as [`build`], but what the configuration has in
+/// common with that of `base` is not hashed again, and the document is written only when somebody
+/// asks for it.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn build_after(
+    fragments: Fragments,
+    base: Option<&Fragments>,
+    position: Position,
+    version: &str,
+    created_at: SystemTime,
+    signer: Option<&Signer>,
+) -> Result<Snapshot, BuildError> {
+    let created_at = document::to_millis(created_at).ok_or(BuildError::Clock)?;
+    let hashes = fragments.hashes_after(base)?;
+    let claims = Claims {
+        schema: SCHEMA,
+        identity: Identity {
+            cluster_id: position.cluster_id,
+            epoch: position.epoch,
+            revision: position.revision,
+            sha256: fragments.digest_after(base),
+        },
+        version: version.to_owned(),
+        created_at,
+        publication: None,
+    };
+    let payload = Payload {
+        claims,
+        config_hash: hashes.config.clone(),
+    };
+    join(fragments, &hashes, payload, signer)
 }
 
 /// Gives a configuration its identity, and writes the document.
@@ -134,6 +172,12 @@ pub fn restate(
         },
         config_hash: snapshot.config_hash().to_owned(),
     };
+    if snapshot.is_built()
+        && let Some(fragments) = snapshot.fragments()
+    {
+        let hashes = fragments.hashes_after(None)?;
+        return join(fragments.clone(), &hashes, payload, Some(signer));
+    }
     let config = snapshot.config_json();
     assemble(config, &Hashes::of(config)?, payload, Some(signer))
 }
@@ -162,13 +206,21 @@ fn timestamp(claims: &Claims) -> u64 {
     }
 }
 
-/// Writes the document.
-fn assemble(
-    config: &str,
+/// What stands in a document before the configuration, and what it says.
+struct Begun {
+    head: String,
+    claims: Claims,
+    config_hash: String,
+    signed: bool,
+}
+
+/// Begins a document whose configuration has so many bytes.
+fn begin(
+    config: usize,
     hashes: &Hashes,
     payload: Payload,
     signer: Option<&Signer>,
-) -> Result<Snapshot, BuildError> {
+) -> Result<Begun, BuildError> {
     const LAST: &str = ",\"config_table\":";
     let statement = signer.map(|signer| signer.state(&payload)).transpose()?;
     let signed = statement.is_some();
@@ -176,32 +228,63 @@ fn assemble(
         claims: payload.claims,
         statement,
     };
-    let head = serde_json::to_string(&Head {
+    let mut head = serde_json::to_string(&Head {
         kind: KIND,
         timestamp: timestamp(&keelgate.claims) as f64 / 1000.0,
         config_hash: &payload.config_hash,
         hashes,
         keelgate: &keelgate,
     })?;
-    let open = head.strip_suffix('}').unwrap_or(&head);
-    let bytes = open.len() + LAST.len() + config.len() + 1;
+    head.pop();
+    head.push_str(LAST);
+    let bytes = head.len() + config + 1;
     if bytes > MAX_DOCUMENT_BYTES {
         let limit = MAX_DOCUMENT_BYTES;
         return Err(BuildError::TooLarge { bytes, limit });
     }
-    let mut document = String::with_capacity(bytes);
-    document.push_str(open);
-    document.push_str(LAST);
+    Ok(Begun {
+        head,
+        claims: keelgate.claims,
+        config_hash: payload.config_hash,
+        signed,
+    })
+}
+
+/// Writes the document.
+fn assemble(
+    config: &str,
+    hashes: &Hashes,
+    payload: Payload,
+    signer: Option<&Signer>,
+) -> Result<Snapshot, BuildError> {
+    let begun = begin(config.len(), hashes, payload, signer)?;
+    let mut document = String::with_capacity(begun.head.len() + config.len() + 1);
+    document.push_str(&begun.head);
     let start = document.len();
     document.push_str(config);
     document.push('}');
     let document = ByteString::from(document);
     let config = document.slice_ref(&document[start..document.len() - 1]);
     Ok(Snapshot::new(Parts {
-        document,
-        config,
-        claims: keelgate.claims,
-        config_hash: payload.config_hash,
-        signed,
+        form: Arc::new(Form::whole(document, config)),
+        claims: begun.claims,
+        config_hash: begun.config_hash,
+        signed: begun.signed,
+    }))
+}
+
+/// Leaves the document to be written when somebody asks for it.
+fn join(
+    fragments: Fragments,
+    hashes: &Hashes,
+    payload: Payload,
+    signer: Option<&Signer>,
+) -> Result<Snapshot, BuildError> {
+    let begun = begin(fragments.bytes(), hashes, payload, signer)?;
+    Ok(Snapshot::new(Parts {
+        form: Arc::new(Form::fragments(begun.head, fragments)),
+        claims: begun.claims,
+        config_hash: begun.config_hash,
+        signed: begun.signed,
     }))
 }

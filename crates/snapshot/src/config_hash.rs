@@ -4,6 +4,10 @@
 //! plane must compute the same one. The text under the hash is never built: values are fed to MD5
 //! while they are parsed, one entity in memory at a time.
 
+mod chains;
+
+pub(crate) use chains::{Chains, canonical};
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -26,7 +30,7 @@ const SHORT_LIST: usize = 5;
 const PARTS: [&str; 5] = ["routes", "services", "plugins", "upstreams", "targets"];
 
 /// Hash of a configuration and of those of its parts that Kong's data planes compare one by one.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Hashes {
     pub(crate) config: String,
     routes: String,
@@ -41,15 +45,13 @@ impl Hashes {
     pub(crate) fn of(config_table: &str) -> serde_json::Result<Self> {
         let mut collections: BTreeMap<Cow<'_, str>, &RawValue> =
             serde_json::from_str::<Collections<'_>>(config_table)?.0;
-        let mut whole = Md5::new();
         let mut parts = PARTS.map(|_| EMPTY_CONFIG_HASH.to_owned());
         for (name, hash) in PARTS.iter().zip(&mut parts) {
             if let Some(collection) = collections.remove(*name) {
                 let mut text = Text::default();
-                text.collection(collection)?;
+                text.collection(collection.get())?;
                 *hash = text.finish();
             }
-            whole.update(hash.as_bytes());
         }
         let mut rest = Text::default();
         if collections.is_empty() {
@@ -58,19 +60,28 @@ impl Hashes {
         for (name, collection) in &collections {
             rest.put(name.as_bytes());
             rest.put(b":");
-            rest.collection(collection)?;
+            rest.collection(collection.get())?;
             rest.put(b";");
         }
-        whole.update(rest.finish().as_bytes());
+        Ok(Self::join(parts, &rest.finish()))
+    }
+
+    /// Hashes of the parts and of all that is no part.
+    fn join(parts: [String; PARTS.len()], rest: &str) -> Self {
+        let mut whole = Md5::new();
+        for hash in &parts {
+            whole.update(hash.as_bytes());
+        }
+        whole.update(rest.as_bytes());
         let [routes, services, plugins, upstreams, targets] = parts;
-        Ok(Self {
+        Self {
             config: hex(&whole.finalize()),
             routes,
             services,
             plugins,
             upstreams,
             targets,
-        })
+        }
     }
 }
 
@@ -99,20 +110,27 @@ impl<'de> Deserialize<'de> for Collections<'de> {
     }
 }
 
+/// Where the text under a hash goes.
+trait Sink {
+    fn put(&mut self, bytes: &[u8]);
+
+    /// What happens before each value.
+    fn fold(&mut self);
+}
+
 /// The text under one hash.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Text {
     md5: Md5,
     length: usize,
 }
 
-impl Text {
+impl Sink for Text {
     fn put(&mut self, bytes: &[u8]) {
         self.md5.update(bytes);
         self.length += bytes.len();
     }
 
-    /// What happens before each value.
     fn fold(&mut self) {
         if self.length > FOLD_ABOVE_BYTES {
             let digest = self.md5.finalize_reset();
@@ -120,67 +138,77 @@ impl Text {
             self.put(&digest);
         }
     }
+}
 
+/// The text itself, where it is short.
+impl Sink for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+
+    fn fold(&mut self) {}
+}
+
+impl Text {
     fn finish(self) -> String {
         hex(&self.md5.finalize())
     }
 
     /// A member of `config_table`: a list of entities is parsed one entity at a time.
-    fn collection(&mut self, value: &RawValue) -> serde_json::Result<()> {
-        let json = value.get();
-        if json.starts_with('[') {
+    fn collection(&mut self, value: &str) -> serde_json::Result<()> {
+        if value.starts_with('[') {
             self.fold();
-            let mut deserializer = serde_json::Deserializer::from_str(json);
+            let mut deserializer = serde_json::Deserializer::from_str(value);
             deserializer.deserialize_seq(Entities(self))
         } else {
-            self.value(&serde_json::from_str(json)?);
+            write(self, &serde_json::from_str(value)?);
             Ok(())
         }
     }
+}
 
-    fn value(&mut self, value: &Value<'_>) {
-        self.fold();
-        match value {
-            Value::Null => self.put(b"/null/"),
-            Value::Bool(true) => self.put(b"true"),
-            Value::Bool(false) => self.put(b"false"),
-            Value::Number(number) => self.put(lua_number(*number).as_bytes()),
-            Value::String(text) => self.put(text.as_bytes()),
-            Value::List(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    self.separator(index);
-                    self.value(item);
-                }
-                self.end_of_list(items.len());
+fn write(sink: &mut impl Sink, value: &Value<'_>) {
+    sink.fold();
+    match value {
+        Value::Null => sink.put(b"/null/"),
+        Value::Bool(true) => sink.put(b"true"),
+        Value::Bool(false) => sink.put(b"false"),
+        Value::Number(number) => sink.put(lua_number(*number).as_bytes()),
+        Value::String(text) => sink.put(text.as_bytes()),
+        Value::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                separator(sink, index);
+                write(sink, item);
             }
-            Value::Object(members) if members.is_empty() => self.put(b"{}"),
-            Value::Object(members) => {
-                for (index, (name, value)) in members.iter().enumerate() {
-                    // Of members with one name, the last counts.
-                    if members.get(index + 1).is_some_and(|next| next.0 == *name) {
-                        continue;
-                    }
-                    self.put(name.as_bytes());
-                    self.put(b":");
-                    self.value(value);
-                    self.put(b";");
+            end_of_list(sink, items.len());
+        }
+        Value::Object(members) if members.is_empty() => sink.put(b"{}"),
+        Value::Object(members) => {
+            for (index, (name, value)) in members.iter().enumerate() {
+                // Of members with one name, the last counts.
+                if members.get(index + 1).is_some_and(|next| next.0 == *name) {
+                    continue;
                 }
+                sink.put(name.as_bytes());
+                sink.put(b":");
+                write(sink, value);
+                sink.put(b";");
             }
         }
     }
+}
 
-    fn separator(&mut self, index: usize) {
-        if index > 0 {
-            self.put(b";");
-        }
+fn separator(sink: &mut impl Sink, index: usize) {
+    if index > 0 {
+        sink.put(b";");
     }
+}
 
-    fn end_of_list(&mut self, length: usize) {
-        if length == 0 {
-            self.put(b"{}");
-        } else if length > SHORT_LIST {
-            self.put(b";");
-        }
+fn end_of_list(sink: &mut impl Sink, length: usize) {
+    if length == 0 {
+        sink.put(b"{}");
+    } else if length > SHORT_LIST {
+        sink.put(b";");
     }
 }
 
@@ -197,11 +225,11 @@ impl<'de> Visitor<'de> for Entities<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let mut length = 0;
         while let Some(entity) = list.next_element::<Value<'de>>()? {
-            self.0.separator(length);
-            self.0.value(&entity);
+            separator(self.0, length);
+            write(self.0, &entity);
             length += 1;
         }
-        self.0.end_of_list(length);
+        end_of_list(self.0, length);
         Ok(())
     }
 }

@@ -13,8 +13,11 @@
 mod authority;
 mod builder;
 mod config_hash;
+mod delta;
 pub mod document;
 mod error;
+mod form;
+mod fragments;
 pub mod gzip;
 pub mod identity;
 mod key;
@@ -28,12 +31,14 @@ mod statement;
 mod verifier;
 
 pub use authority::Signatories;
-pub use builder::{build, envelop, publish, restate, vouch};
+pub use builder::{build, build_after, envelop, publish, restate, vouch};
 pub use config_hash::EMPTY_CONFIG_HASH;
+pub use delta::{DeltaError, MAX_DELTA_BYTES, delta, is_delta};
 pub use document::{MAX_DOCUMENT_BYTES, SCHEMA};
 pub use error::{
     BuildError, DecodeError, KeyError, SealError, SealingKeyError, StatementError, VerifyError,
 };
+pub use fragments::{Changes, Chunk, Fragments, Unfit};
 pub use identity::{Digest, ForeignCluster, Identity, Position};
 pub use publication::Publication;
 pub use sealing::{SealedHeader, SealingKeys, is_sealed, sealed_header};

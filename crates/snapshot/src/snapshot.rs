@@ -6,23 +6,21 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 use keelgate_entities::Config;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::document::{self, Claims};
+use crate::form::Form;
 use crate::migration::MIGRATION;
-use crate::{DecodeError, Identity, Publication};
+use crate::{DecodeError, Fragments, Identity, Publication};
 
 /// The whole configuration of a cluster at one moment: immutable, verified, cheap to clone.
 #[derive(Clone)]
 pub struct Snapshot(Arc<Parts>);
 
 pub(crate) struct Parts {
-    pub(crate) document: ByteString,
-    /// The value of `config_table`: a slice of `document`.
-    pub(crate) config: ByteString,
+    pub(crate) form: Arc<Form>,
     pub(crate) claims: Claims,
     pub(crate) config_hash: String,
     pub(crate) signed: bool,
@@ -42,14 +40,37 @@ impl Snapshot {
         &self.0.claims.identity
     }
 
-    /// The whole document, as it goes over the wire (compressed), to disk and to the storage.
+    /// The whole document, as it goes over the wire (compressed), to disk and to the storage. Of a
+    /// snapshot in fragments it is written when it is asked for the first time.
     pub fn document(&self) -> &Bytes {
-        self.0.document.as_bytes()
+        self.0.form.document().as_bytes()
     }
 
-    /// The configuration: the exact bytes over which the identity's digest goes.
+    /// The configuration: the exact bytes over which the identity's digest goes. As
+    /// [`Self::document`], it may have to be written.
     pub fn config_json(&self) -> &str {
-        &self.0.config
+        self.0.form.config()
+    }
+
+    /// The length of the configuration, in bytes.
+    pub fn config_bytes(&self) -> usize {
+        self.0.form.config_bytes()
+    }
+
+    /// What stands in the document before the configuration.
+    pub(crate) fn head(&self) -> &str {
+        self.0.form.head()
+    }
+
+    /// Whether it was made of fragments.
+    pub(crate) fn is_built(&self) -> bool {
+        self.0.form.was_in_fragments()
+    }
+
+    /// The configuration in fragments; none where its text is not written as they would be. What was
+    /// read as one text is taken apart when it is asked for the first time.
+    pub fn fragments(&self) -> Option<&Fragments> {
+        self.0.form.in_fragments()
     }
 
     /// Kong's hash of the configuration: 32 characters, hexadecimal when this software made it.
@@ -81,8 +102,7 @@ impl Snapshot {
             ..self.0.claims.clone()
         };
         Some(Self::new(Parts {
-            document: self.0.document.clone(),
-            config: self.0.config.clone(),
+            form: Arc::clone(&self.0.form),
             claims,
             config_hash: self.0.config_hash.clone(),
             signed: false,
@@ -103,7 +123,7 @@ impl Snapshot {
     pub fn configures_nothing(&self) -> bool {
         /// More than these take, in bytes.
         const LONGEST: usize = 16 << 10;
-        if self.config_json().len() > LONGEST {
+        if self.config_bytes() > LONGEST {
             return false;
         }
         let Ok(Value::Object(tables)) = serde_json::from_str(self.config_json()) else {
@@ -142,8 +162,17 @@ impl Snapshot {
             tables.retain(|name, _| is_wanted(name));
             return Ok(tables);
         }
-        let texts: BTreeMap<String, &RawValue> = serde_json::from_str(self.config_json())?;
         let mut tables = Map::new();
+        if !self.0.form.is_written()
+            && let Some(fragments) = self.fragments()
+        {
+            for name in fragments.names().filter(|name| is_wanted(name)) {
+                let text = fragments.value(name).unwrap_or_default();
+                tables.insert(name.to_owned(), serde_json::from_str(&text)?);
+            }
+            return Ok(tables);
+        }
+        let texts: BTreeMap<String, &RawValue> = serde_json::from_str(self.config_json())?;
         for (name, text) in texts {
             if is_wanted(&name) {
                 tables.insert(name, serde_json::from_str(text.get())?);
@@ -171,7 +200,7 @@ impl fmt::Debug for Snapshot {
         f.debug_struct("Snapshot")
             .field("identity", self.identity())
             .field("config_hash", &self.0.config_hash)
-            .field("bytes", &self.0.document.len())
+            .field("bytes", &self.0.form.bytes())
             .field("signed", &self.0.signed)
             .finish_non_exhaustive()
     }

@@ -1,6 +1,7 @@
 //! From received bytes to a snapshot, or the check that failed.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use uuid::Uuid;
 use crate::authority::{Authority, Signatories};
 use crate::config_hash::{EMPTY_CONFIG_HASH, Hashes};
 use crate::document::{self, Claims, Document, Provenance};
+use crate::form::Form;
 use crate::key::{self, PublicKey};
 use crate::migration::MIGRATION;
 use crate::snapshot::Parts;
@@ -71,11 +73,25 @@ impl Verifier {
     pub fn verify(&self, document: Bytes) -> Result<Snapshot, VerifyError> {
         let text = document::text(document)?;
         let parsed = Document::parse(&text)?;
-        let config_hash = parsed.config_hash.ok_or(VerifyError::Unsigned)?;
+        let config = text.slice_ref(parsed.config_table.get());
+        let signed = self.signed(parsed)?;
+        check_digest(&signed.claims, &config)?;
+        Ok(Snapshot::new(Parts {
+            form: Arc::new(Form::whole(text, config)),
+            claims: signed.claims,
+            config_hash: signed.config_hash,
+            signed: true,
+        }))
+    }
+
+    /// What a trusted holder of a key has said of a document, if the document says the same. That its
+    /// configuration is the one that was signed is still to be checked.
+    pub(crate) fn signed(&self, document: Document<'_>) -> Result<Payload, VerifyError> {
+        let config_hash = document.config_hash.ok_or(VerifyError::Unsigned)?;
         let Some(Provenance {
             claims,
             statement: Some(statement),
-        }) = parsed.keelgate
+        }) = document.keelgate
         else {
             return Err(VerifyError::Unsigned);
         };
@@ -86,15 +102,7 @@ impl Verifier {
             config_hash,
         };
         compare(&payload, &signed)?;
-        let config = text.slice_ref(parsed.config_table.get());
-        check_digest(&signed.claims, &config)?;
-        Ok(Snapshot::new(Parts {
-            config,
-            document: text,
-            claims: signed.claims,
-            config_hash: signed.config_hash,
-            signed: true,
-        }))
+        Ok(signed)
     }
 
     fn believe(&self, statement: Statement<'_>) -> Result<Payload, StatementError> {
@@ -182,8 +190,7 @@ pub fn accept_unsigned(document: Bytes) -> Result<Snapshot, VerifyError> {
         None => Hashes::of(&config).map_err(VerifyError::Malformed)?.config,
     };
     Ok(Snapshot::new(Parts {
-        config,
-        document: text,
+        form: Arc::new(Form::whole(text, config)),
         claims,
         config_hash,
         signed: false,

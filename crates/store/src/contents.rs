@@ -12,6 +12,7 @@ use keelgate_entities::{Object, Schemas};
 use serde_json::Value;
 
 use crate::index::{Index, unique_value};
+use crate::journal::EntityKey;
 use crate::rows::{Referrer, Rows};
 use crate::{Key, Page, PageRequest, StoreError, TagFilter, TagPage, TaggedEntity, body, offset};
 
@@ -25,6 +26,8 @@ pub(crate) struct Contents {
     referrers: BTreeMap<(String, String), BTreeSet<Referrer>>,
     /// (tag, kind, id)
     tags: BTreeSet<TaggedEntity>,
+    /// Entities whose time runs out.
+    expiring: BTreeSet<EntityKey>,
 }
 
 /// One entity.
@@ -179,18 +182,32 @@ impl Contents {
                 id: id.to_owned(),
             });
         }
+        if stored.expires_at.is_some() {
+            self.expiring.insert((kind.to_owned(), id.to_owned()));
+        }
         self.entities
             .entry(kind.to_owned())
             .or_default()
             .insert(id.to_owned(), stored);
     }
 
+    /// The entities whose time runs out.
+    pub(crate) fn expiring(&self) -> &BTreeSet<EntityKey> {
+        &self.expiring
+    }
+
     /// Removes an entity, if it is there.
     pub(crate) fn forget(&mut self, kind: &str, id: &str) {
         let removed = self.entities.get_mut(kind).and_then(|all| all.remove(id));
-        let Some(Stored { index, .. }) = removed else {
+        let Some(Stored {
+            index, expires_at, ..
+        }) = removed
+        else {
             return;
         };
+        if expires_at.is_some() {
+            self.expiring.remove(&(kind.to_owned(), id.to_owned()));
+        }
         for entry in index.unique {
             let keys = self.unique.get_mut(kind);
             if let Some(values) = keys.and_then(|keys| keys.get_mut(entry.name))

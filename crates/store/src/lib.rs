@@ -19,6 +19,7 @@ mod body;
 mod contents;
 pub mod error;
 pub mod index;
+mod journal;
 pub mod memory;
 mod offset;
 pub mod postgres;
@@ -30,6 +31,7 @@ mod unix_time;
 
 pub use audit::{AuditPage, Told};
 pub use error::StoreError;
+pub use journal::{Changed, Changes};
 pub use memory::MemoryStore;
 pub use postgres::{MigrationState, Migrations, PostgresSettings, PostgresStore, PostgresTls};
 pub use sqlite::SqliteStore;

@@ -35,6 +35,7 @@ use uuid::Uuid;
 
 use crate::contents::{Contents, Frozen};
 use crate::index::unique_value;
+use crate::journal::Changes;
 use crate::store::check_size;
 use crate::transaction::schema;
 use crate::unix_time::milliseconds;
@@ -206,8 +207,8 @@ impl PostgresStore {
         Ok(session)
     }
 
-    /// Everything as of one revision, from the copy once it has what this node has committed.
-    async fn export_copy(&self, following: &Following) -> Result<(Position, Table), StoreError> {
+    /// Waits until the copy has what this node has committed.
+    async fn catch_up(&self, following: &Following) {
         let newest = *self.writer.newest.borrow();
         if self.away().is_ok() {
             following.nudge.notify_one();
@@ -216,6 +217,11 @@ impl PostgresStore {
             // What is older is still one revision; the next export comes with the news.
             let _ = tokio::time::timeout(CATCHING_UP, there).await;
         }
+    }
+
+    /// Everything as of one revision, from the copy once it has what this node has committed.
+    async fn export_copy(&self, following: &Following) -> Result<(Position, Table), StoreError> {
+        self.catch_up(following).await;
         let copy = Arc::clone(&following.copy);
         let schemas = Arc::clone(&self.writer.schemas);
         let exported = tokio::task::spawn_blocking(move || {
@@ -396,6 +402,18 @@ impl Store for PostgresStore {
             let position = read::position(&mut session)?;
             session.roll_back();
             Ok((position, Table::new(&schemas, entities)))
+        })
+    }
+
+    fn changes(&self, since: Position) -> Answer<'_, Option<Changes>> {
+        let Some(following) = &self.following else {
+            return Box::pin(std::future::ready(Ok(None)));
+        };
+        Box::pin(async move {
+            self.catch_up(following).await;
+            let copy = Arc::clone(&following.copy);
+            let changes = tokio::task::spawn_blocking(move || copy.changes(since));
+            changes.await.unwrap_or(Err(StoreError::Aborted))
         })
     }
 

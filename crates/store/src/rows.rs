@@ -28,9 +28,9 @@ pub trait Rows {
         Ok(self.get(kind, id)?.is_some())
     }
 
-    /// Tells that these entities are about to be written, so that a backend that is far away can ask
+    /// Tells that these entities, with their ids, are about to be written, so that a backend that is far away can ask
     /// for what will be asked about them at once.
-    fn expect(&mut self, _schema: &Schema, _coming: &[Object]) -> Result<(), StoreError> {
+    fn expect(&mut self, _schema: &Schema, _coming: &[(&str, &Object)]) -> Result<(), StoreError> {
         Ok(())
     }
 

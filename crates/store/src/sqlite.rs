@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::index::unique_value;
+use crate::journal::{Changed, Changes, Journal};
 use crate::store::check_size;
 use crate::transaction::schema;
 use crate::{
@@ -31,7 +32,7 @@ use crate::{
     Work,
 };
 use write::SqliteRows;
-use writer::Writer;
+use writer::{Told, Writer};
 
 /// Idle reading connections that are kept for the next read.
 const IDLE_READERS: usize = 4;
@@ -44,6 +45,7 @@ pub struct SqliteStore {
     // A std mutex: held for a push or a pop, never across a wait.
     idle: Arc<Mutex<Vec<Connection>>>,
     revision: watch::Receiver<u64>,
+    journal: Arc<Mutex<Journal>>,
 }
 
 impl SqliteStore {
@@ -59,13 +61,19 @@ impl SqliteStore {
         let connection = open::open_for_writing(path)?;
         let position = read::position(&connection)?;
         let (publish, revision) = watch::channel(position.revision);
-        let writer = Writer::start(connection, Arc::clone(&schemas), publish, path)?;
+        let journal = Arc::default();
+        let told = Told {
+            publish,
+            journal: Arc::clone(&journal),
+        };
+        let writer = Writer::start(connection, Arc::clone(&schemas), told, path)?;
         Ok(Self {
             path: path.to_owned(),
             schemas,
             writer,
             idle: Arc::default(),
             revision,
+            journal,
         })
     }
 
@@ -181,6 +189,29 @@ impl Store for SqliteStore {
                 })
                 .collect::<Result<Vec<_>, StoreError>>()?;
             Ok((read::position(connection)?, Table::new(&schemas, entities)))
+        })
+    }
+
+    fn changes(&self, since: Position) -> Answer<'_, Option<Changes>> {
+        let journal = Arc::clone(&self.journal);
+        self.read(move |connection| {
+            let position = read::position(connection)?;
+            if position.cluster_id != since.cluster_id {
+                return Ok(None);
+            }
+            let touched = journal.lock().unwrap_or_else(PoisonError::into_inner);
+            let touched = touched.since(since.revision, position.revision);
+            let (Some(mut touched), Some(expiring)) = (touched, read::expiring(connection)?) else {
+                return Ok(None);
+            };
+            touched.extend(expiring);
+            let at = read::committed_at(connection)?;
+            let entities = touched.into_iter().map(|(kind, id)| {
+                let entity = read::get_at(connection, &kind, &id, at)?;
+                Ok(Changed { kind, id, entity })
+            });
+            let entities = entities.collect::<Result<_, StoreError>>()?;
+            Ok(Some(Changes { position, entities }))
         })
     }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::journal::Changes;
 use crate::{AuditPage, StoreError, Transaction, offset};
 
 /// The answer of a store, boxed so that stores can be exchanged at run time.
@@ -174,6 +175,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Everything, as of one revision.
     fn export(&self) -> Answer<'_, (Position, Table)>;
+
+    /// What has become of entities since a revision that was exported; none where that is not known,
+    /// and everything has to be exported anew. Entities whose time runs out are among them, since what
+    /// is left of it counts from the newest revision.
+    fn changes(&self, _since: Position) -> Answer<'_, Option<Changes>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 
     /// Where the store stands.
     fn position(&self) -> Answer<'_, Position>;

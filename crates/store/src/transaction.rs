@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::StoreError;
 use crate::audit::{self, Draft, Operation, Told};
 use crate::index::{Index, id_of, unique_value};
+use crate::journal::Touched;
 use crate::rows::Rows;
 use crate::store::{Import, Key};
 
@@ -23,6 +24,7 @@ pub struct Transaction<'a> {
     schemas: &'a Schemas,
     now: SystemTime,
     changed: bool,
+    touched: Touched,
     audit: Option<Draft>,
 }
 
@@ -33,6 +35,7 @@ impl<'a> Transaction<'a> {
             schemas,
             now,
             changed: false,
+            touched: Touched::default(),
             audit: None,
         }
     }
@@ -40,6 +43,11 @@ impl<'a> Transaction<'a> {
     /// Whether anything was written.
     pub(crate) fn changed(&self) -> bool {
         self.changed
+    }
+
+    /// What was written or removed.
+    pub(crate) fn touched(&mut self) -> Touched {
+        std::mem::take(&mut self.touched)
     }
 
     /// Tells the audit log of every change from here on, under what `about` says of its author.
@@ -171,6 +179,7 @@ impl<'a> Transaction<'a> {
             }
         }
         self.rows.write(kind, id, entity, &index)?;
+        self.touched.add(kind, id);
         self.changed = true;
         Ok(())
     }
@@ -213,6 +222,7 @@ impl<'a> Transaction<'a> {
         }
         for (kind, id) in doomed.iter().rev() {
             self.rows.remove(kind, id)?;
+            self.touched.add(kind, id);
             if let Some(audit) = &mut self.audit {
                 audit.note(Operation::Delete, kind, id, &[]);
             }
@@ -229,15 +239,21 @@ impl<'a> Transaction<'a> {
     pub fn import(&mut self, table: &Table, import: Import) -> Result<(), StoreError> {
         if import == Import::Replace {
             self.rows.clear()?;
+            self.touched.add_all();
             self.changed = true;
         }
         // `kinds()` has referenced kinds before those that refer to them.
         let mut entities = 0;
         for schema in self.schemas.kinds() {
-            for chunk in table.get(schema.name).chunks(IMPORTED_TOGETHER) {
+            // In the order in which databases keep them: they are filed in one place after the other.
+            let mut coming = Vec::with_capacity(table.get(schema.name).len());
+            for entity in table.get(schema.name) {
+                coming.push((id_of(schema.name, entity)?, entity));
+            }
+            coming.sort_by_key(|(id, _)| *id);
+            for chunk in coming.chunks(IMPORTED_TOGETHER) {
                 self.rows.expect(schema, chunk)?;
-                for entity in chunk {
-                    let id = id_of(schema.name, entity)?;
+                for (id, entity) in chunk {
                     self.write(schema.name, id, entity)?;
                 }
                 entities += chunk.len();

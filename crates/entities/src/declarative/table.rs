@@ -75,33 +75,57 @@ impl Table {
     /// serves nobody: disabled services with their routes, disabled plugins, and the plugins of
     /// what is left out. Workspaces and parameters are added by the caller.
     pub fn into_config_table(self) -> Object {
+        self.into_config_table_of(&mut Wire::default())
+    }
+
+    /// As [`Self::into_config_table`], and `wire` knows what was left out, so that it can go on with
+    /// entities that change.
+    pub fn into_config_table_of(self, wire: &mut Wire) -> Object {
         let mut out = Object::new();
         out.insert("_format_version".to_owned(), "3.0".into());
         out.insert("_transform".to_owned(), false.into());
-        let mut left_out: HashSet<String> = HashSet::new();
         for (kind, entities) in self {
-            let mut list = Vec::with_capacity(entities.len());
-            for mut entity in entities {
-                let disabled = matches!(kind, "services" | "plugins")
-                    && entity.get("enabled") == Some(&Value::Bool(false));
-                let orphaned = !left_out.is_empty()
-                    && entity.values().any(|value| {
-                        let id = value.get("id").and_then(Value::as_str);
-                        id.is_some_and(|id| left_out.contains(id))
-                    });
-                if disabled || orphaned {
-                    let id = entity.get("id").and_then(Value::as_str);
-                    left_out.extend(id.map(str::to_owned));
-                } else {
-                    flatten(&mut entity);
-                    list.push(Value::Object(entity));
-                }
-            }
+            let rows = entities
+                .into_iter()
+                .filter_map(|entity| wire.row(kind, entity).map(Value::Object));
+            let list: Vec<_> = rows.collect();
             if !list.is_empty() {
                 out.insert(kind.to_owned(), Value::Array(list));
             }
         }
         out
+    }
+}
+
+/// Brings entities into the form of the hybrid protocol, one by one, those that are referred to before
+/// those that refer.
+#[derive(Clone, Debug, Default)]
+pub struct Wire {
+    left_out: HashSet<String>,
+}
+
+impl Wire {
+    /// The form of an entity on the wire; none for what serves nobody.
+    pub fn row(&mut self, kind: &str, mut entity: Object) -> Option<Object> {
+        let disabled = matches!(kind, "services" | "plugins")
+            && entity.get("enabled") == Some(&Value::Bool(false));
+        let orphaned = !self.left_out.is_empty()
+            && entity.values().any(|value| {
+                let id = value.get("id").and_then(Value::as_str);
+                id.is_some_and(|id| self.left_out.contains(id))
+            });
+        if disabled || orphaned {
+            let id = entity.get("id").and_then(Value::as_str);
+            self.left_out.extend(id.map(str::to_owned));
+            return None;
+        }
+        flatten(&mut entity);
+        Some(entity)
+    }
+
+    /// Forgets an entity that changes or goes, and tells whether it was left out.
+    pub fn forget(&mut self, id: &str) -> bool {
+        self.left_out.remove(id)
     }
 }
 

@@ -1,19 +1,26 @@
 //! From the entity store to snapshots: one for every committed change that is noticed.
 
+mod encoder;
+
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use keelgate_entities::Object;
-use keelgate_entities::declarative::Table;
-use keelgate_snapshot::{Position, Signer, Snapshot};
+use keelgate_entities::declarative::{Table, Wire};
+use keelgate_snapshot::{Fragments, Position, Signer, Snapshot};
 use keelgate_store::Store;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use encoder::{Encoded, Encoder};
+
 /// How long to wait after a failure before the store is read again.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// The longest pause after a snapshot was built, before the next one is.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often an unchanged configuration is stated anew within the age that it may have.
 const STATEMENTS: u32 = 4;
@@ -35,12 +42,21 @@ pub(crate) async fn follow(
 ) {
     let mut changes = store.subscribe();
     let signer = signing.as_ref().map(|signing| Arc::clone(&signing.signer));
+    let mut encoder = Encoder::default();
     loop {
         changes.mark_unchanged();
-        match snapshot_of(store.as_ref(), signer.clone()).await {
+        let began = Instant::now();
+        let built = match encoder.next(store.as_ref()).await {
+            Ok((encoded, base)) => snapshot_of(encoded, base, signer.clone()).await,
+            Err(error) => Err(error),
+        };
+        match built {
             Ok(snapshot) => {
                 tracing::info!(identity = %snapshot.identity(), "built a snapshot");
                 newest.send_replace(Some(snapshot));
+                // Changes come together as fast as they can be written: what makes snapshots of them
+                // leaves as much of the processors to those who write as it takes.
+                tokio::time::sleep(began.elapsed().min(LONGEST_PAUSE)).await;
             }
             Err(error) => {
                 tracing::error!("cannot build a snapshot, trying again: {error:#}");
@@ -81,21 +97,46 @@ async fn state_anew(signing: Option<&Signing>, newest: &watch::Sender<Option<Sna
     }
 }
 
-/// A snapshot of everything in the store, as of one revision.
-pub(crate) async fn snapshot_of(
-    store: &dyn Store,
+/// A snapshot of what was encoded; what it has in common with `base` is not hashed again.
+async fn snapshot_of(
+    encoded: Encoded,
+    base: Option<Fragments>,
     signer: Option<Arc<Signer>>,
 ) -> anyhow::Result<Snapshot> {
-    let (position, table) = store.export().await?;
-    let position = Position {
+    // Large configurations take a while to hash: not on the threads that serve others.
+    let building = tokio::task::spawn_blocking(move || {
+        let Encoded {
+            position,
+            fragments,
+            ..
+        } = encoded;
+        // Both are remembered by the fragments; they take as long as one another.
+        std::thread::scope(|scope| {
+            let hashes = scope.spawn(|| fragments.prepare_after(base.as_ref()));
+            fragments.digest_after(base.as_ref());
+            hashes.join().is_ok()
+        });
+        keelgate_snapshot::build_after(
+            fragments,
+            base.as_ref(),
+            place(position),
+            env!("CARGO_PKG_VERSION"),
+            SystemTime::now(),
+            signer.as_deref(),
+        )
+        .context("cannot build the snapshot")
+    });
+    building
+        .await
+        .context("the snapshot's builder ended early")?
+}
+
+fn place(position: keelgate_store::Position) -> Position {
+    Position {
         cluster_id: position.cluster_id,
         epoch: position.epoch,
         revision: position.revision,
-    };
-    // Large configurations take a while to encode: not on the threads that serve others.
-    tokio::task::spawn_blocking(move || build(table, position, signer.as_deref()))
-        .await
-        .context("the snapshot's builder ended early")?
+    }
 }
 
 /// Encodes a table as a snapshot of a cluster.
@@ -116,7 +157,12 @@ pub(crate) fn build(
 
 /// A table in the form that snapshots carry.
 pub(crate) fn config_table(table: Table, cluster_id: Uuid) -> Object {
-    let mut tables = table.into_config_table();
+    config_table_of(table, cluster_id, &mut Wire::default())
+}
+
+/// As [`config_table`], and `wire` knows what was left out.
+fn config_table_of(table: Table, cluster_id: Uuid, wire: &mut Wire) -> Object {
+    let mut tables = table.into_config_table_of(wire);
     add_cluster(&mut tables, cluster_id);
     tables
 }

@@ -10,7 +10,8 @@ use crate::{StoreError, body};
 /// The columns of a batch, one list for each.
 #[derive(Default)]
 pub(super) struct Batch<'a> {
-    /// Everything written or removed: what it was found by before counts no more.
+    /// Everything written or removed that may have been there: what it was found by before counts no
+    /// more.
     touched: [Vec<&'a str>; 2],
     removed: [Vec<&'a str>; 2],
     written: [Vec<&'a str>; 2],
@@ -58,11 +59,19 @@ impl<'a> Batch<'a> {
     ) -> Result<Self, StoreError> {
         let mut batch = Self::default();
         for ((kind, id), waiting) in waiting {
-            push(&mut batch.touched, [kind, id]);
-            let Some(Waiting { entity, index }) = waiting else {
+            let Some(Waiting {
+                entity,
+                index,
+                is_new,
+            }) = waiting
+            else {
+                push(&mut batch.touched, [kind, id]);
                 push(&mut batch.removed, [kind, id]);
                 continue;
             };
+            if !is_new {
+                push(&mut batch.touched, [kind, id]);
+            }
             push(&mut batch.written, [kind, id]);
             batch.bodies.push(body::text(kind, id, entity)?);
             batch.expiries.push(index.expires_at.map(milliseconds));
@@ -91,9 +100,9 @@ impl<'a> Batch<'a> {
         let [tags, tagged_kinds, tagged_ids] = &self.tags;
         // In this order: a key that one entity gives up may be another's in the same batch.
         let statements: [(bool, &str, Values<'_>); 8] = [
-            (true, FORGET_UNIQUE, &[kinds, ids]),
-            (true, FORGET_REFERENCES, &[kinds, ids]),
-            (true, FORGET_TAGS, &[kinds, ids]),
+            (!ids.is_empty(), FORGET_UNIQUE, &[kinds, ids]),
+            (!ids.is_empty(), FORGET_REFERENCES, &[kinds, ids]),
+            (!ids.is_empty(), FORGET_TAGS, &[kinds, ids]),
             (
                 !removed_ids.is_empty(),
                 REMOVE,

@@ -9,6 +9,7 @@ use keelgate_entities::{Object, Schemas};
 use super::rows::EntityKey;
 use crate::contents::{Contents, Stored};
 use crate::index::Index;
+use crate::journal::{Changed, Changes, Journal, MOST_EXPIRING, Touched};
 use crate::{Position, StoreError};
 
 /// What the copy is as of.
@@ -50,6 +51,7 @@ pub(super) struct Held {
     pub(super) contents: Contents,
     /// `None` until it is filled for the first time.
     pub(super) standing: Option<Standing>,
+    pub(super) journal: Journal,
 }
 
 impl Copy {
@@ -59,6 +61,30 @@ impl Copy {
 
     pub(super) fn standing(&self) -> Option<Standing> {
         self.read().standing
+    }
+
+    /// What has become of entities since a revision.
+    pub(super) fn changes(&self, since: Position) -> Result<Option<Changes>, StoreError> {
+        let held = self.read();
+        let Standing {
+            position,
+            committed_at,
+            ..
+        } = held.standing.ok_or(StoreError::Closed)?;
+        let expiring = held.contents.expiring();
+        if position.cluster_id != since.cluster_id || expiring.len() > MOST_EXPIRING {
+            return Ok(None);
+        }
+        let Some(mut touched) = held.journal.since(since.revision, position.revision) else {
+            return Ok(None);
+        };
+        touched.extend(expiring.iter().cloned());
+        let entities = touched.into_iter().map(|(kind, id)| {
+            let entity = held.contents.get(&kind, &id, committed_at)?;
+            Ok(Changed { kind, id, entity })
+        });
+        let entities = entities.collect::<Result<_, StoreError>>()?;
+        Ok(Some(Changes { position, entities }))
     }
 
     /// Takes changes over, which takes a while when there are many.
@@ -78,10 +104,13 @@ impl Copy {
             .map(|row| stored(schemas, row))
             .collect::<Result<Vec<_>, _>>()?;
         let mut whole = Contents::default();
+        let touched = removed.iter().chain(written.iter().map(|(key, _)| key));
+        let touched: Touched = touched.cloned().collect();
         if fresh {
             fill(&mut whole, Vec::new(), written);
             let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
             held.standing = Some(standing);
+            held.journal.clear();
             let before = std::mem::replace(&mut held.contents, whole);
             // Many allocations are given back: not while others wait.
             drop(held);
@@ -89,6 +118,9 @@ impl Copy {
         } else {
             let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
             fill(&mut held.contents, removed, written);
+            let before = held.standing.map(|before| before.position.revision);
+            let to = standing.position.revision;
+            held.journal.note(before.unwrap_or(to), to, touched);
             held.standing = Some(standing);
         }
         Ok(())

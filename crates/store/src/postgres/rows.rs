@@ -15,7 +15,7 @@ use super::batch::Batch;
 use super::read;
 use super::session::Session;
 use crate::StoreError;
-use crate::index::{Index, UniqueEntry, id_of};
+use crate::index::{Index, UniqueEntry};
 use crate::rows::{Referrer, Rows};
 
 /// Entities that wait before they are sent.
@@ -24,8 +24,7 @@ const MOST_WAITING: usize = 2000;
 /// Longest value of a unique key that is stored as it is; PostgreSQL's indexes end at 2704 bytes.
 const LONGEST_VALUE: usize = 1000;
 
-/// Kind and id.
-pub(super) type EntityKey = (String, String);
+pub(super) use crate::journal::EntityKey;
 
 /// Kind, name of the key, stored form of its value.
 type UniqueKey = (String, String, String);
@@ -34,6 +33,8 @@ type UniqueKey = (String, String, String);
 pub(super) struct Waiting {
     pub(super) entity: Object,
     pub(super) index: Index,
+    /// Whether nothing stands under its id in the tables, so that nothing of it has to be forgotten.
+    pub(super) is_new: bool,
 }
 
 /// [`Rows`] over a session with an open transaction.
@@ -157,16 +158,13 @@ impl Rows for PostgresRows<'_> {
         read::all(self.session, kind, None)
     }
 
-    fn expect(&mut self, schema: &Schema, coming: &[Object]) -> Result<(), StoreError> {
+    fn expect(&mut self, schema: &Schema, coming: &[(&str, &Object)]) -> Result<(), StoreError> {
         self.flush()?;
         let (mut keys, mut entities) = (Vec::new(), Vec::new());
-        for entity in coming {
+        for (id, entity) in coming {
             // Only what it is found by counts here, not when it expires.
             let index = Index::of(schema, entity, SystemTime::UNIX_EPOCH);
-            entities.push((
-                schema.name.to_owned(),
-                id_of(schema.name, entity)?.to_owned(),
-            ));
+            entities.push((schema.name.to_owned(), (*id).to_owned()));
             let unique = index.unique.iter();
             keys.extend(unique.map(|entry| unique_key(schema.name, entry.name, &entry.value)));
             let references = index.references.into_iter();
@@ -206,8 +204,14 @@ impl Rows for PostgresRows<'_> {
                 value: stored_value(&entry.value).into_owned(),
             };
         }
-        let entity = entity.clone();
-        self.wait(kind, id, Some(Waiting { entity, index }))
+        let key = (kind.to_owned(), id.to_owned());
+        let waiting = Waiting {
+            entity: entity.clone(),
+            index,
+            // What waited before was looked up before, too.
+            is_new: self.known_entities.get(&key) == Some(&false),
+        };
+        self.wait(kind, id, Some(waiting))
     }
 
     fn remove(&mut self, kind: &str, id: &str) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@ use keelgate_entities::Object;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use uuid::Uuid;
 
+use crate::journal::{EntityKey, MOST_EXPIRING};
 use crate::rows::Referrer;
 use crate::unix_time::milliseconds;
 use crate::{
@@ -37,12 +38,7 @@ pub(super) fn get(
     kind: &str,
     id: &str,
 ) -> Result<Option<Object>, StoreError> {
-    connection
-        .prepare_cached("SELECT id, body, expires_at FROM entities WHERE kind = ?1 AND id = ?2")?
-        .query_row([kind, id], stored)
-        .optional()?
-        .map(|row| parse(kind, row))
-        .transpose()
+    get_at(connection, kind, id, milliseconds(SystemTime::now()))
 }
 
 pub(super) fn exists(connection: &Connection, kind: &str, id: &str) -> Result<bool, StoreError> {
@@ -88,6 +84,33 @@ pub(super) fn all(connection: &Connection, kind: &str, at: i64) -> Result<Vec<Ob
         .prepare_cached("SELECT id, body, expires_at FROM entities WHERE kind = ?1 ORDER BY id")?;
     let rows = statement.query_map([kind], stored)?;
     rows.map(|row| parse_at(kind, row?, at)).collect()
+}
+
+/// An entity as it stood at a moment, in milliseconds since 1970.
+pub(super) fn get_at(
+    connection: &Connection,
+    kind: &str,
+    id: &str,
+    at: i64,
+) -> Result<Option<Object>, StoreError> {
+    connection
+        .prepare_cached("SELECT id, body, expires_at FROM entities WHERE kind = ?1 AND id = ?2")?
+        .query_row([kind, id], stored)
+        .optional()?
+        .map(|row| parse_at(kind, row, at))
+        .transpose()
+}
+
+/// The entities whose time runs out; none where they are many.
+pub(super) fn expiring(connection: &Connection) -> Result<Option<Vec<EntityKey>>, StoreError> {
+    let sql = format!(
+        "SELECT kind, id FROM entities WHERE expires_at IS NOT NULL LIMIT {}",
+        MOST_EXPIRING + 1
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let keys = rows.collect::<Result<Vec<_>, _>>()?;
+    Ok((keys.len() <= MOST_EXPIRING).then_some(keys))
 }
 
 /// When the newest revision was committed, in milliseconds since 1970.

@@ -2,8 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use super::audit;
 use super::read;
 use super::write::SqliteRows;
+use crate::journal::Journal;
 use crate::unix_time::milliseconds;
 use crate::{StoreError, Transaction, Work};
 
@@ -40,14 +41,14 @@ impl Writer {
     pub(super) fn start(
         connection: Connection,
         schemas: Arc<Schemas>,
-        publish: watch::Sender<u64>,
+        told: Told,
         path: &Path,
     ) -> Result<Self, StoreError> {
         let (jobs, queue) = channel();
         let mut state = State {
             connection,
             schemas,
-            publish,
+            told,
         };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -93,7 +94,14 @@ impl Drop for Writer {
 struct State {
     connection: Connection,
     schemas: Arc<Schemas>,
-    publish: watch::Sender<u64>,
+    told: Told,
+}
+
+/// Who is told of commits.
+pub(super) struct Told {
+    pub(super) publish: watch::Sender<u64>,
+    /// Held across each commit, so that whoever sees a revision finds what it has touched.
+    pub(super) journal: Arc<Mutex<Journal>>,
 }
 
 impl State {
@@ -158,7 +166,7 @@ impl State {
         let mut rows = SqliteRows(&transaction);
         let mut view = Transaction::new(&mut rows, &self.schemas, SystemTime::now());
         work(&mut view)?;
-        let (changed, told) = (view.changed(), view.told());
+        let (changed, told, touched) = (view.changed(), view.told(), view.touched());
         let mut revision = read::position(&transaction)?.revision;
         if changed {
             revision += 1;
@@ -166,13 +174,16 @@ impl State {
             if let Some(told) = told {
                 audit::append(&transaction, revision, told)?;
             }
+            let mut journal = self.told.journal.lock();
+            let journal = journal.as_mut().unwrap_or_else(PoisonError::get_mut);
             transaction.commit()?;
+            journal.note(revision - 1, revision, touched);
         }
         Ok(revision)
     }
 
     fn announce(&self, revision: u64) {
-        self.publish.send_if_modified(|current| {
+        self.told.publish.send_if_modified(|current| {
             let newer = revision > *current;
             if newer {
                 *current = revision;
