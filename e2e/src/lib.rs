@@ -7,6 +7,7 @@
 //! - [`kong`]: Kong at the other end of the connection between control plane and data plane
 //! - [`upstream`]: a real HTTP server behind the gateway
 //! - [`postgres`]: a PostgreSQL server that can be killed
+//! - [`redis`]: a Redis server that can be killed and paused
 //! - [`backup`]: backups that no build under test has written
 //! - [`storage`]: the object store under test, reached directly
 //! - [`s3`]: S3 as it is met in the field: permissions, and stores that misbehave
@@ -28,6 +29,7 @@ pub mod ports;
 pub mod postgres;
 mod progress;
 pub mod reader;
+pub mod redis;
 pub mod s3;
 pub mod storage;
 pub mod storm;
@@ -39,6 +41,7 @@ pub mod wait;
 pub use cluster::Cluster;
 pub use node::{Node, Role};
 pub use postgres::Postgres;
+pub use redis::Redis;
 pub use storage::{Storage, variable};
 pub use strict::Strict;
 pub use traffic::Traffic;

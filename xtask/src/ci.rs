@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::cargo_program::CargoProgram;
-use crate::{clients, conformance, progress, storage_server, test, workspace};
+use crate::{clients, conformance, plugin_servers, progress, storage_server, test, workspace};
 
 const DENY: CargoProgram = CargoProgram {
     name: "cargo-deny",
@@ -71,6 +71,7 @@ pub(crate) fn tools() -> Result<()> {
     let storage = storage_server::get()?;
     let judges = conformance::get()?;
     clients::get()?;
+    plugin_servers::get()?;
     DENY.get()?;
     judges.ready()?;
     storage.install()

@@ -8,6 +8,7 @@ mod conformance;
 mod database_server;
 mod debian;
 mod long;
+mod plugin_servers;
 mod progress;
 mod reference;
 mod storage_server;

@@ -3,7 +3,9 @@
 use anyhow::Result;
 
 use crate::database_server::Durability;
-use crate::{clients, conformance, database_server, progress, storage_server, workspace};
+use crate::{
+    clients, conformance, database_server, plugin_servers, progress, storage_server, workspace,
+};
 
 /// Builds once, starts the servers of storages and of the database, runs the tests against all.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -12,6 +14,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let programs = storage_server::get()?;
     let judges = conformance::get()?;
     let clients = clients::get()?;
+    let asked = plugin_servers::get()?;
     let is_whole = !arguments
         .iter()
         .any(|argument| argument.starts_with("-p") || argument.starts_with("--package"));
@@ -39,6 +42,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .envs(database.variables())
         .envs(judges)
         .envs(clients)
+        .envs(asked)
         .env("KEELGATE_BIN", workspace::target().join("debug/keelgate"));
     workspace::run(&mut command)?;
     progress::done(&format!(

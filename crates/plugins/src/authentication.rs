@@ -20,7 +20,7 @@ pub(crate) fn admit<'r>(
     exchange: &mut Exchange<'r>,
     directory: &Directory,
     consumer: &'r Consumer,
-    credential: Option<(Credential<'r>, Option<HeaderValue>)>,
+    credential: Option<(Credential, Option<HeaderValue>)>,
 ) {
     let headers = &mut exchange.headers;
     let identity = directory.identity(consumer);

@@ -63,8 +63,6 @@ pub struct KeyAuth {
     pub id: Uuid,
     /// Its owner.
     pub consumer: Uuid,
-    /// The id as text.
-    pub identifier: String,
     /// `X-Credential-Identifier`.
     pub header: HeaderValue,
 }
@@ -256,7 +254,6 @@ impl KeyAuth {
         Self {
             id: credential.id,
             consumer: credential.consumer.0,
-            identifier: credential.id.to_string(),
             header: id_header(credential.id),
         }
     }

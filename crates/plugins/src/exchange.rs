@@ -45,7 +45,7 @@ pub struct Exchange<'r> {
     /// The authenticated consumer.
     pub consumer: Option<&'r Consumer>,
     /// The credential that authenticated, if one did.
-    pub credential: Option<Credential<'r>>,
+    pub credential: Option<Credential>,
     /// The response; meaningful from `header_filter` on.
     pub response: ResponseHead,
     /// Values that plugins hand to later plugins (`kong.ctx.shared`).
@@ -135,11 +135,9 @@ pub enum MadeBy {
 
 /// The credential that authenticated a request.
 #[derive(Clone, Copy, Debug)]
-pub struct Credential<'r> {
+pub struct Credential {
     /// Its id.
     pub id: Uuid,
-    /// What `X-Credential-Identifier` names it: the username, the key's id, …
-    pub identifier: &'r str,
 }
 
 /// Measured times of a request.

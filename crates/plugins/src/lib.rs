@@ -37,6 +37,7 @@ pub mod error;
 pub mod exchange;
 pub mod headers;
 mod multipart;
+mod peer_tls;
 pub mod plugin;
 mod redis;
 pub mod registry;

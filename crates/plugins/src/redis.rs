@@ -1,84 +1,21 @@
-//! Settings of Redis servers.
+//! Redis servers that nodes share counts over.
+//!
+//! | module | its one reason |
+//! |---|---|
+//! | `settings` | what plugins are told of a server |
+//! | `server` | a server, shared by all configurations that name it |
+//! | `link` | one thread's connection to it: made, watched, given up and made again |
+//! | `connect` | TCP, TLS and the first words |
+//!
+//! A thread that serves requests has one connection per server, over which all its requests ask at
+//! the same time. While a server is away, requests are told so at once; the connection is sought
+//! beside them.
 
-use keelgate_entities::Object;
-use keelgate_entities::schema::{CheckRule, Field, PluginSchema, Shorthand, typedefs};
-use serde_json::{Value, json};
+mod connect;
+mod link;
+mod server;
+mod settings;
 
-/// Where Redis is.
-pub(crate) fn settings() -> Field {
-    Field::record(
-        "redis",
-        [
-            typedefs::host("host").description("Host of the Redis server."),
-            typedefs::port("port").default(6379),
-            typedefs::timeout("timeout").default(2000),
-            Field::string("username").referenceable(),
-            Field::string("password")
-                .encrypted()
-                .referenceable()
-                .len_min(0),
-            Field::integer("database").default(0),
-            Field::boolean("ssl").optional().default(false),
-            Field::boolean("ssl_verify").optional().default(false),
-            typedefs::sni("server_name").optional(),
-        ],
-    )
-    .description("Where Redis is, for `policy: redis`.")
-}
-
-/// The names that the settings had before they became a record.
-fn old_settings() -> [Shorthand; 9] {
-    [
-        Shorthand::new(Field::string("redis_host"), |v| moved("host", v))
-            .replaced_with(&["redis", "host"]),
-        Shorthand::new(Field::integer("redis_port"), |v| moved("port", v))
-            .replaced_with(&["redis", "port"]),
-        Shorthand::new(Field::string("redis_password").len_min(0), |v| {
-            moved("password", v)
-        })
-        .replaced_with(&["redis", "password"]),
-        Shorthand::new(Field::string("redis_username"), |v| moved("username", v))
-            .replaced_with(&["redis", "username"]),
-        Shorthand::new(Field::boolean("redis_ssl"), |v| moved("ssl", v))
-            .replaced_with(&["redis", "ssl"]),
-        Shorthand::new(Field::boolean("redis_ssl_verify"), |v| {
-            moved("ssl_verify", v)
-        })
-        .replaced_with(&["redis", "ssl_verify"]),
-        Shorthand::new(Field::string("redis_server_name"), |v| {
-            moved("server_name", v)
-        })
-        .replaced_with(&["redis", "server_name"]),
-        Shorthand::new(Field::integer("redis_timeout"), |v| moved("timeout", v))
-            .replaced_with(&["redis", "timeout"]),
-        Shorthand::new(Field::integer("redis_database"), |v| moved("database", v))
-            .replaced_with(&["redis", "database"]),
-    ]
-}
-
-fn moved(name: &str, value: &Value) -> Object {
-    let mut fields = Object::new();
-    fields.insert("redis".to_owned(), json!({ name: value }));
-    fields
-}
-
-/// Adds what a plugin needs whose `policy` may be `redis`: the old names of the settings, and that
-/// they are there when they are used.
-pub(crate) fn needed_by_policy(schema: PluginSchema) -> PluginSchema {
-    let needed = [
-        "config.redis.host",
-        "config.redis.port",
-        "config.redis.timeout",
-    ];
-    let schema = needed.into_iter().fold(schema, |schema, field| {
-        schema.check(CheckRule::conditional(
-            "config.policy",
-            |policy| policy.eq("redis"),
-            field,
-            Field::required,
-        ))
-    });
-    old_settings()
-        .into_iter()
-        .fold(schema, PluginSchema::shorthand)
-}
+pub(crate) use link::Unanswered;
+pub(crate) use server::{Server, Servers};
+pub(crate) use settings::{Settings, needed_by_policy, schema};

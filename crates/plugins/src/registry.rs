@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use keelgate_entities::kinds;
 use keelgate_entities::schema::PluginSchema;
+use rustls::RootCertStore;
 use uuid::Uuid;
 
 use crate::error::{PluginError, Reason};
+use crate::peer_tls::Trust;
 use crate::proxy_cache::store::Store;
 use crate::rate_limiting::counters::Counters;
+use crate::rate_limiting::tally::Tallies;
+use crate::redis::Servers;
 use crate::{
     Directory, Plugin, acl, basic_auth, bot_detection, correlation_id, cors, hmac_auth,
     ip_restriction, jwt, key_auth, proxy_cache, rate_limiting, redirect, request_size_limiting,
@@ -131,6 +135,12 @@ pub(crate) struct Node {
     pub(crate) hostname: String,
     /// Counts of `rate-limiting` and `response-ratelimiting`.
     pub(crate) rate_limits: Arc<Counters>,
+    /// Redis servers.
+    pub(crate) redis: Servers,
+    /// Counts on their way to Redis.
+    pub(crate) tallies: Tallies,
+    /// Whose certificates are believed in.
+    pub(crate) trust: Trust,
     /// Responses that `proxy-cache` keeps.
     pub(crate) proxy_cache: Arc<Store>,
 }
@@ -152,10 +162,21 @@ impl Registry {
                 id: node_id,
                 hostname: hostname.into(),
                 rate_limits: Arc::new(Counters::new()),
+                redis: Servers::default(),
+                tallies: Tallies::default(),
+                trust: Trust::default(),
                 proxy_cache: Arc::new(Store::new()),
             },
             priorities: PLUGINS.iter().map(priority).collect(),
         }
+    }
+
+    /// With the authorities whose certificates are believed in where plugins verify servers; without
+    /// any, no server is.
+    #[must_use]
+    pub fn trusting(mut self, authorities: Arc<RootCertStore>) -> Self {
+        self.node.trust = Trust::new(authorities);
+        self
     }
 
     /// Descriptions of all plugins' settings.

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::activation::Activation;
 use super::apis::{self, Listening, Term, report};
 use super::backup::{self, Backup};
+use super::certificates;
 use super::place::Place;
 use super::reports::Reports;
 use super::running::{Front, Running};
@@ -80,7 +81,8 @@ impl Common {
                 version: Some(schema.version.to_owned()),
             })
             .collect();
-        let registry = Arc::new(Registry::new(node_id, hostname.clone()));
+        let registry = Registry::new(node_id, hostname.clone());
+        let registry = Arc::new(registry.trusting(certificates::trusted(&settings)?));
         let schemas = Arc::new(Schemas::of_flavor(
             schemas,
             served::router_flavor(&settings),

@@ -89,10 +89,7 @@ impl BasicAuth {
         };
         let found = self.directory.password(&login.username, &login.password);
         let (known, consumer) = found?;
-        let credential = Credential {
-            id: known.id,
-            identifier: &known.username,
-        };
+        let credential = Credential { id: known.id };
         let credential = (credential, known.header.clone());
         admit(exchange, &self.directory, consumer, Some(credential));
         Some(())

@@ -86,10 +86,7 @@ impl HmacAuth {
             exchange.headers.remove(carrier);
         }
         let (known, consumer) = verified?;
-        let credential = Credential {
-            id: known.id,
-            identifier: &known.username,
-        };
+        let credential = Credential { id: known.id };
         let credential = (credential, known.header.clone());
         admit(exchange, &self.directory, consumer, Some(credential));
         Ok(())

@@ -142,7 +142,7 @@ impl Jwt {
         &self,
         text: &[u8],
         now: SystemTime,
-    ) -> Result<((Credential<'_>, Option<HeaderValue>), &kinds::Consumer), Refusal> {
+    ) -> Result<((Credential, Option<HeaderValue>), &kinds::Consumer), Refusal> {
         let token = Token::parse(text).map_err(|problem| about("Bad token; ", problem, ""))?;
         let claim = &self.key_claim;
         let key = match token.named(claim) {
@@ -169,10 +169,7 @@ impl Jwt {
                 Unproven::Wrong => message("Invalid signature"),
             })?;
         self.check(&token.claims, now)?;
-        let credential = Credential {
-            id: jwt.id,
-            identifier: &jwt.key,
-        };
+        let credential = Credential { id: jwt.id };
         Ok(((credential, jwt.header.clone()), consumer))
     }
 

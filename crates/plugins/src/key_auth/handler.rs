@@ -105,10 +105,7 @@ impl KeyAuth {
             return Err(NO_KEY);
         }
         let (key, consumer) = known.ok_or(UNKNOWN)?;
-        let credential = Credential {
-            id: key.id,
-            identifier: &key.identifier,
-        };
+        let credential = Credential { id: key.id };
         let credential = (credential, Some(key.header.clone()));
         admit(exchange, &self.directory, consumer, Some(credential));
         Ok(())

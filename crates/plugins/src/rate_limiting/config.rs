@@ -37,7 +37,7 @@ pub(crate) fn schema() -> PluginSchema {
                 .required()
                 .default(true)
                 .description("Whether requests are let through when they cannot be counted."),
-            redis::settings(),
+            redis::schema(),
             Field::boolean("hide_client_headers")
                 .required()
                 .default(false)
@@ -78,14 +78,11 @@ pub(crate) fn schema() -> PluginSchema {
         ))
 }
 
-/// Refused when it is written: a snapshot that a data plane cannot compile would hold up all later
-/// changes.
+/// Refused when it is written, as on Kong's nodes without a database: no node counts in the database.
 pub(crate) fn check_policy(policy: &str) -> Result<(), String> {
     match policy {
-        "local" => Ok(()),
-        _ => Err(format!(
-            "this build cannot count by the policy '{policy}'; use 'local'"
-        )),
+        "local" | "redis" => Ok(()),
+        _ => Err("expected one of: local, redis".to_owned()),
     }
 }
 
@@ -123,6 +120,10 @@ pub(crate) struct Config {
     pub(crate) path: Option<String>,
     #[serde(deserialize_with = "setting::null_as_default")]
     pub(crate) policy: Policy,
+    pub(crate) fault_tolerant: bool,
+    pub(crate) redis: redis::Settings,
+    /// Seconds between two synchronisations with Redis; none for less than nothing.
+    pub(crate) sync_rate: f64,
     pub(crate) hide_client_headers: bool,
     pub(crate) error_code: Option<f64>,
     pub(crate) error_message: Option<String>,
@@ -141,6 +142,9 @@ impl Default for Config {
             header_name: None,
             path: None,
             policy: Policy::default(),
+            fault_tolerant: true,
+            redis: redis::Settings::default(),
+            sync_rate: -1.0,
             hide_client_headers: false,
             error_code: Some(429.0),
             error_message: Some("API rate limit exceeded".to_owned()),

@@ -1,7 +1,7 @@
 //! How `rate-limiting` judges a request.
 
-use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::HeaderMap;
 use http::StatusCode;
@@ -9,10 +9,13 @@ use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use keelgate_entities::kinds;
 use uuid::Uuid;
 
+use super::caller::Caller;
 use super::config::{self, Config, LimitBy, NAME, Policy};
 use super::counters::{Counters, Limit, Usage};
 use super::period::{Period, seconds_of};
+use super::shared::SharedCounts;
 use crate::error::Reason;
+use crate::redis::Unanswered;
 use crate::registry::Node;
 use crate::{Access, Directory, Exchange, Flow, Phases, Plugin, Response, setting};
 
@@ -22,17 +25,24 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 /// A compiled `rate-limiting`.
 pub(crate) struct RateLimiting {
-    plugin: Uuid,
     limits: Vec<Limit>,
-    caller: Caller,
+    limit_by: By,
     hide_headers: bool,
     error_code: StatusCode,
     error_message: String,
-    counters: Arc<Counters>,
+    fault_tolerant: bool,
+    counts: Counts,
+}
+
+/// Where requests are counted.
+enum Counts {
+    /// On this node, apart from those of other plugins.
+    Local(Uuid, Arc<Counters>),
+    Shared(SharedCounts),
 }
 
 /// What tells callers apart; their address where it is absent.
-enum Caller {
+enum By {
     Consumer,
     Credential,
     Ip,
@@ -55,7 +65,18 @@ pub(crate) fn compile(
     _directory: &Arc<Directory>,
 ) -> Result<Arc<dyn Plugin>, Reason> {
     let config: Config = setting::decode(&plugin.config)?;
-    check_policy(config.policy)?;
+    let counts = match config.policy {
+        Policy::Redis => {
+            let server = node.redis.server(&config.redis, &node.trust)?;
+            let tally = node.tallies.of(&server);
+            let interval = Duration::try_from_secs_f64(config.sync_rate).ok();
+            Counts::Shared(SharedCounts::new(server, tally, plugin, interval))
+        }
+        policy => {
+            check_policy(policy)?;
+            Counts::Local(plugin.id, Arc::clone(&node.rate_limits))
+        }
+    };
     let limits: Vec<Limit> = [
         config.second,
         config.minute,
@@ -76,14 +97,14 @@ pub(crate) fn compile(
         return Err(Reason::setting("second", problem));
     }
     Ok(Arc::new(RateLimiting {
-        plugin: plugin.id,
         limits,
-        caller: Caller::new(&config)?,
+        limit_by: By::new(&config)?,
         hide_headers: config.hide_client_headers,
         // A fraction is cut off, as a status line would.
         error_code: setting::status("error_code", config.error_code.unwrap_or(429.0) as u16)?,
         error_message: config.error_message.unwrap_or_default(),
-        counters: Arc::clone(&node.rate_limits),
+        fault_tolerant: config.fault_tolerant,
+        counts,
     }))
 }
 
@@ -96,7 +117,7 @@ pub(crate) fn check_policy(policy: Policy) -> Result<(), Reason> {
     config::check_policy(name).map_err(|problem| Reason::setting("policy", problem))
 }
 
-impl Caller {
+impl By {
     fn new(config: &Config) -> Result<Self, Reason> {
         let needed = |field: &str| Reason::setting(field, "required for this limit_by");
         Ok(match config.limit_by {
@@ -116,27 +137,20 @@ impl Caller {
         })
     }
 
-    /// Calls `count` with what identifies the caller.
-    fn identify<T>(&self, exchange: &Exchange<'_>, count: impl FnOnce(&[u8]) -> T) -> T {
-        let credential = || exchange.credential.map(|credential| credential.id);
-        let id = match self {
-            Self::Consumer => exchange
-                .consumer
-                .map(|consumer| consumer.id)
-                .or_else(credential),
-            Self::Credential => credential(),
-            Self::Service => exchange.service.map(|service| service.id),
+    fn caller<'e>(&self, exchange: &'e Exchange<'_>) -> Caller<'e> {
+        let address = Caller::Address(exchange.client.ip);
+        match self {
+            Self::Consumer => Caller::consumer(exchange),
+            Self::Credential => Caller::credential(exchange),
+            Self::Service => Caller::entity(exchange.service.map(|service| service.id), exchange),
             Self::Header(name) => match exchange.headers.get(name) {
-                Some(value) => return count(value.as_bytes()),
-                None => None,
+                Some(value) => Caller::Text(value.as_bytes()),
+                None => address,
             },
-            Self::Path(path) if exchange.raw_path == *path => return count(path.as_bytes()),
-            Self::Path(_) | Self::Ip => None,
-        };
-        match (id, exchange.client.ip) {
-            (Some(id), _) => count(id.as_bytes()),
-            (None, IpAddr::V4(ip)) => count(&ip.octets()),
-            (None, IpAddr::V6(ip)) => count(&ip.octets()),
+            Self::Path(path) if exchange.raw_path == *path => {
+                Caller::Text(exchange.raw_path.as_bytes())
+            }
+            Self::Path(_) | Self::Ip => address,
         }
     }
 }
@@ -170,6 +184,16 @@ impl RateLimiting {
         reset
     }
 
+    fn judge(&self, exchange: &mut Exchange<'_>, standing: Standing) -> Flow {
+        if !standing.usage.counted {
+            return self.refuse(&standing);
+        }
+        if !self.hide_headers {
+            exchange.keep(NAME, standing);
+        }
+        Flow::Continue
+    }
+
     fn refuse(&self, standing: &Standing) -> Flow {
         let mut response = Response::error(self.error_code, self.error_message.as_str());
         if !self.hide_headers {
@@ -191,23 +215,43 @@ impl Plugin for RateLimiting {
 
     fn access<'a, 'r: 'a>(&'r self, exchange: &'a mut Exchange<'r>) -> Access<'a> {
         let now = seconds_of(exchange.times.received_at);
-        let usage = self.caller.identify(exchange, |caller| {
-            self.counters.count(self.plugin, caller, &self.limits, now)
-        });
-        let standing = Standing { usage, now };
-        if !standing.usage.counted {
-            return Access::Ready(self.refuse(&standing));
+        let caller = self.limit_by.caller(exchange);
+        match &self.counts {
+            Counts::Local(plugin, counters) => {
+                let usage = counters.count(*plugin, &caller.bytes(), &self.limits, now);
+                Access::Ready(self.judge(exchange, Standing { usage, now }))
+            }
+            Counts::Shared(counts) => {
+                let keys = counts.keys(&caller.text(), &self.limits, now);
+                if let Some(usage) = counts.count_known(&keys, &self.limits) {
+                    return Access::Ready(self.judge(exchange, Standing { usage, now }));
+                }
+                Access::Pending(Box::pin(async move {
+                    match counts.count(&keys, &self.limits).await {
+                        Ok(usage) => self.judge(exchange, Standing { usage, now }),
+                        Err(error) => uncounted(&error, self.fault_tolerant),
+                    }
+                }))
+            }
         }
-        if !self.hide_headers {
-            exchange.keep(NAME, standing);
-        }
-        Access::Ready(Flow::Continue)
     }
 
     fn header_filter<'r>(&'r self, exchange: &mut Exchange<'r>) {
         if let Some(standing) = exchange.take_back(NAME) {
             self.tell(&standing, &mut exchange.response.headers);
         }
+    }
+}
+
+/// What becomes of a request that cannot be counted.
+pub(crate) fn uncounted(error: &Unanswered, fault_tolerant: bool) -> Flow {
+    tracing::debug!(%error, fault_tolerant, "a request is not counted");
+    match fault_tolerant {
+        true => Flow::Continue,
+        false => Flow::Respond(Box::new(Response::error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "An unexpected error occurred",
+        ))),
     }
 }
 

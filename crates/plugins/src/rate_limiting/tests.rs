@@ -204,14 +204,29 @@ fn counts_outlive_a_configuration() {
 }
 
 #[test]
-fn policies_that_this_build_does_not_have_are_named() {
-    for policy in ["redis", "cluster"] {
-        let message = refused("rate-limiting", json!({"hour": 1, "policy": policy}));
-        assert!(
-            message.contains(&format!("policy '{policy}'; use 'local'")),
-            "{message}"
-        );
-    }
+fn nothing_is_counted_in_the_database() {
+    let cluster = json!({"hour": 1, "policy": "cluster"});
+    let problem = "expected one of: local, redis";
+    let message = refused("rate-limiting", cluster.clone());
+    assert!(message.ends_with(problem), "{message}");
+    let error = validated("rate-limiting", cluster).unwrap_err();
+    assert_eq!(error["fields"], json!({"config": {"policy": problem}}));
+}
+
+#[test]
+fn redis_must_be_somewhere() {
+    let error = validated("rate-limiting", json!({"hour": 1, "policy": "redis"})).unwrap_err();
+    let fields = json!({
+        "config": {"redis": {"host": "required field missing"}},
+        "@entity": ["failed conditional validation given value of field 'config.policy'"],
+    });
+    assert_eq!(error["fields"], fields);
+    let message = refused("rate-limiting", json!({"hour": 1, "policy": "redis"}));
+    assert!(message.contains("config.redis.host"), "{message}");
+    let redis = json!({"host": "localhost", "ssl": true, "server_name": "not a name"});
+    let config = json!({"hour": 1, "policy": "redis", "redis": redis});
+    let message = refused("rate-limiting", config);
+    assert!(message.contains("config.redis.server_name"), "{message}");
 }
 
 #[test]

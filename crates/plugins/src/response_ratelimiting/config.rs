@@ -44,7 +44,7 @@ pub(crate) fn schema() -> PluginSchema {
             .required()
             .default(true)
             .description("Whether requests are let through when costs cannot be counted."),
-        redis::settings(),
+        redis::schema(),
         Field::boolean("block_on_first_violation")
             .required()
             .default(false)
@@ -70,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) limit_by: LimitBy,
     #[serde(deserialize_with = "null_as_default")]
     pub(crate) policy: Policy,
+    pub(crate) fault_tolerant: bool,
+    pub(crate) redis: redis::Settings,
     pub(crate) block_on_first_violation: bool,
     pub(crate) hide_client_headers: bool,
     /// By name, then by period.
@@ -82,6 +84,8 @@ impl Default for Config {
             header_name: Some("x-kong-limit".to_owned()),
             limit_by: LimitBy::default(),
             policy: Policy::default(),
+            fault_tolerant: true,
+            redis: redis::Settings::default(),
             block_on_first_violation: false,
             hide_client_headers: false,
             limits: BTreeMap::new(),

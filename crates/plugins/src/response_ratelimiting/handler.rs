@@ -1,6 +1,6 @@
 //! How `response-ratelimiting` counts what responses cost.
 
-use std::net::IpAddr;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,22 +14,34 @@ use uuid::Uuid;
 use super::config::{Config, LimitBy, NAME};
 use crate::error::Reason;
 use crate::exchange::MadeBy;
+use crate::rate_limiting::caller::Caller;
+use crate::rate_limiting::config::Policy;
 use crate::rate_limiting::counters::{Counters, Limit};
-use crate::rate_limiting::handler::{check_policy, number};
+use crate::rate_limiting::handler::{check_policy, number, uncounted};
 use crate::rate_limiting::period::{Period, seconds_of};
+use crate::rate_limiting::shared::{self, Key};
+use crate::redis::{Server, Unanswered};
 use crate::registry::Node;
 use crate::{Access, Directory, Exchange, Flow, Phases, Plugin, Response, setting};
 
 /// A compiled `response-ratelimiting`.
 pub(crate) struct ResponseRateLimiting {
-    plugin: Uuid,
     resources: Vec<Resource>,
     limit_by: LimitBy,
     /// Where responses say what they cost.
     header: HeaderName,
     block_on_first_violation: bool,
     hide_headers: bool,
-    counters: Arc<Counters>,
+    fault_tolerant: bool,
+    counts: Counts,
+}
+
+/// Where costs are counted.
+enum Counts {
+    /// On this node, apart from those of other plugins.
+    Local(Uuid, Arc<Counters>),
+    /// In Redis, under keys that begin so.
+    Shared(Arc<Server>, String),
 }
 
 /// Something that responses use up.
@@ -46,16 +58,18 @@ struct Resource {
 struct Standing {
     /// Seconds since 1970.
     now: u32,
-    caller: Caller,
-    /// By resource and limit, before the response.
-    used: SmallVec<[SmallVec<[u32; 6]>; 2]>,
+    caller: CallerKey,
+    used: Used,
 }
+
+/// By resource and limit, before the response.
+type Used = SmallVec<[SmallVec<[u32; 6]>; 2]>;
 
 /// The response came when nothing was left: it is not passed on.
 struct Withheld;
 
-/// What tells callers apart.
-type Caller = SmallVec<[u8; 16]>;
+/// What tells callers apart, as it is counted by: few bytes, or text for Redis.
+type CallerKey = SmallVec<[u8; 48]>;
 
 /// Compiles a configuration.
 pub(crate) fn compile(
@@ -64,7 +78,16 @@ pub(crate) fn compile(
     _directory: &Arc<Directory>,
 ) -> Result<Arc<dyn Plugin>, Reason> {
     let config: Config = setting::decode(&plugin.config)?;
-    check_policy(config.policy)?;
+    let counts = match config.policy {
+        Policy::Redis => {
+            let server = node.redis.server(&config.redis, &node.trust)?;
+            Counts::Shared(server, shared::prefix("response-ratelimit", plugin))
+        }
+        policy => {
+            check_policy(policy)?;
+            Counts::Local(plugin.id, Arc::clone(&node.rate_limits))
+        }
+    };
     let resources = config.limits.into_iter().map(|(name, limits)| {
         let limits = Period::ALL.iter().filter_map(|period| {
             let requests = limits.get(period.setting()).and_then(Value::as_f64)?;
@@ -77,13 +100,13 @@ pub(crate) fn compile(
     });
     let header = config.header_name.as_deref().unwrap_or("x-kong-limit");
     Ok(Arc::new(ResponseRateLimiting {
-        plugin: plugin.id,
         resources: resources.collect::<Result<_, _>>()?,
         limit_by: config.limit_by,
         header: setting::header_name("header_name", header)?,
         block_on_first_violation: config.block_on_first_violation,
         hide_headers: config.hide_client_headers,
-        counters: Arc::clone(&node.rate_limits),
+        fault_tolerant: config.fault_tolerant,
+        counts,
     }))
 }
 
@@ -113,27 +136,113 @@ impl Resource {
 }
 
 impl ResponseRateLimiting {
-    fn caller(&self, exchange: &Exchange<'_>) -> Caller {
-        let credential = exchange.credential.map(|credential| credential.id);
-        let id = match self.limit_by {
-            LimitBy::Consumer => exchange.consumer.map(|consumer| consumer.id).or(credential),
-            LimitBy::Credential => credential,
-            LimitBy::Ip => None,
+    fn caller(&self, exchange: &Exchange<'_>) -> CallerKey {
+        let caller = match self.limit_by {
+            LimitBy::Consumer => Caller::consumer(exchange),
+            LimitBy::Credential => Caller::credential(exchange),
+            LimitBy::Ip => Caller::Address(exchange.client.ip),
         };
-        match (id, exchange.client.ip) {
-            (Some(id), _) => SmallVec::from_slice(id.as_bytes()),
-            (None, IpAddr::V4(ip)) => SmallVec::from_slice(&ip.octets()),
-            (None, IpAddr::V6(ip)) => SmallVec::from_slice(&ip.octets()),
+        match self.counts {
+            Counts::Local(..) => SmallVec::from_slice(&caller.bytes()),
+            Counts::Shared(..) => SmallVec::from_vec(caller.text()),
         }
     }
 
     /// One caller's share of one resource.
-    fn key(resource: &Resource, caller: &Caller) -> SmallVec<[u8; 64]> {
+    fn key(resource: &Resource, caller: &[u8]) -> SmallVec<[u8; 64]> {
         // The caller's length tells where the name begins, so that no two pairs read the same.
         let mut key = SmallVec::from_slice(&[caller.len() as u8]);
         key.extend_from_slice(caller);
         key.extend_from_slice(resource.name.as_bytes());
         key
+    }
+
+    /// The key in Redis of one limit.
+    fn shared_key(
+        prefix: &str,
+        resource: &Resource,
+        limit: &Limit,
+        caller: &[u8],
+        now: u32,
+    ) -> Key {
+        let mut key = Vec::with_capacity(prefix.len() + caller.len() + resource.name.len() + 24);
+        key.extend_from_slice(prefix.as_bytes());
+        key.extend_from_slice(caller);
+        let (at, period) = (shared::window(limit.period, now), limit.period.setting());
+        write!(key, ":{at}:{}:{period}", resource.name).expect("memory takes what is written");
+        key
+    }
+
+    /// What was used in Redis.
+    async fn used(
+        &self,
+        server: &Server,
+        prefix: &str,
+        caller: &[u8],
+        now: u32,
+    ) -> Result<Used, Unanswered> {
+        let keys: Vec<Key> = self
+            .resources
+            .iter()
+            .flat_map(|resource| resource.limits.iter().map(move |limit| (resource, limit)))
+            .map(|(resource, limit)| Self::shared_key(prefix, resource, limit, caller, now))
+            .collect();
+        let mut used = shared::used(server, &keys).await?.into_iter();
+        let of_resource = |resource: &Resource| {
+            let counts = used.by_ref().take(resource.limits.len());
+            counts.map(shared::whole).collect()
+        };
+        Ok(self.resources.iter().map(of_resource).collect())
+    }
+
+    /// Lets the request through, unless something is used up and that is enough to refuse it.
+    fn judge(&self, exchange: &mut Exchange<'_>, standing: Standing) -> Flow {
+        for (resource, used) in self.resources.iter().zip(&standing.used) {
+            if self.block_on_first_violation && resource.remaining(used).any(|left| left <= 0.0) {
+                let message = format!("API rate limit exceeded for '{}'", resource.name);
+                let refusal = Response::error(StatusCode::TOO_MANY_REQUESTS, message);
+                return Flow::Respond(Box::new(refusal));
+            }
+        }
+        exchange.keep(NAME, standing);
+        Flow::Continue
+    }
+
+    /// Counts what a response costs; in Redis beside the response.
+    fn add(&self, caller: &[u8], costs: &[u32], now: u32) {
+        let costs = self.resources.iter().zip(costs);
+        let costs = costs.filter(|(_, cost)| **cost > 0);
+        match &self.counts {
+            Counts::Local(plugin, counters) => {
+                for (resource, cost) in costs {
+                    let key = Self::key(resource, caller);
+                    counters.add(*plugin, &key, &resource.limits, *cost, now);
+                }
+            }
+            Counts::Shared(server, prefix) => {
+                let of_limits = |(resource, cost): (&Resource, &u32)| {
+                    let cost = i64::from(*cost);
+                    let key = |limit: &Limit| {
+                        let key = Self::shared_key(prefix, resource, limit, caller, now);
+                        (key, cost, limit.period)
+                    };
+                    resource.limits.iter().map(key).collect::<Vec<_>>()
+                };
+                let amounts: Vec<_> = costs.flat_map(of_limits).collect();
+                if amounts.is_empty() {
+                    return;
+                }
+                let server = Arc::clone(server);
+                tokio::spawn(async move {
+                    let amounts = amounts
+                        .iter()
+                        .map(|(key, cost, period)| (key, *cost, *period));
+                    if let Err(error) = shared::add(&server, amounts).await {
+                        tracing::error!(%error, "what a response costs is not counted");
+                    }
+                });
+            }
+        }
     }
 
     /// What the response says that it costs, for each resource.
@@ -174,24 +283,22 @@ impl Plugin for ResponseRateLimiting {
     fn access<'a, 'r: 'a>(&'r self, exchange: &'a mut Exchange<'r>) -> Access<'a> {
         let now = seconds_of(exchange.times.received_at);
         let caller = self.caller(exchange);
-        let mut all_used = SmallVec::new();
-        for resource in &self.resources {
-            let key = Self::key(resource, &caller);
-            let used = self.counters.used(self.plugin, &key, &resource.limits, now);
-            if self.block_on_first_violation && resource.remaining(&used).any(|left| left <= 0.0) {
-                let message = format!("API rate limit exceeded for '{}'", resource.name);
-                let refusal = Response::error(StatusCode::TOO_MANY_REQUESTS, message);
-                return Access::Ready(Flow::Respond(Box::new(refusal)));
+        match &self.counts {
+            Counts::Local(plugin, counters) => {
+                let used = |resource: &Resource| {
+                    let key = Self::key(resource, &caller);
+                    counters.used(*plugin, &key, &resource.limits, now)
+                };
+                let used = self.resources.iter().map(used).collect();
+                Access::Ready(self.judge(exchange, Standing { now, caller, used }))
             }
-            all_used.push(used);
+            Counts::Shared(server, prefix) => Access::Pending(Box::pin(async move {
+                match self.used(server, prefix, &caller, now).await {
+                    Ok(used) => self.judge(exchange, Standing { now, caller, used }),
+                    Err(error) => uncounted(&error, self.fault_tolerant),
+                }
+            })),
         }
-        let standing = Standing {
-            now,
-            caller,
-            used: all_used,
-        };
-        exchange.keep(NAME, standing);
-        Access::Ready(Flow::Continue)
     }
 
     fn header_filter<'r>(&'r self, exchange: &mut Exchange<'r>) {
@@ -224,13 +331,7 @@ impl Plugin for ResponseRateLimiting {
             exchange.keep(NAME, Withheld);
             return;
         }
-        for (resource, cost) in self.resources.iter().zip(costs) {
-            if cost > 0 {
-                let key = Self::key(resource, &standing.caller);
-                self.counters
-                    .add(self.plugin, &key, &resource.limits, cost, standing.now);
-            }
-        }
+        self.add(&standing.caller, &costs, standing.now);
     }
 
     fn body_filter<'r>(&'r self, exchange: &mut Exchange<'r>, piece: Bytes, _last: bool) -> Bytes {
