@@ -62,6 +62,7 @@ mod request_termination;
 mod request_transformer;
 mod response_ratelimiting;
 mod response_transformer;
+mod session;
 mod standard_webhooks;
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::redis::Servers;
 use crate::{
     Directory, Plugin, acl, basic_auth, bot_detection, correlation_id, cors, hmac_auth,
     ip_restriction, jwt, key_auth, proxy_cache, rate_limiting, redirect, request_size_limiting,
-    request_termination, request_transformer, response_ratelimiting, response_transformer,
+    request_termination, request_transformer, response_ratelimiting, response_transformer, session,
     standard_webhooks,
 };
 
@@ -118,6 +118,11 @@ const PLUGINS: &[Entry] = &[
         name: response_transformer::config::NAME,
         schema: response_transformer::config::schema,
         compile: response_transformer::handler::compile,
+    },
+    Entry {
+        name: session::config::NAME,
+        schema: session::config::schema,
+        compile: session::handler::compile,
     },
     Entry {
         name: standard_webhooks::config::NAME,
@@ -240,6 +245,7 @@ mod tests {
                 "correlation-id",
                 "bot-detection",
                 "cors",
+                "session",
                 "jwt",
                 "key-auth",
                 "basic-auth",

@@ -1,0 +1,9 @@
+//! `session`: who has logged in once is known by a cookie from then on.
+
+pub(crate) mod config;
+mod content;
+mod cookie;
+pub(crate) mod handler;
+
+#[cfg(test)]
+mod tests;
