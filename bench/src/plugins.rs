@@ -91,6 +91,19 @@ fn policies() -> Vec<(&'static str, Policy)> {
             "response-transformer",
             json!({"add": {"headers": ["x-added:1"]}}),
         ),
+        alone("file-log", json!({"path": "/dev/null"})),
+        alone("udp-log", json!({"host": "127.0.0.1", "port": 9})),
+        alone(
+            "statsd",
+            json!({"host": "127.0.0.1", "port": 9, "udp_packet_size": 1400}),
+        ),
+        alone(
+            "prometheus",
+            json!({
+                "status_code_metrics": true, "latency_metrics": true, "bandwidth_metrics": true,
+                "per_consumer": true,
+            }),
+        ),
         ("key-auth, acl", known("acl", json!({"allow": ["all"]}))),
         (
             "key-auth, rate-limiting",

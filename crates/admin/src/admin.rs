@@ -105,8 +105,8 @@ pub struct Admin {
     pub server: Report<Value>,
     /// The level of the log.
     pub log: LogLevel,
-    /// Metrics in the text format of Prometheus.
-    pub metrics: Report<String>,
+    /// Metrics in the text format of Prometheus; told whether the store can be reached.
+    pub metrics: Arc<dyn Fn(bool) -> String + Send + Sync>,
     /// Who may use the API.
     pub access: Access,
     /// How long the audit log keeps its entries; without it there are none.

@@ -14,7 +14,7 @@ mod wasm;
 use crate::admin::Admin;
 use crate::routes::Routes;
 
-pub(crate) use about::status_body;
+pub(crate) use about::{metrics_body, status_body};
 pub use config::config_hash;
 
 /// Adds the endpoints about the node.

@@ -47,7 +47,7 @@ impl Status {
         let metrics = {
             let state = Arc::clone(&state);
             get(async move || {
-                let text = (state.admin.metrics)();
+                let text = node::metrics_body(&state.admin).await;
                 ([(CONTENT_TYPE, "text/plain; charset=UTF-8")], text)
             })
         };

@@ -54,9 +54,16 @@ pub struct Exchange<'r> {
     pub kept: Vec<(&'static str, Box<dyn std::any::Any + Send>)>,
     /// Measured times.
     pub times: Times,
+    /// What logs tell beside all this; meaningful in `log`.
+    pub outcome: Outcome,
 }
 
 impl Exchange<'_> {
+    /// When the response had come to its end; meaningful in `log`.
+    pub fn ended_at(&self) -> SystemTime {
+        self.times.received_at + self.outcome.took
+    }
+
     /// Keeps a value of a plugin for its later phases.
     pub fn keep<T: std::any::Any + Send>(&mut self, plugin: &'static str, value: T) {
         self.kept.push((plugin, Box::new(value)));
@@ -92,6 +99,17 @@ pub struct Client {
     pub sni: Option<String>,
     /// Whether the connection is encrypted.
     pub tls: bool,
+    /// How it is encrypted, where that is known.
+    pub session: Option<TlsSession>,
+}
+
+/// How a connection is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsSession {
+    /// The version of TLS, such as `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite, by the name that OpenSSL has for it.
+    pub cipher: &'static str,
 }
 
 /// What will be sent upstream, and where to.
@@ -138,6 +156,39 @@ pub enum MadeBy {
 pub struct Credential {
     /// Its id.
     pub id: Uuid,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// The request's target as it was received: path and query.
+    pub target: String,
+    /// Bytes of body that the client has said it sends.
+    pub received: u64,
+    /// Bytes of body that the client was sent.
+    pub sent: u64,
+    /// The status that the upstream answered.
+    pub upstream_status: Option<u16>,
+    /// The connections to upstreams that the request went out on, or was to.
+    pub tries: Vec<Try>,
+    /// Time until the upstream was called.
+    pub before_upstream: Option<Duration>,
+    /// Time from the request's head until the end of the response.
+    pub took: Duration,
+}
+
+/// An attempt to call an upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Try {
+    /// Who was called.
+    pub address: SocketAddr,
+    /// When.
+    pub at: SystemTime,
+    /// How long it took to choose the address.
+    pub chosen_in: Duration,
+    /// The status that the client would have been answered, had no other attempt followed; none
+    /// for an attempt that gave a response.
+    pub failed: Option<u16>,
 }
 
 /// Measured times of a request.

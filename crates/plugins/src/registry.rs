@@ -1,6 +1,7 @@
 //! Which plugins this build has, and the state that they keep across configurations.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use keelgate_entities::kinds;
 use keelgate_entities::schema::PluginSchema;
@@ -8,16 +9,19 @@ use rustls::RootCertStore;
 use uuid::Uuid;
 
 use crate::error::{PluginError, Reason};
+use crate::logging::delivery::Delivery;
 use crate::peer_tls::Trust;
+use crate::prometheus::metrics::Metrics;
 use crate::proxy_cache::store::Store;
 use crate::rate_limiting::counters::Counters;
 use crate::rate_limiting::tally::Tallies;
 use crate::redis::Servers;
 use crate::{
-    Directory, Plugin, acl, basic_auth, bot_detection, correlation_id, cors, hmac_auth,
-    ip_restriction, jwt, key_auth, proxy_cache, rate_limiting, redirect, request_size_limiting,
-    request_termination, request_transformer, response_ratelimiting, response_transformer, session,
-    standard_webhooks,
+    Directory, Plugin, acl, basic_auth, bot_detection, correlation_id, cors, datadog, file_log,
+    hmac_auth, http_log, ip_restriction, jwt, key_auth, loggly, prometheus, proxy_cache,
+    rate_limiting, redirect, request_size_limiting, request_termination, request_transformer,
+    response_ratelimiting, response_transformer, session, standard_webhooks, statsd, syslog,
+    tcp_log, udp_log,
 };
 
 /// What plugins report as their version: that of the interfaces they are compatible with.
@@ -60,9 +64,24 @@ const PLUGINS: &[Entry] = &[
         compile: cors::handler::compile,
     },
     Entry {
+        name: datadog::config::NAME,
+        schema: datadog::config::schema,
+        compile: datadog::handler::compile,
+    },
+    Entry {
+        name: file_log::config::NAME,
+        schema: file_log::config::schema,
+        compile: file_log::handler::compile,
+    },
+    Entry {
         name: hmac_auth::config::NAME,
         schema: hmac_auth::config::schema,
         compile: hmac_auth::handler::compile,
+    },
+    Entry {
+        name: http_log::config::NAME,
+        schema: http_log::config::schema,
+        compile: http_log::handler::compile,
     },
     Entry {
         name: ip_restriction::config::NAME,
@@ -78,6 +97,16 @@ const PLUGINS: &[Entry] = &[
         name: key_auth::config::NAME,
         schema: key_auth::config::schema,
         compile: key_auth::handler::compile,
+    },
+    Entry {
+        name: loggly::config::NAME,
+        schema: loggly::config::schema,
+        compile: loggly::handler::compile,
+    },
+    Entry {
+        name: prometheus::config::NAME,
+        schema: prometheus::config::schema,
+        compile: prometheus::handler::compile,
     },
     Entry {
         name: proxy_cache::config::NAME,
@@ -129,6 +158,26 @@ const PLUGINS: &[Entry] = &[
         schema: standard_webhooks::config::schema,
         compile: standard_webhooks::handler::compile,
     },
+    Entry {
+        name: statsd::config::NAME,
+        schema: statsd::config::schema,
+        compile: statsd::handler::compile,
+    },
+    Entry {
+        name: syslog::config::NAME,
+        schema: syslog::config::schema,
+        compile: syslog::handler::compile,
+    },
+    Entry {
+        name: tcp_log::config::NAME,
+        schema: tcp_log::config::schema,
+        compile: tcp_log::handler::compile,
+    },
+    Entry {
+        name: udp_log::config::NAME,
+        schema: udp_log::config::schema,
+        compile: udp_log::handler::compile,
+    },
 ];
 
 /// What plugins know of the node, and keep on it beyond the life of a configuration.
@@ -148,6 +197,10 @@ pub(crate) struct Node {
     pub(crate) trust: Trust,
     /// Responses that `proxy-cache` keeps.
     pub(crate) proxy_cache: Arc<Store>,
+    /// Where records are delivered.
+    pub(crate) delivery: Arc<Delivery>,
+    /// What `prometheus` counts.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The plugins of this build and their node-wide state. One per node; configurations come and go.
@@ -171,6 +224,8 @@ impl Registry {
                 tallies: Tallies::default(),
                 trust: Trust::default(),
                 proxy_cache: Arc::new(Store::new()),
+                delivery: Arc::default(),
+                metrics: Arc::default(),
             },
             priorities: PLUGINS.iter().map(priority).collect(),
         }
@@ -182,6 +237,33 @@ impl Registry {
     pub fn trusting(mut self, authorities: Arc<RootCertStore>) -> Self {
         self.node.trust = Trust::new(authorities);
         self
+    }
+
+    /// The node, for tests of single plugins.
+    #[cfg(test)]
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// What `prometheus` has counted, in Prometheus' text format; nothing where it is not
+    /// configured.
+    pub fn metrics(&self) -> String {
+        self.node.metrics.render()
+    }
+
+    /// Whether `prometheus` is configured to tell the health of targets.
+    pub fn tells_health(&self) -> bool {
+        self.node.metrics.wants_health()
+    }
+
+    /// Records about requests since the start that could not be delivered.
+    pub fn records_lost(&self) -> u64 {
+        self.node.delivery.lost()
+    }
+
+    /// Delivers the records that wait, for so long at most; called when the node ends.
+    pub async fn finish(&self, limit: Duration) {
+        self.node.delivery.finish(limit).await;
     }
 
     /// Descriptions of all plugins' settings.
@@ -260,6 +342,15 @@ mod tests {
                 "redirect",
                 "standard-webhooks",
                 "proxy-cache",
+                "prometheus",
+                "http-log",
+                "statsd",
+                "datadog",
+                "file-log",
+                "udp-log",
+                "tcp-log",
+                "loggly",
+                "syslog",
                 "request-termination",
             ]
         );

@@ -1,6 +1,7 @@
 //! Turning settings into what handlers use on every request.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use keelgate_entities::Object;
@@ -48,6 +49,11 @@ where
 pub(crate) fn status(field: &str, code: u16) -> Result<StatusCode, Reason> {
     StatusCode::from_u16(code)
         .map_err(|_| Reason::setting(field, "not a status; use a number from 100 to 599"))
+}
+
+/// A setting in milliseconds.
+pub(crate) fn milliseconds(field: &str, number: f64) -> Result<Duration, Reason> {
+    Duration::try_from_secs_f64(number / 1000.0).map_err(|problem| Reason::setting(field, problem))
 }
 
 /// Splits `name:value` at the first colon; colons that follow it directly are skipped. No value,

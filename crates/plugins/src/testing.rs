@@ -1,6 +1,7 @@
 //! Hand-built exchanges and plugins for the tests of this crate.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -15,7 +16,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::directory::salted_sha1;
-use crate::exchange::{Client, MadeBy, ResponseHead, Times, Upstream};
+use crate::exchange::{Client, MadeBy, Outcome, ResponseHead, Times, Upstream};
 use crate::{Access, Directory, Exchange, Flow, Plugin, Registry, Response};
 
 pub(crate) const ALICE: Uuid = Uuid::from_u128(0xa11ce);
@@ -40,6 +41,7 @@ pub(crate) fn exchange<'r>(method: &str, target: &str) -> Exchange<'r> {
             local: SocketAddr::from(([127, 0, 0, 1], 8000)),
             sni: None,
             tls: false,
+            session: None,
         },
         method: Method::from_bytes(method.as_bytes()).unwrap(),
         version: Version::HTTP_11,
@@ -74,6 +76,7 @@ pub(crate) fn exchange<'r>(method: &str, target: &str) -> Exchange<'r> {
             started: Instant::now(),
             upstream: None,
         },
+        outcome: Outcome::default(),
     }
 }
 
@@ -146,6 +149,30 @@ pub(crate) fn compiled_for(directory: Directory, name: &str, config: Value) -> &
     &**Box::leak(Box::new(plugin))
 }
 
+/// One request to a server of a test: its head, and its body. It is answered with this status.
+pub(crate) fn receive(connection: &mut TcpStream, status: u16) -> (String, Vec<u8>) {
+    let mut read = Vec::new();
+    let mut byte = [0];
+    while !read.ends_with(b"\r\n\r\n") {
+        connection.read_exact(&mut byte).unwrap();
+        read.push(byte[0]);
+    }
+    let head = String::from_utf8(read).unwrap();
+    let lower = head.to_ascii_lowercase();
+    let (_, length) = lower.split_once("content-length: ").unwrap();
+    let length = length.split("\r\n").next().unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    connection.read_exact(&mut body).unwrap();
+    let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
+    connection.write_all(answer.as_bytes()).unwrap();
+    (head, body)
+}
+
+/// An entity that lives as long as the tests.
+pub(crate) fn leaked<T: serde::de::DeserializeOwned>(entity: Value) -> &'static T {
+    Box::leak(Box::new(serde_json::from_value(entity).unwrap()))
+}
+
 /// Why a configuration does not compile.
 pub(crate) fn refused(name: &str, config: Value) -> String {
     let plugin = plugin(name, object(config));
@@ -172,6 +199,8 @@ pub(crate) fn directory() -> Directory {
         username: Some(username.to_owned()),
         custom_id: custom_id.map(str::to_owned),
         tags: None,
+        created_at: None,
+        updated_at: None,
     };
     let consumers = vec![
         consumer(ALICE, "alice", Some("alice-cid")),

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap as Trailers, Method, StatusCode, Version};
 use keelgate_plugins::HeaderMap;
+use keelgate_plugins::exchange::TlsSession;
 
 use crate::http1::{Framing, Malformed};
 use crate::net::Connection;
@@ -28,6 +29,8 @@ pub(crate) struct Client {
     pub(crate) port_text: Rc<str>,
     pub(crate) tls: bool,
     pub(crate) sni: Option<String>,
+    /// How the connection is encrypted.
+    pub(crate) session: Option<TlsSession>,
     /// What a PROXY protocol header said.
     pub(crate) told: Option<SocketAddr>,
 }
@@ -45,6 +48,7 @@ impl Client {
             port_text: local.port().to_string().into(),
             tls,
             sni: None,
+            session: None,
             told: None,
         }
     }

@@ -6,6 +6,7 @@ pub(crate) mod proxy_protocol;
 pub(crate) mod spare;
 pub(crate) mod stream;
 pub(crate) mod timer;
+pub(crate) mod tls_session;
 
 pub(crate) use connection::Connection;
 pub(crate) use spare::Spare;

@@ -24,6 +24,11 @@ mod route;
 mod tunnel;
 mod upstream;
 
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Instant, SystemTime};
+
+use http::StatusCode;
+use keelgate_plugins::exchange::Try;
 use keelgate_plugins::{Exchange, Plugin};
 use keelgate_runtime::{Runtime, ServiceEntry};
 use smallvec::SmallVec;
@@ -43,7 +48,7 @@ pub(crate) fn client_address(
     settings: &Settings,
     client: &Client,
     headers: &keelgate_plugins::HeaderMap,
-) -> std::net::IpAddr {
+) -> IpAddr {
     real_ip::resolve(settings, client.peer.ip(), client.told, headers)
 }
 
@@ -68,6 +73,38 @@ struct Flight<'r> {
     upstream_status: Option<u16>,
     /// Where the time goes, for a client that wants to know.
     debug: Option<Box<request_debug::Report>>,
+}
+
+impl Flight<'_> {
+    /// Whether a plugin logs the request.
+    fn is_logged(&self) -> bool {
+        self.plugins.iter().any(|plugin| plugin.phases().log)
+    }
+
+    /// When an attempt begins, if it is to be remembered.
+    fn begin_try(&self) -> Option<(Instant, SystemTime)> {
+        self.is_logged()
+            .then(|| (Instant::now(), SystemTime::now()))
+    }
+
+    /// Remembers an attempt for plugins that log.
+    fn remember(&mut self, address: SocketAddr, began: Option<(Instant, SystemTime)>) {
+        if let Some((began, at)) = began {
+            self.exchange.outcome.tries.push(Try {
+                address,
+                at,
+                chosen_in: began.elapsed(),
+                failed: None,
+            });
+        }
+    }
+
+    /// The attempt that is remembered last has failed.
+    fn regret(&mut self, status: StatusCode) {
+        if let Some(last) = self.exchange.outcome.tries.last_mut() {
+            last.failed = Some(status.as_u16());
+        }
+    }
 }
 
 /// What the client sent, beside what plugins can change.
@@ -120,7 +157,7 @@ async fn decide<'r, U: Upload>(
     flight.service.ok_or_else(|| {
         Answer::decided(
             flight,
-            http::StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::SERVICE_UNAVAILABLE,
             "no Service found with those values",
         )
     })

@@ -16,7 +16,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 use crate::core::{Accepting, Core, Draining, FRESH};
 use crate::downstream::{Client, http1, http2};
 use crate::names::Names;
-use crate::net::{Connection, Stream, proxy_protocol};
+use crate::net::{Connection, Stream, proxy_protocol, tls_session};
 use crate::settings::{Listen, Settings};
 use crate::stream;
 
@@ -243,6 +243,7 @@ async fn open(
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(b"h2");
     client.sni = session.server_name().map(str::to_owned);
+    client.session = tls_session::of(session);
     let stream = Stream::Tls(Box::new(TlsStream::from(stream)));
     Some(if http2 {
         Opened::Http2(stream)

@@ -48,6 +48,7 @@ pub(crate) fn route(id: u128) -> Route {
         service: None,
         tags: None,
         created_at: None,
+        updated_at: None,
     }
 }
 

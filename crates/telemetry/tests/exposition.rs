@@ -25,6 +25,9 @@ fn everything() -> Facts {
     Facts {
         now: at(1_700_000_100),
         version: "0.1.0".to_owned(),
+        node_id: "5f6c5a26-6d3f-4f0a-9d8f-5b1b0f6f9a10".to_owned(),
+        kong_version: "3.9.1".to_owned(),
+        datastore_reachable: true,
         role: "data_plane".to_owned(),
         source: SourceFacts {
             serving: Some("storage".to_owned()),
@@ -63,8 +66,8 @@ fn everything() -> Facts {
             address: "10.0.0.1:80".to_owned(),
             state: "unhealthy".to_owned(),
         }],
+        kong_target_health: true,
         traffic: Some(TrafficFacts {
-            node_id: "5f6c5a26-6d3f-4f0a-9d8f-5b1b0f6f9a10".to_owned(),
             accepted: 9,
             handled: 9,
             active: 3,
@@ -74,6 +77,7 @@ fn everything() -> Facts {
             requests: 21,
             full: 1,
             lines_dropped: 2,
+            records_dropped: 3,
         }),
         streams: vec![StreamFacts {
             protocol: "tls".to_owned(),
@@ -90,11 +94,15 @@ fn nothing() -> Facts {
     Facts {
         now: at(1_700_000_000),
         version: "0.1.0".to_owned(),
+        node_id: "5f6c5a26-6d3f-4f0a-9d8f-5b1b0f6f9a10".to_owned(),
+        kong_version: "3.9.1".to_owned(),
+        datastore_reachable: true,
         role: "traditional".to_owned(),
         source: SourceFacts::default(),
         storages: Vec::new(),
         cluster: ClusterFacts::default(),
         targets: Vec::new(),
+        kong_target_health: false,
         traffic: None,
         streams: Vec::new(),
     }

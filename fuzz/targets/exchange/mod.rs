@@ -5,7 +5,7 @@ use std::time::{Instant, UNIX_EPOCH};
 
 use http::{HeaderValue, Method, StatusCode, Version};
 use keelgate_entities::kinds::Protocol;
-use keelgate_plugins::exchange::{Client, MadeBy, ResponseHead, Times, Upstream};
+use keelgate_plugins::exchange::{Client, MadeBy, Outcome, ResponseHead, Times, Upstream};
 use keelgate_plugins::{Exchange, HeaderMap};
 
 /// A request with one header, if its value can be one.
@@ -22,6 +22,7 @@ pub fn exchange<'r>(name: &'static str, header: &[u8], query: &str) -> Exchange<
             local: SocketAddr::from(([127, 0, 0, 1], 8000)),
             sni: None,
             tls: false,
+            session: None,
         },
         method: Method::GET,
         version: Version::HTTP_11,
@@ -56,5 +57,6 @@ pub fn exchange<'r>(name: &'static str, header: &[u8], query: &str) -> Exchange<
             started: Instant::now(),
             upstream: None,
         },
+        outcome: Outcome::default(),
     }
 }

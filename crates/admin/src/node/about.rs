@@ -66,6 +66,12 @@ async fn root(state: Arc<State>, _call: Call) -> Outcome {
     })))
 }
 
+/// What `/metrics` tells, on the Admin API and on the status API.
+pub(crate) async fn metrics_body(admin: &Admin) -> String {
+    let reachable = admin.store.position().await.is_ok();
+    (admin.metrics)(reachable)
+}
+
 async fn status(state: Arc<State>, call: Call) -> Outcome {
     check_unit(&call)?;
     let body = status_body(&state.admin).await;
@@ -141,7 +147,7 @@ async fn timers(state: Arc<State>, _call: Call) -> Outcome {
 }
 
 async fn metrics(state: Arc<State>, _call: Call) -> Outcome {
-    Ok(([(CONTENT_TYPE, METRICS)], (state.admin.metrics)()).into_response())
+    Ok(([(CONTENT_TYPE, METRICS)], metrics_body(&state.admin).await).into_response())
 }
 
 async fn plugins_enabled(state: Arc<State>, _call: Call) -> Outcome {

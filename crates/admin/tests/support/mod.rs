@@ -88,7 +88,7 @@ pub fn admin(store: Arc<dyn Store>, mode: Mode) -> Admin {
             level: Arc::new(move || level.lock().unwrap().clone()),
             set_level: Arc::new(move |level| *set.lock().unwrap() = level.to_owned()),
         },
-        metrics: Arc::new(|| "up 1\n".to_owned()),
+        metrics: Arc::new(|reachable| format!("up {}\n", u8::from(reachable))),
         access: Access::default(),
         audit: Some(std::time::Duration::from_secs(3600)),
         balancers: None,

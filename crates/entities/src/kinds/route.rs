@@ -32,37 +32,37 @@ pub struct Route {
     /// Identity; also breaks ties between equal routes (the greatest wins).
     pub id: Uuid,
     /// Unique name, if any.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Protocols that the route accepts.
     pub protocols: Vec<Protocol>,
     /// Accepted methods; none means all.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub methods: Option<Vec<String>>,
     /// Accepted hosts, `*` at one end allowed, with an optional port.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<Vec<String>>,
     /// Accepted paths: prefixes, or regular expressions after `~`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paths: Option<Vec<String>>,
     /// Accepted header values by lower-case header name; one value that starts with `~*` is a
     /// regular expression.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<BTreeMap<String, Vec<String>>>,
     /// Accepted TLS server names.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snis: Option<Vec<String>>,
     /// Accepted client addresses (stream routes).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sources: Option<Vec<Endpoint>>,
     /// Accepted destination addresses (stream routes).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destinations: Option<Vec<Endpoint>>,
     /// Rule in the expressions language (`router_flavor = expressions`).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expression: Option<String>,
     /// Rank among expression routes; greater is asked earlier.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<u64>,
     /// Rank among routes whose regular expressions match; greater wins.
     #[serde(default, deserialize_with = "null::or_default")]
@@ -86,24 +86,27 @@ pub struct Route {
     #[serde(default = "upgrade_required")]
     pub https_redirect_status_code: u16,
     /// Where requests go; none is only useful with a plugin that answers.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<Reference>,
     /// Labels.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
     /// Seconds since the epoch; in the `traditional` router flavour the oldest of equal routes wins.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<i64>,
+    /// Seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<i64>,
 }
 
 /// An address range and/or port of a stream route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Address or CIDR block.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
     /// Port.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
 }
 

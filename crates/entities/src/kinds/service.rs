@@ -16,7 +16,7 @@ pub struct Service {
     /// Identity.
     pub id: Uuid,
     /// Unique name, if any.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Whether the service answers; routes of a disabled service do not match.
     #[serde(default = "yes")]
@@ -28,7 +28,7 @@ pub struct Service {
     /// TCP port.
     pub port: u16,
     /// Prefix of the path sent upstream, with a leading slash.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// How many further attempts follow a failed one.
     #[serde(default = "five", deserialize_with = "null::or_number::<_, _, 5>")]
@@ -52,20 +52,26 @@ pub struct Service {
     )]
     pub read_timeout: u64,
     /// Certificate presented to the upstream.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<Reference>,
     /// Whether the upstream's certificate is verified; unset means the node's default.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_verify: Option<bool>,
     /// Longest accepted chain of the upstream's certificate.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_verify_depth: Option<u8>,
     /// Ids of the authorities that the upstream's certificate is verified against.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_certificates: Option<Vec<Uuid>>,
     /// Labels.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
+    /// Seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<i64>,
+    /// Seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<i64>,
 }
 
 fn yes() -> bool {

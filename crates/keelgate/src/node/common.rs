@@ -47,6 +47,7 @@ pub(crate) struct Common {
     /// Sockets beside the proxy's.
     pub(crate) listening: Listening,
     lasting: Lasting,
+    registry: Arc<Registry>,
     place: Place,
     status: apis::Bound,
     admin: apis::Bound,
@@ -81,13 +82,14 @@ impl Common {
                 version: Some(schema.version.to_owned()),
             })
             .collect();
-        let registry = Registry::new(node_id, hostname.clone());
-        let registry = Arc::new(registry.trusting(certificates::trusted(&settings)?));
+        let trusted = certificates::trusted(&settings)?;
+        let registry = Registry::new(node_id, hostname.clone()).trusting(Arc::clone(&trusted));
+        let registry = Arc::new(registry);
         let schemas = Arc::new(Schemas::of_flavor(
             schemas,
             served::router_flavor(&settings),
         ));
-        let environment = served::environment(&settings, registry)?;
+        let environment = served::environment(&settings, Arc::clone(&registry), trusted)?;
         let activation = Arc::new(Activation::new(environment, Arc::clone(&schemas))?);
         let role = settings.node.role.as_str();
         let status = &settings.listen.status_listen;
@@ -110,6 +112,7 @@ impl Common {
             term: Term::default(),
             listening,
             lasting,
+            registry,
             place,
             status,
             admin,
@@ -155,6 +158,7 @@ impl Common {
     pub(crate) async fn start_proxy(&mut self) -> Result<Front> {
         let settings = served::proxy_settings(&self.settings, &self.lasting).await?;
         self.reports.add_traffic(self.lasting.clone());
+        self.reports.add_plugins(Arc::clone(&self.registry));
         let shared = self.activation.shared();
         let bound = keelgate_proxy::Proxy::bind(settings, shared, &mut self.listening.handed)?;
         Ok(match &self.place.inheritance {
@@ -179,6 +183,7 @@ impl Common {
             in_memory: None,
             sockets: self.listening.copies,
             lasting: self.lasting,
+            registry: self.registry,
             place: self.place,
         }
     }
@@ -248,7 +253,7 @@ impl Common {
                     }
                 }),
             },
-            metrics: report(move || metrics.text()),
+            metrics: Arc::new(move |reachable| metrics.text(reachable)),
             access: access(&self.settings),
             audit: Some(self.settings.admin.admin_audit_retention.0)
                 .filter(|kept_for| !kept_for.is_zero()),

@@ -9,7 +9,7 @@ use keelgate_settings::Settings;
 use uuid::Uuid;
 
 use super::activation::Activation;
-use super::served;
+use super::{certificates, served};
 
 /// Everything that a node with these settings knows.
 pub(crate) fn schemas(settings: &Settings) -> Schemas {
@@ -23,6 +23,6 @@ pub(crate) fn schemas(settings: &Settings) -> Schemas {
 /// goes into the prefix of the settings.
 pub(crate) fn activation(settings: &Settings, schemas: Arc<Schemas>) -> Result<Activation> {
     let registry = Arc::new(Registry::new(Uuid::nil(), String::new()));
-    let environment = served::environment(settings, registry)?;
+    let environment = served::environment(settings, registry, certificates::trusted(settings)?)?;
     Activation::new(environment, schemas)
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keelgate_fallback::PublisherStatus;
+use keelgate_plugins::Registry;
 use keelgate_snapshot::{Identity, Snapshot};
 use keelgate_source::Report;
 use keelgate_sync::DataPlanes;
@@ -38,6 +39,7 @@ pub(crate) struct Reports {
     data_planes: OnceLock<Arc<DataPlanes>>,
     upstreams: OnceLock<Upstreams>,
     traffic: OnceLock<Lasting>,
+    plugins: OnceLock<Arc<Registry>>,
 }
 
 impl Reports {
@@ -56,6 +58,7 @@ impl Reports {
             backups: OnceLock::new(),
             data_planes: OnceLock::new(),
             traffic: OnceLock::new(),
+            plugins: OnceLock::new(),
         }
     }
 
@@ -95,6 +98,11 @@ impl Reports {
         let _ = self.traffic.set(lasting);
     }
 
+    /// Adds the plugins that serve, on nodes that proxy.
+    pub(crate) fn add_plugins(&self, registry: Arc<Registry>) {
+        let _ = self.plugins.set(registry);
+    }
+
     /// The `keelgate` member of `/status`.
     pub(crate) fn json(&self) -> Value {
         let now = SystemTime::now();
@@ -125,9 +133,18 @@ impl Reports {
         report
     }
 
-    /// The metrics of the same facts.
-    pub(crate) fn text(&self) -> String {
-        metrics::render(&self.facts(SystemTime::now()))
+    /// The metrics of the same facts, and what plugins have counted. What the configuration is kept
+    /// in can be reached, or not.
+    pub(crate) fn text(&self, datastore_reachable: bool) -> String {
+        let facts = Facts {
+            datastore_reachable,
+            ..self.facts(SystemTime::now())
+        };
+        let mut text = metrics::render(&facts);
+        if let Some(plugins) = self.plugins.get() {
+            text.push_str(&plugins.metrics());
+        }
+        text
     }
 
     fn source_json(&self, now: SystemTime) -> Value {
@@ -177,6 +194,9 @@ impl Reports {
         Facts {
             now,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            node_id: self.node_id.to_string(),
+            kong_version: keelgate_entities::KONG_API_VERSION.to_owned(),
+            datastore_reachable: true,
             role: self.role.to_owned(),
             source: self.source_facts(),
             storages: self
@@ -186,6 +206,7 @@ impl Reports {
                 .flatten()
                 .map(|status| storage_facts(&status.borrow()))
                 .collect(),
+            kong_target_health: self.plugins.get().is_some_and(|it| it.tells_health()),
             targets: self.upstreams.get().map_or_else(Vec::new, Upstreams::facts),
             cluster: ClusterFacts {
                 control_plane_connected: match self.source.get() {
@@ -198,7 +219,6 @@ impl Reports {
             traffic: self.traffic.get().map(|lasting| {
                 let counted = lasting.counts.sum();
                 TrafficFacts {
-                    node_id: self.node_id.to_string(),
                     accepted: counted.accepted,
                     handled: counted.handled,
                     active: counted.active,
@@ -208,6 +228,7 @@ impl Reports {
                     requests: counted.requests,
                     full: counted.full,
                     lines_dropped: lasting.lines_lost(),
+                    records_dropped: self.plugins.get().map_or(0, |it| it.records_lost()),
                 }
             }),
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use keelgate_plugins::Registry;
 use keelgate_proxy::{Bound, Drain, Handle, Sockets};
 use keelgate_settings::Settings;
 use keelgate_telemetry::LogHandle;
@@ -37,6 +38,9 @@ const LAST_PATIENCE: Duration = Duration::from_millis(500);
 /// How long a backup that is under way may take at the end. A storage that does not answer must not
 /// hold the process; what is written there is whole or not at all, and the lease runs out.
 const LAST_BACKUP: Duration = Duration::from_secs(5);
+
+/// How long records about the last requests may take to be delivered.
+const LAST_RECORDS: Duration = Duration::from_secs(3);
 
 /// What is done on SIGHUP beside reading the settings anew.
 pub(crate) type Reload = Box<dyn Fn(&Settings) -> Result<()> + Send + Sync>;
@@ -84,6 +88,8 @@ pub(crate) struct Running {
     /// Listening sockets beside the proxy's, to hand them on.
     pub(crate) sockets: Sockets,
     pub(crate) lasting: Lasting,
+    /// The plugins, which may have records to deliver.
+    pub(crate) registry: Arc<Registry>,
     pub(crate) place: Place,
 }
 
@@ -169,11 +175,13 @@ impl Running {
             draining.push(retire(proxy, end));
         }
         let ended = self.term.ended.clone();
+        let registry = self.registry;
         let drained = async {
             for proxy in draining {
                 // What failed in there was logged there.
                 let _ = proxy.await;
             }
+            registry.finish(LAST_RECORDS).await;
         };
         let (tasks, backup) = (self.tasks, self.backup);
         let others = async {

@@ -16,6 +16,7 @@ use keelgate_settings::{
     DnsRecord, ErrorType, Listener, LogTarget, RouterFlavor, Settings, TrustedPeer,
 };
 use keelgate_telemetry::{Destination, LineSink};
+use rustls::RootCertStore;
 
 use super::tickets::{TicketKeys, Ticketer};
 use super::{certificates, streams};
@@ -40,7 +41,11 @@ impl Plugins for Known {
 }
 
 /// What every snapshot of this node is compiled with.
-pub(crate) fn environment(settings: &Settings, registry: Arc<Registry>) -> anyhow::Result<Env> {
+pub(crate) fn environment(
+    settings: &Settings,
+    registry: Arc<Registry>,
+    trusted: Arc<RootCertStore>,
+) -> anyhow::Result<Env> {
     let tls = &settings.tls;
     let default_certificate = certificates::listener(
         &settings.node.prefix,
@@ -59,7 +64,7 @@ pub(crate) fn environment(settings: &Settings, registry: Arc<Registry>) -> anyho
         plugins: Arc::new(Known(registry)),
         flavor: router_flavor(settings),
         default_certificate,
-        trusted: certificates::trusted(settings)?,
+        trusted,
         // Kong's default, which its users' upstreams rely on; `tls_verify` of a service turns it on.
         verify_upstreams: false,
         client_certificate,

@@ -19,7 +19,7 @@ impl Upstreams {
         upstreams.find(|entry| entry.upstream.id == id).cloned()
     }
 
-    /// What metrics tell: targets that are checked, and those without an address.
+    /// What metrics tell: every address of every target, and targets without one.
     pub(crate) fn facts(&self) -> Vec<TargetFacts> {
         let mut facts = Vec::new();
         for entry in self.0.load().upstreams() {
@@ -36,8 +36,7 @@ impl Upstreams {
                     facts.push(fact(String::new(), Health::Unavailable));
                 }
                 let peers = balancer.peers_of(target.index);
-                let checked = peers.filter(|peer| peer.health != Health::Unchecked);
-                facts.extend(checked.map(|peer| fact(peer.address.to_string(), peer.health)));
+                facts.extend(peers.map(|peer| fact(peer.address.to_string(), peer.health)));
             }
         }
         facts

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::body::{self, Form};
 use crate::registry::Node;
-use crate::{Exchange, arguments::Arguments};
+use crate::{Exchange, arguments::Arguments, shown};
 
 /// Where the answer is made.
 pub(crate) struct Place {
@@ -36,10 +36,10 @@ pub(crate) fn echo(exchange: &Exchange<'_>, message: Option<&str>, place: &Place
     echo.insert("kong".to_owned(), node);
     echo.insert("request".to_owned(), request(exchange));
     if let Some(route) = exchange.route {
-        echo.insert("matched_route".to_owned(), without_nulls(json!(route)));
+        echo.insert("matched_route".to_owned(), json!(route));
     }
     if let Some(service) = exchange.service {
-        echo.insert("matched_service".to_owned(), without_nulls(json!(service)));
+        echo.insert("matched_service".to_owned(), json!(service));
     }
     body::json(&echo)
 }
@@ -50,11 +50,11 @@ fn request(exchange: &Exchange<'_>) -> Value {
         "scheme": exchange.protocol.as_str(),
         "host": exchange.host,
         "port": exchange.port,
-        "headers": headers(exchange),
-        "query": grouped(exchange.query.iter().flat_map(|query| {
-            arguments(&Arguments::parse(query.as_bytes()))
+        "headers": shown::headers(&exchange.headers),
+        "query": shown::grouped(exchange.query.iter().flat_map(|query| {
+            shown::arguments(&Arguments::parse(query.as_bytes()))
         })),
-        "raw_body": text(raw_body),
+        "raw_body": shown::text(raw_body),
         "method": exchange.method.as_str(),
         "path": exchange.raw_path,
         "uri_captures": captures(exchange),
@@ -62,32 +62,16 @@ fn request(exchange: &Exchange<'_>) -> Value {
     if let (Some(form), Value::Object(request)) = (body::form(exchange), &mut request) {
         let fields = match form {
             Form::Json(fields) => Value::Object(fields),
-            Form::Arguments(fields) => grouped(arguments(&fields)),
-            Form::Multipart(parts) => grouped(
+            Form::Arguments(fields) => shown::grouped(shown::arguments(&fields)),
+            Form::Multipart(parts) => shown::grouped(
                 parts
                     .iter()
-                    .map(|(name, value)| (name.to_owned(), text(value))),
+                    .map(|(name, value)| (name.to_owned(), shown::text(value))),
             ),
         };
         request.insert("body".to_owned(), fields);
     }
     request
-}
-
-fn headers(exchange: &Exchange<'_>) -> Value {
-    let headers = exchange.headers.iter();
-    grouped(headers.map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes()))))
-}
-
-/// An argument that stands without `=` is `true`.
-fn arguments(arguments: &Arguments<'_>) -> Vec<(String, Value)> {
-    arguments
-        .iter()
-        .map(|(name, value)| {
-            let name = String::from_utf8_lossy(name).into_owned();
-            (name, value.map_or(Value::Bool(true), text))
-        })
-        .collect()
 }
 
 fn captures(exchange: &Exchange<'_>) -> Value {
@@ -103,33 +87,4 @@ fn captures(exchange: &Exchange<'_>) -> Value {
         }
     }
     json!({ "unnamed": unnamed, "named": named })
-}
-
-/// An object; a name that occurs several times gets a list.
-fn grouped(pairs: impl IntoIterator<Item = (String, Value)>) -> Value {
-    let mut object = Map::new();
-    for (name, value) in pairs {
-        match object.get_mut(&name) {
-            None => {
-                object.insert(name, value);
-            }
-            Some(Value::Array(values)) => values.push(value),
-            Some(first) => *first = Value::Array(vec![first.take(), value]),
-        }
-    }
-    Value::Object(object)
-}
-
-fn text(bytes: &[u8]) -> Value {
-    Value::String(String::from_utf8_lossy(bytes).into_owned())
-}
-
-fn without_nulls(entity: Value) -> Value {
-    match entity {
-        Value::Object(mut fields) => {
-            fields.retain(|_, value| !value.is_null());
-            Value::Object(fields)
-        }
-        other => other,
-    }
 }

@@ -1,5 +1,7 @@
 //! `log`: after the response was sent, or the client went away.
 
+use std::time::Duration;
+
 use http::Version;
 use http::header::{REFERER, USER_AGENT};
 
@@ -7,14 +9,15 @@ use super::Flight;
 use super::answer::client_gone;
 use crate::access_log::Record;
 use crate::downstream::Outcome;
+use crate::http1::Framing;
 
 /// Runs the phase, and writes the access log.
 pub(super) fn run(flight: &mut Flight<'_>, sent: u64, outcome: Outcome) {
-    for at in 0..flight.plugins.len() {
-        let plugin = flight.plugins[at];
-        if plugin.phases().log {
-            plugin.log(&mut flight.exchange);
-        }
+    if outcome == Outcome::Abort && sent == 0 {
+        flight.exchange.response.status = client_gone();
+    }
+    if flight.is_logged() {
+        run_plugins(flight, sent);
     }
     let Some(log) = &flight.core.settings.access_log else {
         return;
@@ -26,11 +29,6 @@ pub(super) fn run(flight: &mut Flight<'_>, sent: u64, outcome: Outcome) {
             .get(name)
             .and_then(|value: &http::HeaderValue| value.to_str().ok())
     };
-    let status = if outcome == Outcome::Abort && sent == 0 {
-        client_gone()
-    } else {
-        exchange.response.status
-    };
     log.record(&Record {
         client: exchange.client.ip,
         received_at: exchange.times.received_at,
@@ -41,7 +39,7 @@ pub(super) fn run(flight: &mut Flight<'_>, sent: u64, outcome: Outcome) {
             Version::HTTP_10 => "HTTP/1.0",
             _ => "HTTP/1.1",
         },
-        status: status.as_u16(),
+        status: exchange.response.status.as_u16(),
         body_bytes: sent,
         referer: text(REFERER),
         user_agent: text(USER_AGENT),
@@ -64,4 +62,25 @@ pub(super) fn run(flight: &mut Flight<'_>, sent: u64, outcome: Outcome) {
             .consumer
             .and_then(|consumer| consumer.username.as_deref()),
     });
+}
+
+fn run_plugins(flight: &mut Flight<'_>, sent: u64) {
+    let told = &mut flight.exchange.outcome;
+    // Lent: the access log needs it afterwards.
+    told.target = std::mem::take(&mut flight.received.target);
+    told.received = match flight.received.framing {
+        Framing::Length(length) => length,
+        _ => 0,
+    };
+    told.sent = sent;
+    told.upstream_status = flight.upstream_status;
+    told.before_upstream = flight.proxy_latency.map(Duration::from_millis);
+    told.took = flight.exchange.times.started.elapsed();
+    for at in 0..flight.plugins.len() {
+        let plugin = flight.plugins[at];
+        if plugin.phases().log {
+            plugin.log(&mut flight.exchange);
+        }
+    }
+    flight.received.target = std::mem::take(&mut flight.exchange.outcome.target);
 }

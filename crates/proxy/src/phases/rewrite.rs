@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use http::{StatusCode, Version};
 use keelgate_entities::kinds::Protocol;
-use keelgate_plugins::exchange::{Client as ClientFacts, MadeBy, ResponseHead, Times, Upstream};
+use keelgate_plugins::exchange::{
+    Client as ClientFacts, MadeBy, Outcome, ResponseHead, Times, Upstream,
+};
 use keelgate_plugins::{Exchange, Flow, HeaderMap};
 use keelgate_router::{host, path};
 use keelgate_runtime::Runtime;
@@ -44,6 +46,7 @@ pub(super) fn begin<'r>(
                 local: client.local,
                 sni: client.sni.clone(),
                 tls: client.tls,
+                session: client.session,
             },
             protocol: if client.tls {
                 Protocol::Https
@@ -74,6 +77,7 @@ pub(super) fn begin<'r>(
             },
             shared: Vec::new(),
             kept: Vec::new(),
+            outcome: Outcome::default(),
             times: Times {
                 received_at: clock::wall(),
                 started: Instant::now(),

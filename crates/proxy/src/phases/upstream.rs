@@ -93,9 +93,11 @@ async fn call<'r, U: Upload, R: Respond>(
     let mut choosing = Choosing::new(flight, entry);
     loop {
         let started = request_debug::start(flight);
+        let began = flight.begin_try();
         let choice = choosing.next(flight).await?;
         request_debug::spent(flight, Part::Balancer, started);
         flight.proxied = true;
+        flight.remember(choice.address, began);
         let fault = match attempt::run(flight, entry, &choice, &mut request, upload, respond).await
         {
             Ok(outcome) => return Ok(outcome),
@@ -105,6 +107,7 @@ async fn call<'r, U: Upload, R: Respond>(
                 // nothing about the upstream, so it does not count as an attempt. That it stays
                 // silent does.
                 let reused = reused && matches!(fault, Fault::Broken(_) | Fault::Refused);
+                flight.regret(fault.status());
                 if !reused {
                     choice.failed(&fault);
                 }

@@ -51,6 +51,7 @@ impl Visitor {
             local: self.local,
             sni: self.name.clone(),
             tls: self.protocol == Protocol::Tls,
+            session: None,
         };
         let session = Session {
             client: &client,

@@ -10,6 +10,12 @@ pub struct Facts {
     pub now: SystemTime,
     /// The version of the software.
     pub version: String,
+    /// The node's id.
+    pub node_id: String,
+    /// The version of Kong whose interfaces these are.
+    pub kong_version: String,
+    /// Whether what the configuration is kept in can be reached.
+    pub datastore_reachable: bool,
     /// The node's role.
     pub role: String,
     /// Which configuration is served, and from where.
@@ -18,8 +24,10 @@ pub struct Facts {
     pub storages: Vec<StorageFacts>,
     /// Control plane and data planes.
     pub cluster: ClusterFacts,
-    /// Targets of upstreams that are checked, or cannot be found; on nodes that serve traffic.
+    /// Targets of upstreams; on nodes that serve traffic.
     pub targets: Vec<TargetFacts>,
+    /// Whether the health of all targets is told under the name that Kong has for it.
+    pub kong_target_health: bool,
     /// What clients do; none where nothing is proxied.
     pub traffic: Option<TrafficFacts>,
     /// Sessions of streams, by protocol; those that there were none of may be left out.
@@ -50,15 +58,13 @@ pub struct TargetFacts {
     pub target: String,
     /// Its address; empty when it has none.
     pub address: String,
-    /// `healthy`, `unhealthy` or `dns_error`.
+    /// `healthy`, `unhealthy`, `dns_error` or `healthchecks_off`.
     pub state: String,
 }
 
 /// What clients do.
 #[derive(Clone, Debug, Default)]
 pub struct TrafficFacts {
-    /// The node's id.
-    pub node_id: String,
     /// Connections since the start that were accepted.
     pub accepted: u64,
     /// Those that were served.
@@ -77,6 +83,8 @@ pub struct TrafficFacts {
     pub full: u64,
     /// Lines of the access log that were lost.
     pub lines_dropped: u64,
+    /// Records of logging plugins that were lost.
+    pub records_dropped: u64,
 }
 
 /// The place of a snapshot in the history of its cluster.

@@ -99,6 +99,8 @@ const BACKUP_STATES: [&str; 7] = [
     "blocked",
     "read_only",
 ];
+/// The state of a target that is not checked.
+const UNCHECKED: &str = "healthchecks_off";
 const TARGET_STATES: [&str; 3] = ["healthy", "unhealthy", "dns_error"];
 const FENCINGS: [&str; 3] = ["compare", "none", "unknown"];
 
@@ -382,10 +384,41 @@ const METRICS: &[Metric] = &[
         "1 for the health of an address of a target, 0 for the others; only of targets that are checked, or whose name cannot be resolved",
         |facts, samples| {
             for fact in &facts.targets {
+                if fact.state == UNCHECKED {
+                    continue;
+                }
                 let labels = [&*fact.upstream, &fact.target, &fact.address];
                 samples.one_of(&labels, &TARGET_STATES, &fact.state);
             }
         },
+    ),
+    gauge(
+        "kong_upstream_target_health",
+        &["upstream", "target", "address", "state", "subsystem"],
+        "1 for the health of an address of a target, 0 for the others; where the plugin `prometheus` has `upstream_health_metrics`",
+        |facts, samples| {
+            if !facts.kong_target_health {
+                return;
+            }
+            for fact in &facts.targets {
+                for state in [UNCHECKED, "healthy", "unhealthy", "dns_error"] {
+                    let labels = [&*fact.upstream, &fact.target, &fact.address, state, "http"];
+                    samples.add(&labels, flag(fact.state == state));
+                }
+            }
+        },
+    ),
+    gauge(
+        "kong_node_info",
+        &["node_id", "version"],
+        "Always 1; tells the node and the version of Kong that it is compatible with",
+        |facts, samples| samples.add(&[&facts.node_id, &facts.kong_version], flag(true)),
+    ),
+    gauge(
+        "kong_datastore_reachable",
+        &[],
+        "1 while what the configuration is kept in can be reached",
+        |facts, samples| samples.add(&[], flag(facts.datastore_reachable)),
     ),
     gauge(
         "kong_nginx_connections_total",
@@ -404,7 +437,7 @@ const METRICS: &[Metric] = &[
                 ("writing", traffic.writing),
                 ("waiting", traffic.waiting),
             ] {
-                samples.add(&[&traffic.node_id, "http", state], count(number));
+                samples.add(&[&facts.node_id, "http", state], count(number));
             }
         },
     ),
@@ -414,7 +447,7 @@ const METRICS: &[Metric] = &[
         "Requests since the start",
         |facts, samples| {
             if let Some(traffic) = &facts.traffic {
-                samples.add(&[&traffic.node_id, "http"], count(traffic.requests));
+                samples.add(&[&facts.node_id, "http"], count(traffic.requests));
             }
         },
     ),
@@ -470,6 +503,18 @@ const METRICS: &[Metric] = &[
             samples.add(
                 &[],
                 traffic.and_then(|traffic| count(traffic.lines_dropped)),
+            );
+        },
+    ),
+    counter(
+        "keelgate_plugin_records_dropped_total",
+        &[],
+        "Records of logging plugins that were lost because their receivers were too slow or away",
+        |facts, samples| {
+            let traffic = facts.traffic.as_ref();
+            samples.add(
+                &[],
+                traffic.and_then(|traffic| count(traffic.records_dropped)),
             );
         },
     ),

@@ -86,7 +86,7 @@ fn number(text: &str, start: &str) -> f64 {
 #[test]
 fn status_report_and_metrics_tell_the_same() {
     let reports = reports();
-    let (json, text) = (reports.json(), reports.text());
+    let (json, text) = (reports.json(), reports.text(true));
     let (source, backup) = (&json["source"], &json["fallback"][0]);
     for (start, value) in [
         (
@@ -204,7 +204,7 @@ fn a_control_plane_tells_what_it_hands_to_data_planes() {
     let serving = &reports.json()["source"]["serving"];
     assert_eq!(serving["source"], "store");
     assert_eq!(serving["identity"]["revision"], 7);
-    let text = reports.text();
+    let text = reports.text(true);
     assert_eq!(number(&text, "keelgate_source_revision"), 7.0);
     assert_eq!(
         number(&text, "keelgate_source_serving{source=\"store\"}"),
@@ -214,7 +214,7 @@ fn a_control_plane_tells_what_it_hands_to_data_planes() {
 
 #[test]
 fn the_states_of_report_and_metrics_are_the_same_words() {
-    let text = reports().text();
+    let text = reports().text(true);
     for state in [
         State::Starting,
         State::Empty,

@@ -1,0 +1,74 @@
+//! A plugin that puts something about every request into a queue.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use keelgate_entities::kinds;
+
+use super::fields::Fields;
+use super::queue::{Queue, Settings, Sink};
+use super::record;
+use crate::error::Reason;
+use crate::registry::Node;
+use crate::{Exchange, Phases, Plugin};
+
+/// What is told about a request.
+pub(crate) trait Tell: Send + Sync + 'static {
+    /// What is put into the queue; none for a request that is passed over.
+    fn tell(&self, exchange: &Exchange<'_>) -> Option<Bytes>;
+}
+
+struct Logger<T> {
+    tell: T,
+    queue: Queue,
+}
+
+/// The plugin that puts into a queue what is told about requests.
+pub(crate) fn telling(
+    node: &Node,
+    plugin: &kinds::Plugin,
+    settings: Settings,
+    tell: impl Tell,
+    sink: impl Sink,
+) -> Arc<dyn Plugin> {
+    let name = format!("{} {}", plugin.name, plugin.id);
+    let queue = Queue::new(settings, name, sink, &node.delivery);
+    Arc::new(Logger { tell, queue })
+}
+
+/// The plugin whose records go to a sink.
+pub(crate) fn compile(
+    node: &Node,
+    plugin: &kinds::Plugin,
+    settings: Settings,
+    custom_fields: &BTreeMap<String, String>,
+    sink: impl Sink,
+) -> Result<Arc<dyn Plugin>, Reason> {
+    let fields = Fields::compile(custom_fields)?;
+    Ok(telling(node, plugin, settings, fields, sink))
+}
+
+/// A record without anything around it.
+impl Tell for Fields {
+    fn tell(&self, exchange: &Exchange<'_>) -> Option<Bytes> {
+        let mut json = Vec::new();
+        record::write(exchange, self, &mut json);
+        Some(json.into())
+    }
+}
+
+impl<T: Tell> Plugin for Logger<T> {
+    fn phases(&self) -> Phases {
+        Phases {
+            log: true,
+            ..Phases::default()
+        }
+    }
+
+    fn log<'r>(&'r self, exchange: &mut Exchange<'r>) {
+        if let Some(told) = self.tell.tell(exchange) {
+            self.queue.push(told);
+        }
+    }
+}

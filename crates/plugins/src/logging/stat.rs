@@ -1,0 +1,148 @@
+//! What `statsd` and `datadog` have in common.
+
+use std::fmt;
+
+use keelgate_entities::kinds::Consumer;
+use serde::Deserialize;
+
+use super::figures::{self, Latencies};
+use crate::{Exchange, setting};
+
+/// What sort of number a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StatType {
+    Counter,
+    Gauge,
+    Histogram,
+    Meter,
+    Set,
+    Timer,
+    Distribution,
+}
+
+impl StatType {
+    /// As it stands in a line.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "c",
+            Self::Gauge => "g",
+            Self::Histogram => "h",
+            Self::Meter => "m",
+            Self::Set => "s",
+            Self::Timer => "ms",
+            Self::Distribution => "d",
+        }
+    }
+}
+
+/// A number of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Figure {
+    RequestCount,
+    RequestSize,
+    ResponseSize,
+    Latency,
+    UpstreamLatency,
+    KongLatency,
+}
+
+impl Figure {
+    /// The figure that a configuration names.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "request_count" => Self::RequestCount,
+            "request_size" => Self::RequestSize,
+            "response_size" => Self::ResponseSize,
+            "latency" => Self::Latency,
+            "upstream_latency" => Self::UpstreamLatency,
+            "kong_latency" => Self::KongLatency,
+            _ => return None,
+        })
+    }
+
+    /// As it stands in a line.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestCount => "request.count",
+            Self::RequestSize => "request.size",
+            Self::ResponseSize => "response.size",
+            Self::Latency => "latency",
+            Self::UpstreamLatency => "upstream_latency",
+            Self::KongLatency => "kong_latency",
+        }
+    }
+}
+
+/// The figures of one request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figures {
+    request_size: u64,
+    response_size: u64,
+    latencies: Latencies,
+}
+
+impl Figures {
+    pub(crate) fn of(exchange: &Exchange<'_>) -> Self {
+        Self {
+            request_size: figures::request_size(exchange),
+            response_size: figures::response_size(exchange),
+            latencies: Latencies::of(exchange),
+        }
+    }
+
+    /// One of them; none where there is none: a request that was not proxied has not waited for an
+    /// upstream.
+    pub(crate) fn get(&self, figure: Figure) -> Option<u64> {
+        match figure {
+            Figure::RequestCount => Some(1),
+            Figure::RequestSize => Some(self.request_size),
+            Figure::ResponseSize => Some(self.response_size),
+            Figure::Latency => Some(self.latencies.request),
+            Figure::KongLatency => Some(self.latencies.kong),
+            Figure::UpstreamLatency => u64::try_from(self.latencies.proxy).ok(),
+        }
+    }
+}
+
+/// What a consumer is called by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ConsumerIdentifier {
+    ConsumerId,
+    CustomId,
+    Username,
+}
+
+impl ConsumerIdentifier {
+    pub(crate) fn of(self, consumer: &Consumer) -> Option<String> {
+        match self {
+            Self::ConsumerId => Some(consumer.id.to_string()),
+            Self::CustomId => consumer.custom_id.as_deref().map(clean),
+            Self::Username => consumer.username.as_deref().map(clean),
+        }
+    }
+}
+
+/// `|@0.5` for a sample rate that is not 1.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate(pub(crate) Option<f64>);
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(rate) if rate != 1.0 => write!(f, "|@{}", setting::number(rate)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A name that can stand in a line: the end of a line is what ends it, and nothing else may.
+pub(crate) fn clean(name: &str) -> String {
+    name.replace(char::is_control, "_")
+}
+
+/// The same, as a part of a name with dots.
+pub(crate) fn dotless(name: &str) -> String {
+    clean(name).replace('.', "_")
+}

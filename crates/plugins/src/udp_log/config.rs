@@ -1,0 +1,41 @@
+//! Settings of `udp-log`.
+
+use std::collections::BTreeMap;
+
+use keelgate_entities::schema::{Field, PluginSchema, typedefs};
+use serde::Deserialize;
+
+use crate::logging::fields;
+use crate::registry::VERSION;
+use crate::setting::null_as_default;
+
+/// Name of the plugin.
+pub(crate) const NAME: &str = "udp-log";
+
+/// Description of the settings.
+pub(crate) fn schema() -> PluginSchema {
+    PluginSchema::new(NAME, 8, VERSION).fields([
+        typedefs::host("host")
+            .required()
+            .description("Host that records are sent to."),
+        typedefs::port("port")
+            .required()
+            .description("Port that records are sent to."),
+        Field::number("timeout")
+            .default(10_000)
+            .description("Milliseconds that sending one record takes, at most."),
+        fields::setting(),
+    ])
+}
+
+/// The settings.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Config {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Milliseconds.
+    #[serde(default)]
+    pub(crate) timeout: Option<f64>,
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub(crate) custom_fields_by_lua: BTreeMap<String, String>,
+}
