@@ -3,9 +3,9 @@
 //! time.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
 use hdrhistogram::Histogram;
 use serde_json::Value;
@@ -36,22 +36,22 @@ pub(crate) struct ExportArguments {
     /// looked for, so that the number of rounds counts, not that of turns.
     #[arg(long)]
     rounds: Option<usize>,
-    /// How often each of them has its turn in a round.
+    /// How long each of them is measured in a round, in seconds.
+    #[arg(long, default_value_t = 15)]
+    seconds: usize,
+    /// Leaves out the processes without export: for the comparison of seconds alone.
     #[arg(long)]
-    turns: Option<usize>,
+    alone: bool,
 }
 
-/// How long a process is loaded at a time.
-const TURN: Duration = Duration::from_secs(5);
+/// The first seconds under load warm a process up.
+const WARM_UP: usize = 5;
 
 /// Time between two changes of the configuration.
 const CHANGE: Duration = Duration::from_secs(1);
 
 /// Time between two turns: what an exporter still has to write falls into it.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Changes in a turn.
-const CHANGES: usize = (TURN.as_secs() / CHANGE.as_secs()) as usize;
 
 /// What differs between the processes. The second without export tells how much two equal ones
 /// differ on this machine.
@@ -66,19 +66,24 @@ const ARMS: [Arm; 3] = [Arm::Off, Arm::On, Arm::OffAgain];
 
 /// What one arm showed.
 struct Figures {
-    /// Latencies in microseconds, by round.
-    rounds: Vec<Histogram<u64>>,
-    /// Processor time in all turns.
+    rounds: Vec<Round>,
+    /// Processor time in all rounds.
     cpu: Duration,
     /// By how many changes the newest backup was behind at the end of each round.
     behind: Vec<f64>,
 }
 
+/// Latencies in microseconds.
+struct Round {
+    all: Histogram<u64>,
+    /// Those of the seconds in which no export came to its end.
+    apart: Histogram<u64>,
+}
+
 /// Measures all arms several rounds over, and prints the table and the ratios.
 pub(crate) fn run(keelgate: &Path, options: &ExportArguments, quick: bool) -> anyhow::Result<()> {
-    let rounds = options.rounds.unwrap_or(if quick { 2 } else { 30 });
-    let turns = options.turns.unwrap_or(1);
-    let count = (turns + 1) * CHANGES + 1;
+    let rounds = options.rounds.unwrap_or(if quick { 2 } else { 15 });
+    let count = WARM_UP + options.seconds + 1;
     let bench = Bench {
         cluster: Cluster::prepare(keelgate, options.routes, count)?,
         options,
@@ -86,10 +91,10 @@ pub(crate) fn run(keelgate: &Path, options: &ExportArguments, quick: bool) -> an
     let mut figures = ARMS.map(|_| Figures::new());
     for round in 0..rounds {
         bench
-            .round(round, turns, &mut figures)
+            .round(round, &mut figures)
             .with_context(|| format!("round {round}"))?;
     }
-    print(options, &bench.cluster.changes, turns, &figures);
+    print(options, &bench.cluster.changes, &figures);
     Ok(())
 }
 
@@ -106,53 +111,76 @@ struct Node {
 }
 
 impl Bench<'_> {
-    /// Starts one process per arm and gives them turns of load, in an order that moves on from turn
-    /// to turn: what drifts on the machine touches all of them alike. Who has no turn is idle.
-    fn round(&self, round: usize, turns: usize, figures: &mut [Figures; 3]) -> anyhow::Result<()> {
+    /// Starts one process per arm and gives each its turn of load, in an order that moves on from
+    /// round to round: what drifts on the machine touches all of them alike. Who has no turn is idle.
+    fn round(&self, round: usize, figures: &mut [Figures; 3]) -> anyhow::Result<()> {
         let mut nodes = Vec::new();
-        for arm in ARMS {
-            nodes.push(self.start(arm, &format!("{round}-{}", nodes.len()))?);
-        }
-        let clock = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()?;
-        for figures in figures.iter_mut() {
-            figures.rounds.push(latencies());
-        }
-        // The first turn of each warms it up.
-        for turn in 0..=turns {
-            for place in 0..nodes.len() {
-                let index = (place + turn + round) % nodes.len();
-                let node = &nodes[index];
-                let before = node.data_plane.process.usage()?.cpu;
-                let outcome = std::thread::scope(|scope| {
-                    scope.spawn(|| clock.block_on(self.change(node, turn * CHANGES)));
-                    node.data_plane.load.run(TURN, Some(self.options.rate))
-                })?;
-                if turn > 0 {
-                    figures[index].rounds[round].add(outcome.latency)?;
-                    figures[index].cpu += node.data_plane.process.usage()?.cpu - before;
-                }
-                clock.block_on(async { tokio::time::sleep(PAUSE).await });
+        for (index, arm) in ARMS.into_iter().enumerate() {
+            if arm == Arm::On || !self.options.alone {
+                nodes.push((index, self.start(arm, &format!("{round}-{index}"))?));
             }
         }
-        for (node, figures) in nodes.into_iter().zip(figures) {
-            figures
-                .behind
-                .extend(self.check(&node, (turns + 1) * CHANGES)?);
+        let turns = nodes.len();
+        nodes.rotate_left(round % turns);
+        for (index, node) in &nodes {
+            figures[*index].take(self.turn(node)?);
+            std::thread::sleep(PAUSE);
+        }
+        for (index, node) in nodes {
+            let shown = WARM_UP + self.options.seconds;
+            figures[index].behind.extend(self.check(&node, shown)?);
             node.data_plane.process.kill();
         }
         Ok(())
     }
 
-    /// Shows a turn's changes, those after number `shown`, at an even pace.
-    async fn change(&self, node: &Node, shown: usize) {
-        let mut clock = tokio::time::interval(CHANGE);
-        for change in 1..=CHANGES {
-            clock.tick().await;
-            let control_plane = &node.data_plane.control_plane;
-            self.cluster.changes.show(control_plane, shown + change);
+    /// Loads a node, and shows it a change every second.
+    fn turn(&self, node: &Node) -> anyhow::Result<(Round, Duration)> {
+        let seconds = WARM_UP + self.options.seconds;
+        let duration = CHANGE * u32::try_from(seconds)?;
+        let (outcome, changed) = std::thread::scope(|scope| {
+            let changing = scope.spawn(|| self.change(node, seconds));
+            let outcome = node.data_plane.load.run(duration, Some(self.options.rate));
+            (outcome, changing.join())
+        });
+        let (exported, cpu) = changed.map_err(|_| anyhow!("the changes broke off"))??;
+        let mut round = Round::new();
+        for (second, latency) in outcome?.seconds.iter().enumerate().skip(WARM_UP) {
+            round.all.add(latency)?;
+            if !exported.contains(&second) {
+                round.apart.add(latency)?;
+            }
         }
+        Ok((round, cpu))
+    }
+
+    /// Shows changes at an even pace; the seconds in which an export came to its end, and the
+    /// processor time after warming up.
+    fn change(&self, node: &Node, seconds: usize) -> anyhow::Result<(Vec<usize>, Duration)> {
+        let start = Instant::now();
+        let (mut exported, mut before) = (Vec::new(), self.stored(node)?);
+        let mut cpu = Duration::ZERO;
+        for second in 0..seconds {
+            if second == WARM_UP {
+                cpu = node.data_plane.process.usage()?.cpu;
+            }
+            let control_plane = &node.data_plane.control_plane;
+            self.cluster.changes.show(control_plane, second + 1);
+            let end = start + CHANGE * u32::try_from(second + 1)?;
+            std::thread::sleep(end.saturating_duration_since(Instant::now()));
+            let stored = self.stored(node)?;
+            if stored != before {
+                exported.push(second);
+            }
+            before = stored;
+        }
+        Ok((exported, node.data_plane.process.usage()?.cpu - cpu))
+    }
+
+    /// The revision of the newest backup that the node has written.
+    fn stored(&self, node: &Node) -> anyhow::Result<Option<u64>> {
+        let report = self.report(node.status_port)?;
+        Ok(report["fallback"][0]["last_success"]["identity"]["revision"].as_u64())
     }
 
     fn start(&self, arm: Arm, name: &str) -> anyhow::Result<Node> {
@@ -216,6 +244,15 @@ fn latencies() -> Histogram<u64> {
     Histogram::new(3).expect("three digits are a precision")
 }
 
+impl Round {
+    fn new() -> Self {
+        Self {
+            all: latencies(),
+            apart: latencies(),
+        }
+    }
+}
+
 impl Figures {
     fn new() -> Self {
         Self {
@@ -225,17 +262,37 @@ impl Figures {
         }
     }
 
-    fn row(&self, name: &str, turns: usize) -> Vec<String> {
+    fn take(&mut self, (round, cpu): (Round, Duration)) {
+        self.rounds.push(round);
+        self.cpu += cpu;
+    }
+
+    /// A quantile of what was measured in these rounds.
+    fn quantile<'f>(
+        &'f self,
+        quantile: f64,
+        rounds: impl Iterator<Item = usize>,
+        of: impl Fn(&'f Round) -> &'f Histogram<u64>,
+    ) -> f64 {
         let mut all = latencies();
-        for round in &self.rounds {
+        for round in rounds {
             // Histograms of one kind can always be added.
-            let _ = all.add(round);
+            let _ = all.add(of(&self.rounds[round]));
         }
-        let quantile = |quantile| format!("{:.0}", all.value_at_quantile(quantile));
-        let seconds = TURN.as_secs_f64() * (turns * self.rounds.len()) as f64;
+        all.value_at_quantile(quantile) as f64
+    }
+
+    fn row(&self, name: &str, seconds: usize) -> Vec<String> {
+        let all = 0..self.rounds.len();
+        let quantile = |quantile| {
+            let value = self.quantile(quantile, all.clone(), |round| &round.all);
+            format!("{value:.0}")
+        };
+        let requests: u64 = self.rounds.iter().map(|round| round.all.len()).sum();
+        let seconds = (seconds * self.rounds.len()) as f64;
         vec![
             name.to_owned(),
-            all.len().to_string(),
+            requests.to_string(),
             quantile(0.5),
             quantile(0.99),
             quantile(0.999),
@@ -248,18 +305,20 @@ impl Figures {
     }
 }
 
-fn print(options: &ExportArguments, changes: &Changes, turns: usize, figures: &[Figures; 3]) {
+fn print(options: &ExportArguments, changes: &Changes, figures: &[Figures; 3]) {
     let [off, on, again] = figures;
     let storage = options.storage.as_deref().unwrap_or("a directory");
+    let named = [("off", off), ("on", on), ("off, again", again)];
+    let measured = || named.iter().filter(|(_, of)| !of.rounds.is_empty());
     table::print(
         &format!(
-            "Export to {storage} (delay {} s) while {} routes ({:.1} MiB) change every second, the gateway on one processor; {:.0} requests/s, {} rounds with a turn of {:.0} s",
+            "Export to {storage} (delay {} s) while {} routes ({:.1} MiB) change every second, the gateway on one processor; {:.0} requests/s, {} rounds of {} s",
             options.delay,
             options.routes,
             changes.bytes() as f64 / 1048576.0,
             options.rate,
-            off.rounds.len(),
-            TURN.as_secs_f64() * turns as f64,
+            on.rounds.len(),
+            options.seconds,
         ),
         &[
             "export",
@@ -270,81 +329,120 @@ fn print(options: &ExportArguments, changes: &Changes, turns: usize, figures: &[
             "CPU ms/s",
             "newest backup behind, changes",
         ],
-        &[
-            off.row("off", turns),
-            on.row("on", turns),
-            again.row("off, again", turns),
-        ],
+        &measured()
+            .map(|(name, of)| of.row(name, options.seconds))
+            .collect::<Vec<_>>(),
     );
-    let row = |name: &str, of: &Figures, to: &[&Figures], quantile: f64| {
-        let (ratio, low, high) = ratio(of, to, quantile);
+    let row = |name: &str, (ratio, low, high): Ratio| {
         vec![
             name.to_owned(),
             format!("{ratio:.3}"),
             format!("{low:.3} to {high:.3}"),
         ]
     };
+    let mut rows = vec![
+        row("p50, on: to the seconds without one", within(on, 0.5)),
+        row("p99, on: to the seconds without one", within(on, 0.99)),
+    ];
+    if !options.alone {
+        rows.extend([
+            row("p50, on to off", between(on, &[off, again], 0.5)),
+            row("p50, off again to off (noise)", between(again, &[off], 0.5)),
+            row("p99, on to off", between(on, &[off, again], 0.99)),
+            row(
+                "p99, off again to off (noise)",
+                between(again, &[off], 0.99),
+            ),
+        ]);
+    }
     table::print(
-        "Ratio of the latencies of processes of the same round, the middle one, with a 95 % interval",
+        "Ratio of the latencies: all seconds of the processes that export to those in which they did not, and processes of the same round, the middle one; with a 95 % interval",
         &["", "ratio", "95 % interval"],
-        &[
-            row("p50, on to off", on, &[off, again], 0.5),
-            row("p50, off again to off (noise)", again, &[off], 0.5),
-            row("p99, on to off", on, &[off, again], 0.99),
-            row("p99, off again to off (noise)", again, &[off], 0.99),
-        ],
+        &rows,
     );
 }
 
-/// The middle one of the ratios of a quantile to that of each other process of the same round, and
-/// an interval that holds it: the rounds are drawn again and again, with a fixed seed.
-fn ratio(of: &Figures, to: &[&Figures], quantile: f64) -> (f64, f64, f64) {
+/// A ratio, and an interval that holds it.
+type Ratio = (f64, f64, f64);
+
+/// The ratio over some rounds, and an interval: the rounds are drawn again and again, with a fixed
+/// seed.
+fn drawn(rounds: usize, ratio: impl Fn(&[usize]) -> f64) -> Ratio {
     const TIMES: usize = 1_000;
-    let rounds: Vec<Vec<f64>> = (0..of.rounds.len())
-        .map(|round| {
-            let at = |figures: &Figures| figures.rounds[round].value_at_quantile(quantile) as f64;
-            to.iter().map(|to| at(of) / at(to)).collect()
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut ratios: Vec<f64> = (0..TIMES)
+        .map(|_| {
+            let rounds: Vec<usize> = (0..rounds).map(|_| random.usize(..rounds)).collect();
+            ratio(&rounds)
         })
         .collect();
-    let middle = |drawn: &mut dyn Iterator<Item = usize>| {
-        let ratios: Vec<f64> = drawn.flat_map(|round| &rounds[round]).copied().collect();
-        median(&ratios)
-    };
-    let mut random = fastrand::Rng::with_seed(1);
-    let mut drawn: Vec<f64> = (0..TIMES)
-        .map(|_| middle(&mut rounds.iter().map(|_| random.usize(..rounds.len()))))
-        .collect();
-    drawn.sort_by(f64::total_cmp);
+    ratios.sort_by(f64::total_cmp);
+    let all: Vec<usize> = (0..rounds).collect();
     (
-        middle(&mut (0..rounds.len())),
-        drawn[TIMES / 40],
-        drawn[TIMES - 1 - TIMES / 40],
+        ratio(&all),
+        ratios[TIMES / 40],
+        ratios[TIMES - 1 - TIMES / 40],
     )
+}
+
+/// A quantile of all requests to that of the seconds without an export. The process is the same, and
+/// so is the state of the machine, which both differ by more than what is looked for.
+fn within(of: &Figures, quantile: f64) -> Ratio {
+    drawn(of.rounds.len(), |rounds| {
+        let rounds = || rounds.iter().copied();
+        of.quantile(quantile, rounds(), |round| &round.all)
+            / of.quantile(quantile, rounds(), |round| &round.apart)
+    })
+}
+
+/// The middle one of the ratios of a quantile to that of each other process of the same round.
+fn between(of: &Figures, to: &[&Figures], quantile: f64) -> Ratio {
+    let at = |figures: &Figures, round: usize| {
+        figures.rounds[round].all.value_at_quantile(quantile) as f64
+    };
+    drawn(of.rounds.len(), |rounds| {
+        let ratios: Vec<f64> = rounds
+            .iter()
+            .flat_map(|round| to.iter().map(|to| at(of, *round) / at(to, *round)))
+            .collect();
+        median(&ratios)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// One request per round, as long as this.
-    fn figures(latency: impl Fn(u64) -> u64) -> Figures {
+    /// One second without an export per round, and one with, as long as this.
+    fn figures(latency: impl Fn(u64) -> (u64, u64)) -> Figures {
         let mut figures = Figures::new();
-        for round in 0..20 {
-            let mut histogram = latencies();
-            histogram.record(latency(round)).unwrap();
-            figures.rounds.push(histogram);
+        for number in 0..20 {
+            let (apart, exporting) = latency(number);
+            let mut round = Round::new();
+            round.apart.record(apart).unwrap();
+            round.all.record(apart).unwrap();
+            round.all.record(exporting).unwrap();
+            figures.take((round, Duration::ZERO));
         }
         figures
     }
 
     #[test]
-    fn the_ratio_is_the_middle_one_of_the_rounds_and_lies_in_its_interval() {
-        let fast = figures(|round| 100 + round % 7);
-        let slow = figures(|round| 2 * (100 + round % 7));
-        assert_eq!(ratio(&slow, &[&fast, &fast], 0.99), (2.0, 2.0, 2.0));
-        let odd = figures(|round| if round < 3 { 9_000 } else { 200 + round % 5 });
-        let (ratio, low, high) = ratio(&odd, &[&fast, &slow], 0.99);
+    fn processes_are_compared_with_those_of_their_round() {
+        let fast = figures(|round| (1, 100 + round % 7));
+        let slow = figures(|round| (1, 2 * (100 + round % 7)));
+        assert_eq!(between(&slow, &[&fast, &fast], 0.99), (2.0, 2.0, 2.0));
+        let odd = figures(|round| (1, if round < 3 { 9_000 } else { 200 + round % 5 }));
+        let (ratio, low, high) = between(&odd, &[&fast, &slow], 0.99);
         assert!(low <= ratio && ratio <= high, "{low} {ratio} {high}");
         assert!((0.9..2.1).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn seconds_are_compared_with_those_of_the_same_processes() {
+        let same = figures(|_| (100, 100));
+        assert_eq!(within(&same, 0.99), (1.0, 1.0, 1.0));
+        let slower = figures(|_| (100, 150));
+        assert_eq!(within(&slower, 0.99), (1.5, 1.5, 1.5));
     }
 }

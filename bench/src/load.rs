@@ -27,6 +27,8 @@ pub(crate) struct Outcome {
     pub(crate) requests: u64,
     /// Latencies in microseconds.
     pub(crate) latency: Histogram<u64>,
+    /// The same by the second that a request was due in.
+    pub(crate) seconds: Vec<Histogram<u64>>,
 }
 
 impl Load {
@@ -58,18 +60,27 @@ impl Load {
                         load: self.clone(),
                         connection: connections.next(),
                     };
-                    tokio::spawn(sender.send(start + duration, pace))
+                    tokio::spawn(sender.send(start, start + duration, pace))
                 })
                 .collect();
-            let mut outcome = Outcome {
-                requests: 0,
-                latency: Histogram::new(3)?,
-            };
+            let mut seconds: Vec<Histogram<u64>> = Vec::new();
             for task in tasks {
-                outcome.latency.add(task.await??)?;
+                for (second, latency) in task.await??.into_iter().enumerate() {
+                    match seconds.get_mut(second) {
+                        Some(all) => all.add(latency)?,
+                        None => seconds.push(latency),
+                    }
+                }
             }
-            outcome.requests = outcome.latency.len();
-            Ok(outcome)
+            let mut latency = Histogram::new(3)?;
+            for second in &seconds {
+                latency.add(second)?;
+            }
+            Ok(Outcome {
+                requests: latency.len(),
+                latency,
+                seconds,
+            })
         })
     }
 }
@@ -84,10 +95,11 @@ struct Sender {
 impl Sender {
     async fn send(
         mut self,
+        start: Instant,
         end: Instant,
         pace: Option<(Instant, Duration)>,
-    ) -> anyhow::Result<Histogram<u64>> {
-        let mut latency = Histogram::new(3)?;
+    ) -> anyhow::Result<Vec<Histogram<u64>>> {
+        let mut seconds = Vec::new();
         let mut due = pace.map_or_else(Instant::now, |(first, _)| first);
         while due < end {
             let begin = match pace {
@@ -99,13 +111,18 @@ impl Sender {
             };
             self.exchange().await?;
             let now = Instant::now();
-            latency.record(u64::try_from((now - begin).as_micros()).unwrap_or(u64::MAX))?;
+            let second = due.saturating_duration_since(start).as_secs() as usize;
+            while seconds.len() <= second {
+                seconds.push(Histogram::new(3)?);
+            }
+            let latency = u64::try_from((now - begin).as_micros()).unwrap_or(u64::MAX);
+            seconds[second].record(latency)?;
             due = match pace {
                 Some((_, interval)) => due + interval,
                 None => now,
             };
         }
-        Ok(latency)
+        Ok(seconds)
     }
 
     async fn exchange(&mut self) -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ use std::ops::{Index, Range};
 
 use http::{HeaderName, HeaderValue};
 
-use field::{Field, Part};
+use field::{Field, Key, Part};
 pub use iter::{GetAll, Iter, Values};
 
 /// The headers of a request or a response; a name may occur several times.
@@ -24,12 +24,6 @@ pub struct HeaderMap {
     fields: Vec<Field>,
     /// A bit for each name that is, or was, there: most names that are asked for are not.
     there: u64,
-}
-
-/// The bit of a name, whatever its letters' case.
-fn bit(name: &[u8]) -> u64 {
-    let letter = name.first().map_or(0, |first| usize::from(first | 0x20));
-    1 << ((name.len() * 5 + letter) % 64)
 }
 
 /// What names a header; letters may be of either case.
@@ -123,9 +117,10 @@ impl HeaderMap {
     /// When the places are not in the head, or the head is longer than 4 GiB.
     pub fn push_read(&mut self, name: Range<usize>, value: Range<usize>) {
         assert!(value.end <= self.text.len());
-        self.there |= bit(&self.text[name.clone()]);
+        let key = Key::of(&self.text[name.clone()]);
+        self.there |= key.bit();
         self.fields
-            .push(Field::read(Part::of(name), Part::of(value)));
+            .push(Field::read(key, Part::of(name), Part::of(value)));
     }
 
     /// Makes a field that the gateway itself decides on the only one of its name; `write` appends
@@ -143,9 +138,10 @@ impl HeaderMap {
         let start = self.text.len();
         self.text.extend_from_slice(name.as_bytes());
         debug_assert!(HeaderName::from_bytes(name.as_bytes()).is_ok());
-        self.there |= bit(name.as_bytes());
+        let key = Key::of(name.as_bytes());
+        self.there |= key.bit();
         let name = Part::of(start..self.text.len());
-        self.fields.push(Field::read(name, value));
+        self.fields.push(Field::read(key, name, value));
     }
 
     /// Values, over all names.
@@ -236,22 +232,34 @@ impl HeaderMap {
         Some(self.fields.remove(at).into_value(&self.text))
     }
 
+    /// Takes all values of a name away.
+    pub fn discard(&mut self, name: impl AsHeaderName) {
+        if let Some(at) = self.find(name.as_name()) {
+            self.drop_after(at);
+            self.fields.remove(at);
+        }
+    }
+
     fn push(&mut self, name: HeaderName, value: HeaderValue) {
-        self.there |= bit(name.as_str().as_bytes());
-        self.fields.push(Field::made(name, value));
+        let field = Field::made(name, value);
+        self.there |= field.key().bit();
+        self.fields.push(field);
     }
 
     #[inline]
     fn find(&self, name: &str) -> Option<usize> {
-        if self.there & bit(name.as_bytes()) == 0 {
+        let key = Key::of(name.as_bytes());
+        if self.there & key.bit() == 0 {
             return None;
         }
-        self.search(name)
+        self.search(name, key)
     }
 
-    fn search(&self, name: &str) -> Option<usize> {
+    fn search(&self, name: &str, key: Key) -> Option<usize> {
         let text = &self.text;
-        self.fields.iter().position(|field| field.is(name, text))
+        self.fields
+            .iter()
+            .position(|field| field.is(name, key, text))
     }
 
     /// Takes away the values after the one `at` that have the same name.
@@ -261,10 +269,11 @@ impl HeaderMap {
         }
         let text = &self.text;
         let name = self.fields[at].name(text).clone();
+        let key = self.fields[at].key();
         let mut index = 0;
         self.fields.retain(|field| {
             index += 1;
-            index <= at + 1 || !field.is(name.as_str(), text)
+            index <= at + 1 || !field.is(name.as_str(), key, text)
         });
     }
 

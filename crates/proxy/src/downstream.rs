@@ -59,6 +59,8 @@ pub(crate) struct Incoming {
     pub(crate) method: Method,
     /// In origin form: path and query.
     pub(crate) target: String,
+    /// The host that is asked for, without its port; may be empty.
+    pub(crate) host: String,
     /// The host of a target in absolute form.
     pub(crate) authority: Option<String>,
     pub(crate) version: Version,

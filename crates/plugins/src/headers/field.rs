@@ -34,6 +34,26 @@ impl Part {
     }
 }
 
+/// What tells most names apart at one look: their length, and their first and last letter in either
+/// case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key(u32);
+
+impl Key {
+    #[inline]
+    pub(super) fn of(name: &[u8]) -> Self {
+        let letter = |letter: Option<&u8>| u32::from(letter.map_or(0, |letter| letter | 0x20));
+        let length = name.len() as u32;
+        Self(length << 16 | letter(name.first()) << 8 | letter(name.last()))
+    }
+
+    /// One of 64 bits, by which a name that is not there is known without looking at any that is.
+    #[inline]
+    pub(super) fn bit(self) -> u64 {
+        1 << (((self.0 >> 16).wrapping_mul(5) + (self.0 >> 8 & 0xff)) % 64)
+    }
+}
+
 /// A name or a value.
 #[derive(Clone)]
 enum Said<T> {
@@ -46,13 +66,16 @@ enum Said<T> {
 /// A name and a value.
 #[derive(Clone)]
 pub(super) struct Field {
+    key: Key,
     name: Said<HeaderName>,
     value: Said<HeaderValue>,
 }
 
 impl Field {
-    pub(super) fn read(name: Part, value: Part) -> Self {
+    /// `key` is that of the name.
+    pub(super) fn read(key: Key, name: Part, value: Part) -> Self {
         Self {
+            key,
             name: Said::Read(name, OnceLock::new()),
             value: Said::Read(value, OnceLock::new()),
         }
@@ -60,9 +83,14 @@ impl Field {
 
     pub(super) fn made(name: HeaderName, value: HeaderValue) -> Self {
         Self {
+            key: Key::of(name.as_str().as_bytes()),
             name: Said::Made(name),
             value: Said::Made(value),
         }
+    }
+
+    pub(super) fn key(&self) -> Key {
+        self.key
     }
 
     pub(super) fn name(&self, text: &[u8]) -> &HeaderName {
@@ -103,21 +131,19 @@ impl Field {
         }
     }
 
-    /// Whether it has this name, in letters of either case.
-    pub(super) fn is(&self, name: &str, text: &[u8]) -> bool {
-        // In most cases the length tells.
-        if let Said::Read(part, _) = &self.name
-            && part.length as usize != name.len()
-        {
-            return false;
-        }
-        self.name_bytes(text).eq_ignore_ascii_case(name.as_bytes())
+    /// Whether it has this name, of which `key` is the key, in letters of either case.
+    #[inline]
+    pub(super) fn is(&self, name: &str, key: Key, text: &[u8]) -> bool {
+        self.key == key && self.name_bytes(text).eq_ignore_ascii_case(name.as_bytes())
     }
 
     /// Whether it has the same name as another field of the same text.
+    #[inline]
     pub(super) fn is_like(&self, other: &Self, text: &[u8]) -> bool {
-        self.name_bytes(text)
-            .eq_ignore_ascii_case(other.name_bytes(text))
+        self.key == other.key
+            && self
+                .name_bytes(text)
+                .eq_ignore_ascii_case(other.name_bytes(text))
     }
 
     /// Another value, which stands in the text.

@@ -79,16 +79,18 @@ fn length(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
     if values.next().is_some() {
         return Err(Malformed::Length);
     }
-    // `parse` alone would take a plus sign.
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(Malformed::Length);
+    // No sign, and half the range: the others' numbers often have one.
+    let length = digits.iter().try_fold(0_i64, |length, digit| {
+        let value = i64::from(digit.checked_sub(b'0')?);
+        length
+            .checked_mul(10)?
+            .checked_add(value)
+            .filter(|_| value < 10)
+    });
+    match length {
+        Some(length) if !digits.is_empty() => Ok(Some(length.unsigned_abs())),
+        _ => Err(Malformed::Length),
     }
-    // Half the range: the others' numbers often have a sign.
-    std::str::from_utf8(digits)
-        .ok()
-        .and_then(|digits| digits.parse::<i64>().ok())
-        .map(|length| Some(length.unsigned_abs()))
-        .ok_or(Malformed::Length)
 }
 
 #[cfg(test)]

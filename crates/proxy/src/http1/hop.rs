@@ -3,29 +3,31 @@
 use http::HeaderName;
 use keelgate_plugins::HeaderMap;
 
-/// The options that `Connection` lists, over all its lines.
-pub(crate) fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers
-        .get_all("connection")
-        .bytes()
-        .flat_map(|line| line.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
+/// The options of a line of `Connection`.
+fn options(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
 /// Whether `Connection` lists `option`.
 pub(crate) fn lists(headers: &HeaderMap, option: &str) -> bool {
-    options(headers).any(|own| own.eq_ignore_ascii_case(option.as_bytes()))
+    let mut lines = headers.get_all("connection").bytes();
+    lines.any(|line| options(line).any(|own| own.eq_ignore_ascii_case(option.as_bytes())))
 }
 
 /// The headers that `Connection` names. `Upgrade` is not among them: who may ask for which protocol
 /// is decided elsewhere.
 pub(crate) fn named(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
-    options(headers)
-        .filter(|option| {
-            ["keep-alive", "close", "upgrade"]
-                .iter()
-                .all(|usual| !option.eq_ignore_ascii_case(usual.as_bytes()))
-        })
+    let is_other = |option: &&[u8]| {
+        ["keep-alive", "close", "upgrade"]
+            .iter()
+            .all(|usual| !option.eq_ignore_ascii_case(usual.as_bytes()))
+    };
+    let lines = headers.get_all("connection").bytes();
+    // In most cases there is one line, with one of these alone.
+    lines
+        .filter(is_other)
+        .flat_map(options)
+        .filter(is_other)
         .filter_map(|option| HeaderName::from_bytes(option).ok())
 }
 

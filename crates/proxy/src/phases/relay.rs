@@ -214,12 +214,12 @@ pub(super) async fn informational<R: Respond>(
 fn drop_hop_headers(headers: &mut HeaderMap, websocket: bool) {
     let named: SmallVec<[HeaderName; 2]> = hop::named(headers).collect();
     for name in named {
-        headers.remove(name);
+        headers.discard(name);
     }
-    headers.remove("connection");
+    headers.discard("connection");
     if let Some(upgrade) = headers.get_bytes("upgrade")
         && !(websocket && upgrade.eq_ignore_ascii_case(b"websocket"))
     {
-        headers.remove("upgrade");
+        headers.discard("upgrade");
     }
 }

@@ -8,11 +8,11 @@ use keelgate_plugins::exchange::{
     Client as ClientFacts, MadeBy, Outcome, ResponseHead, Times, Upstream,
 };
 use keelgate_plugins::{Exchange, Flow, HeaderMap};
-use keelgate_router::{host, path};
+use keelgate_router::path;
 use keelgate_runtime::Runtime;
 use smallvec::SmallVec;
 
-use super::forwarded::{self, Forwarded};
+use super::forwarded::Forwarded;
 use super::{Answer, Flight, Received, real_ip, request_head};
 use crate::core::Core;
 use crate::downstream::{Client, Incoming};
@@ -28,9 +28,6 @@ pub(super) fn begin<'r>(
 ) -> Flight<'r> {
     let settings = &core.settings;
     let (raw_path, query) = path::split_target(&incoming.target);
-    let host = forwarded::host(&incoming.headers)
-        .or(incoming.authority.as_deref())
-        .map_or("", |value| host::split_port(value).0);
     let hop = request_head::hop_headers(&incoming.headers);
     // Written where it stays: an exchange is long.
     Flight {
@@ -53,7 +50,7 @@ pub(super) fn begin<'r>(
             } else {
                 Protocol::Http
             },
-            host: host.to_owned(),
+            host: incoming.host,
             port: client.local.port(),
             raw_path: raw_path.to_owned(),
             query: query.map(str::to_owned),

@@ -36,7 +36,9 @@ fn find<'r>(flight: &mut Flight<'r>, raw: &str) -> Result<&'r Chain, Answer> {
     };
     let runtime = flight.runtime;
     let exchange = &mut flight.exchange;
-    let authority = forwarded::host(&exchange.headers).unwrap_or_default();
+    let named = forwarded::host(&exchange.headers);
+    let seen = seen_host(flight.received.authority.as_deref().or(named));
+    let authority = named.unwrap_or_default();
     let (host, host_port) = host::split_port(authority);
     let facts = Facts {
         protocol: exchange.protocol,
@@ -66,7 +68,7 @@ fn find<'r>(flight: &mut Flight<'r>, raw: &str) -> Result<&'r Chain, Answer> {
     exchange.service = routed.service.map(|entry| &entry.service);
     flight.service = routed.service;
     tell_debug(flight, &routed);
-    tell_forwarded(flight, prefix);
+    tell_forwarded(flight, seen, prefix);
     check_admission(flight, &routed)?;
 
     let exchange = &mut flight.exchange;
@@ -127,7 +129,11 @@ fn tell_debug(flight: &mut Flight<'_>, routed: &Routed<'_>) {
 }
 
 /// Works out the forwarding facts: what a trusted peer says, else what is seen here.
-fn tell_forwarded(flight: &mut Flight<'_>, prefix: Option<SmallVec<[u8; 24]>>) {
+fn tell_forwarded(
+    flight: &mut Flight<'_>,
+    seen: SmallVec<[u8; 32]>,
+    prefix: Option<SmallVec<[u8; 24]>>,
+) {
     let exchange = &mut flight.exchange;
     let trusted = real_ip::is_trusted(&flight.core.settings, exchange.client.peer.ip());
     let underscores = flight.received.underscores;
@@ -138,10 +144,8 @@ fn tell_forwarded(flight: &mut Flight<'_>, prefix: Option<SmallVec<[u8; 24]>>) {
     };
     let proto = said(&forwarded::X_FORWARDED_PROTO).cloned();
     let port = said(&forwarded::X_FORWARDED_PORT);
-    let host = said(&forwarded::X_FORWARDED_HOST).map_or_else(
-        || seen_host(&exchange.headers, flight.received.authority.as_deref()),
-        |value| SmallVec::from_slice(value.as_bytes()),
-    );
+    let host = said(&forwarded::X_FORWARDED_HOST)
+        .map_or(seen, |value| SmallVec::from_slice(value.as_bytes()));
     let path = said(&forwarded::X_FORWARDED_PATH).map(|value| value.as_bytes().to_vec());
     flight.forwarded = Forwarded {
         host,
@@ -176,12 +180,9 @@ fn tell_forwarded(flight: &mut Flight<'_>, prefix: Option<SmallVec<[u8; 24]>>) {
 /// Where a client of HTTP/1.0 names no host, Kong's own name stands in.
 const NAMELESS: &str = "kong";
 
-/// The host of the request without port and final dot, in lower case; that of the target first.
-fn seen_host(headers: &HeaderMap, authority: Option<&str>) -> SmallVec<[u8; 32]> {
-    let host = authority
-        .or_else(|| forwarded::host(headers))
-        .unwrap_or(NAMELESS);
-    let host = host.as_bytes();
+/// The host that a request names without port and final dot, in lower case.
+fn seen_host(named: Option<&str>) -> SmallVec<[u8; 32]> {
+    let host = named.unwrap_or(NAMELESS).as_bytes();
     let bracket = match host.first() {
         Some(b'[') => memchr::memchr(b']', host),
         _ => None,

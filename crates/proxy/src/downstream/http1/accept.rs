@@ -49,7 +49,7 @@ pub(super) fn accept(
     head: RequestHead,
 ) -> Result<Incoming, Box<(RequestHead, Refusal)>> {
     match check(core, &head) {
-        Ok((absolute, framing)) => {
+        Ok((host, absolute, framing)) => {
             let (target, authority) = match absolute {
                 None => (head.target, None),
                 Some((path, authority)) => (path, Some(authority)),
@@ -57,6 +57,7 @@ pub(super) fn accept(
             Ok(Incoming {
                 method: head.method,
                 target,
+                host,
                 authority,
                 version: if head.minor == 0 {
                     Version::HTTP_10
@@ -75,22 +76,24 @@ pub(super) fn accept(
 /// A path with a query, and a host.
 type Absolute = (String, String);
 
-/// What a target in absolute form says, and how the body ends.
-fn check(core: &Core, head: &RequestHead) -> Result<(Option<Absolute>, Framing), Refusal> {
+/// The host without its port, what a target in absolute form says, and how the body ends.
+fn check(core: &Core, head: &RequestHead) -> Result<(String, Option<Absolute>, Framing), Refusal> {
     let bad = Refusal::Status(StatusCode::BAD_REQUEST);
     let absolute = match head.target.starts_with('/') {
         true => None,
         false => Some(absolute_form(&head.target).ok_or(bad)?),
     };
     let mut hosts = head.headers.get_all("host").bytes();
-    match (hosts.next(), hosts.next()) {
+    let host = match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => return Err(bad),
-        (Some(host), None) if !std::str::from_utf8(host).is_ok_and(host::is_valid) => {
-            return Err(bad);
-        }
+        (Some(host), None) => match std::str::from_utf8(host) {
+            Ok(host) if host::is_valid(host) => Some(host),
+            _ => return Err(bad),
+        },
         (None, _) if head.minor == 1 => return Err(bad),
-        _ => {}
-    }
+        (None, _) => absolute.as_ref().map(|(_, authority)| authority.as_str()),
+    };
+    let host = host.map_or("", |host| host::split_port(host).0).to_owned();
     let framing = Framing::of_request(&head.headers, head.minor).map_err(Refusal::of)?;
     if matches!(head.method, Method::TRACE | Method::CONNECT) {
         return Err(Refusal::Status(StatusCode::METHOD_NOT_ALLOWED));
@@ -100,7 +103,7 @@ fn check(core: &Core, head: &RequestHead) -> Result<(Option<Absolute>, Framing),
     {
         return Err(Refusal::Status(StatusCode::PAYLOAD_TOO_LARGE));
     }
-    Ok((absolute, framing))
+    Ok((host, absolute, framing))
 }
 
 /// An absolute target as path and query, and the host that it names.

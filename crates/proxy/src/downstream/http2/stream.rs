@@ -121,8 +121,13 @@ fn accept(
         return Err((headers, Refusal::Status(StatusCode::PAYLOAD_TOO_LARGE)));
     }
     let underscores = headers.keys().any(|name| name.as_str().contains('_'));
+    let host = headers
+        .get_bytes("host")
+        .and_then(|host| std::str::from_utf8(host).ok())
+        .map_or("", |host| host::split_port(host).0);
     Ok(Incoming {
         target: target.to_owned(),
+        host: host.to_owned(),
         method: parts.method,
         authority: None,
         version: Version::HTTP_2,
