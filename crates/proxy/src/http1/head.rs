@@ -77,10 +77,6 @@ impl RequestHead {
         let mut request = httparse::Request::new(&mut []);
         let mut config = httparse::ParserConfig::default();
         config.allow_multiple_spaces_in_request_line_delimiters(true);
-        if let Some(minor) = newer_minor(input) {
-            // A newer minor version means the same to who knows only the older one.
-            input[minor] = b'1';
-        }
         let parsed = config.parse_request_with_uninit_headers(&mut request, input, &mut lines);
         let length = match parsed {
             Ok(httparse::Status::Complete(length)) => length,
@@ -92,6 +88,11 @@ impl RequestHead {
                 return within_limits(input, limits).map(|()| None);
             }
             Err(error) => {
+                if let Some(minor) = newer_minor(input) {
+                    // It means the same to who knows only the older one.
+                    input[minor] = b'1';
+                    return Self::take(input, limits);
+                }
                 within_limits(input, limits)?;
                 return Err(match error {
                     httparse::Error::Version => version_error(input),
@@ -109,7 +110,7 @@ impl RequestHead {
         if !is_plain_method(method) {
             return Err(Malformed::Head);
         }
-        if !first_line_fits(input, limits) {
+        if length > limits.line && !first_line_fits(input, limits) {
             return Err(Malformed::LineTooLong);
         }
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed::Head)?;
