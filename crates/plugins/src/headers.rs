@@ -8,6 +8,7 @@
 
 mod field;
 mod iter;
+mod letters;
 
 use std::fmt;
 use std::ops::{Index, Range};

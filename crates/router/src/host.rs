@@ -12,10 +12,13 @@ pub fn split_port(host: &str) -> (&str, Option<u16>) {
         return (host, None);
     };
     let (name, digits) = (&host[..colon], &host[colon + 1..]);
-    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
-        (name, Some(digits.parse().unwrap_or(0)))
-    } else {
-        (host, None)
+    let number = digits.bytes().try_fold(0_u32, |number, digit| {
+        let value = u32::from(digit.checked_sub(b'0').filter(|value| *value < 10)?);
+        Some(number.saturating_mul(10).saturating_add(value))
+    });
+    match number {
+        Some(number) if !digits.is_empty() => (name, Some(u16::try_from(number).unwrap_or(0))),
+        _ => (host, None),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use http::{HeaderName, HeaderValue};
 
-use super::WrittenName;
+use super::{WrittenName, letters};
 
 /// A part of the text of a head.
 #[derive(Clone, Copy, Debug)]
@@ -54,21 +54,24 @@ impl Key {
     }
 }
 
-/// A name or a value.
-#[derive(Clone)]
-enum Said<T> {
-    /// In the text of the head; made, too, once somebody asked for it.
-    Read(Part, OnceLock<T>),
-    /// Made somewhere else.
-    Made(T),
-}
-
 /// A name and a value.
+///
+/// Small, since a message has many, most of which nobody asks for.
 #[derive(Clone)]
 pub(super) struct Field {
     key: Key,
-    name: Said<HeaderName>,
-    value: Said<HeaderValue>,
+    /// In the text; none where it was made somewhere else.
+    name: Option<Part>,
+    value: Option<Part>,
+    made: OnceLock<Box<Made>>,
+}
+
+/// A name and a value in the form of the `http` crate: from somewhere else, or made of the text once
+/// somebody asked for them.
+#[derive(Clone, Default)]
+struct Made {
+    name: OnceLock<HeaderName>,
+    value: OnceLock<HeaderValue>,
 }
 
 impl Field {
@@ -76,16 +79,21 @@ impl Field {
     pub(super) fn read(key: Key, name: Part, value: Part) -> Self {
         Self {
             key,
-            name: Said::Read(name, OnceLock::new()),
-            value: Said::Read(value, OnceLock::new()),
+            name: Some(name),
+            value: Some(value),
+            made: OnceLock::new(),
         }
     }
 
     pub(super) fn made(name: HeaderName, value: HeaderValue) -> Self {
         Self {
             key: Key::of(name.as_str().as_bytes()),
-            name: Said::Made(name),
-            value: Said::Made(value),
+            name: None,
+            value: None,
+            made: OnceLock::from(Box::new(Made {
+                name: OnceLock::from(name),
+                value: OnceLock::from(value),
+            })),
         }
     }
 
@@ -94,82 +102,86 @@ impl Field {
     }
 
     pub(super) fn name(&self, text: &[u8]) -> &HeaderName {
-        match &self.name {
-            Said::Made(name) => name,
-            Said::Read(part, made) => made.get_or_init(|| {
-                HeaderName::from_bytes(part.of_text(text))
-                    .unwrap_or(HeaderName::from_static("x-invalid"))
-            }),
-        }
+        let made = &self.made.get_or_init(Box::default).name;
+        made.get_or_init(|| {
+            HeaderName::from_bytes(self.name_bytes(text))
+                .unwrap_or(HeaderName::from_static("x-invalid"))
+        })
     }
 
     pub(super) fn value(&self, text: &[u8]) -> &HeaderValue {
-        match &self.value {
-            Said::Made(value) => value,
-            Said::Read(part, made) => made.get_or_init(|| value_of(*part, text)),
-        }
+        let made = &self.made.get_or_init(Box::default).value;
+        made.get_or_init(|| value_of(self.value_bytes(text)))
     }
 
     pub(super) fn value_bytes<'a>(&'a self, text: &'a [u8]) -> &'a [u8] {
-        match &self.value {
-            Said::Read(part, _) => part.of_text(text),
-            Said::Made(value) => value.as_bytes(),
+        match self.value {
+            Some(part) => part.of_text(text),
+            None => {
+                let value = self.made.get().and_then(|made| made.value.get());
+                value.map_or(&[], HeaderValue::as_bytes)
+            }
         }
     }
 
     pub(super) fn written_name<'a>(&'a self, text: &'a [u8]) -> WrittenName<'a> {
-        match &self.name {
-            Said::Read(part, _) => WrittenName::AsSent(part.of_text(text)),
-            Said::Made(name) => WrittenName::Lower(name.as_str()),
+        match self.name {
+            Some(part) => WrittenName::AsSent(part.of_text(text)),
+            None => WrittenName::Lower(self.made_name()),
         }
     }
 
     fn name_bytes<'a>(&'a self, text: &'a [u8]) -> &'a [u8] {
-        match &self.name {
-            Said::Read(part, _) => part.of_text(text),
-            Said::Made(name) => name.as_str().as_bytes(),
+        match self.name {
+            Some(part) => part.of_text(text),
+            None => self.made_name().as_bytes(),
         }
+    }
+
+    /// The name that was made somewhere else.
+    fn made_name(&self) -> &str {
+        let name = self.made.get().and_then(|made| made.name.get());
+        name.map_or("", HeaderName::as_str)
     }
 
     /// Whether it has this name, of which `key` is the key, in letters of either case.
     #[inline]
     pub(super) fn is(&self, name: &str, key: Key, text: &[u8]) -> bool {
-        self.key == key && self.name_bytes(text).eq_ignore_ascii_case(name.as_bytes())
+        self.key == key && letters::are_alike(self.name_bytes(text), name.as_bytes())
     }
 
     /// Whether it has the same name as another field of the same text.
     #[inline]
     pub(super) fn is_like(&self, other: &Self, text: &[u8]) -> bool {
-        self.key == other.key
-            && self
-                .name_bytes(text)
-                .eq_ignore_ascii_case(other.name_bytes(text))
+        self.key == other.key && letters::are_alike(self.name_bytes(text), other.name_bytes(text))
     }
 
     /// Another value, which stands in the text.
     pub(super) fn say(&mut self, value: Part) {
-        self.value = Said::Read(value, OnceLock::new());
+        self.value = Some(value);
+        if let Some(made) = self.made.get_mut() {
+            made.value = OnceLock::new();
+        }
     }
 
     /// Another value; the one before.
     pub(super) fn replace(&mut self, value: HeaderValue, text: &[u8]) -> HeaderValue {
-        std::mem::replace(&mut self.value, Said::Made(value)).into_value(text)
+        let before = self.value(text).clone();
+        self.value = None;
+        if let Some(made) = self.made.get_mut() {
+            made.value = OnceLock::from(value);
+        }
+        before
     }
 
     pub(super) fn into_value(self, text: &[u8]) -> HeaderValue {
-        self.value.into_value(text)
-    }
-}
-
-impl Said<HeaderValue> {
-    fn into_value(self, text: &[u8]) -> HeaderValue {
-        match self {
-            Self::Made(value) => value,
-            Self::Read(part, made) => made.into_inner().unwrap_or_else(|| value_of(part, text)),
+        match self.value {
+            Some(part) => value_of(part.of_text(text)),
+            None => self.value(text).clone(),
         }
     }
 }
 
-fn value_of(part: Part, text: &[u8]) -> HeaderValue {
-    HeaderValue::from_bytes(part.of_text(text)).unwrap_or(HeaderValue::from_static(""))
+fn value_of(bytes: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(bytes).unwrap_or(HeaderValue::from_static(""))
 }
