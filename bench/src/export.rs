@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
 use hdrhistogram::Histogram;
 use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::control_plane::Changes;
 use crate::data_plane::{Cluster, DataPlane};
@@ -86,6 +87,7 @@ pub(crate) fn run(keelgate: &Path, options: &ExportArguments, quick: bool) -> an
     let count = WARM_UP + options.seconds + 1;
     let bench = Bench {
         cluster: Cluster::prepare(keelgate, options.routes, count)?,
+        clock: Builder::new_current_thread().enable_time().build()?,
         options,
     };
     let mut figures = ARMS.map(|_| Figures::new());
@@ -100,6 +102,7 @@ pub(crate) fn run(keelgate: &Path, options: &ExportArguments, quick: bool) -> an
 
 struct Bench<'a> {
     cluster: Cluster<'a>,
+    clock: Runtime,
     options: &'a ExportArguments,
 }
 
@@ -124,7 +127,7 @@ impl Bench<'_> {
         nodes.rotate_left(round % turns);
         for (index, node) in &nodes {
             figures[*index].take(self.turn(node)?);
-            std::thread::sleep(PAUSE);
+            self.wait(PAUSE);
         }
         for (index, node) in nodes {
             let shown = WARM_UP + self.options.seconds;
@@ -167,7 +170,7 @@ impl Bench<'_> {
             let control_plane = &node.data_plane.control_plane;
             self.cluster.changes.show(control_plane, second + 1);
             let end = start + CHANGE * u32::try_from(second + 1)?;
-            std::thread::sleep(end.saturating_duration_since(Instant::now()));
+            self.wait(end.saturating_duration_since(Instant::now()));
             let stored = self.stored(node)?;
             if stored != before {
                 exported.push(second);
@@ -175,6 +178,11 @@ impl Bench<'_> {
             before = stored;
         }
         Ok((exported, node.data_plane.process.usage()?.cpu - cpu))
+    }
+
+    fn wait(&self, time: Duration) {
+        self.clock
+            .block_on(async { tokio::time::sleep(time).await });
     }
 
     /// The revision of the newest backup that the node has written.
@@ -231,9 +239,7 @@ impl Bench<'_> {
 
     fn report(&self, status_port: u16) -> anyhow::Result<Value> {
         let url = format!("http://127.0.0.1:{status_port}/status");
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
         let (_, body) = runtime.block_on(wait::fetch(&reqwest::Client::new(), &url))?;
         let mut report: Value = serde_json::from_str(&body)?;
         Ok(report["keelgate"].take())

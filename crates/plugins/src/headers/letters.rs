@@ -26,11 +26,11 @@ pub(super) fn are_alike(one: &[u8], other: &[u8]) -> bool {
 fn lower(word: [u8; 8]) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let word = u64::from_ne_bytes(word);
-    let low = word & ONES * 0x7f;
+    let low = word & (ONES * 0x7f);
     // The highest bit of a byte tells whether its lower ones are at least that much.
     let from_a = low + ONES * (0x80 - b'A' as u64);
     let beyond_z = low + ONES * (0x7f - b'Z' as u64);
-    let is_letter = (from_a ^ beyond_z) & !word & ONES * 0x80;
+    let is_letter = (from_a ^ beyond_z) & !word & (ONES * 0x80);
     word | is_letter >> 2
 }
 
