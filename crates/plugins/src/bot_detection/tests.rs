@@ -35,7 +35,8 @@ fn known_programs_are_refused() {
         "Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1) MSIECrawler",
         "MyBot/1.0",
         "Nutch",
-        "Zao/0.1",
+        "GPTBot/1.2",
+        "Xenu Link Sleuth/1.3.8",
         "YandexBot",
         "Mozilla/5.0 PTST/180829.154700",
     ] {
@@ -53,7 +54,9 @@ fn people_and_unknown_programs_pass() {
         "Wget/1.2",
         "curl/8.5.0",
         "facebookexternalhit",
-        "a Zao",
+        "CUBOT/2.0",
+        "abbot",
+        "ArchiveX.org_bot",
         "",
     ] {
         assert_eq!(refusal(json!({}), &[agent]), None, "{agent}");
