@@ -8,12 +8,12 @@ mod postgres_server;
 
 use std::sync::Arc;
 
-use conformance::{consumer, credential, id, rejection, route, schemas, service, table};
+use conformance::{id, rejection, route, schemas, service, table};
 use keelgate_store::{
     Import, Key, PageRequest, PostgresSettings, PostgresStore, Store, StoreError, StoreExt,
 };
 use postgres_server::{Database, Line, Mode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 #[tokio::test]
 async fn conforms_for_reads() {
@@ -52,6 +52,37 @@ async fn conforms_for_writes_of_commands() {
         store
     })
     .await;
+}
+
+#[tokio::test]
+async fn conforms_for_epochs() {
+    let database = Database::bootstrapped().await;
+    conformance::epochs(&database.follow().await, &database.open().await).await;
+}
+
+#[tokio::test]
+async fn an_entity_with_a_time_to_live_expires() {
+    let store = Database::bootstrapped().await.follow().await;
+    conformance::expiry::expires(&store).await;
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_time_to_live_is_exported_as_of_the_commit() {
+    let database = Database::bootstrapped().await;
+    let later = async |seconds| {
+        let shift = format!(
+            "UPDATE keelgate_revisions SET committed_at = committed_at - {}",
+            seconds * 1000
+        );
+        let client = database.client().await;
+        client.batch_execute(&shift).await.unwrap();
+        let stores: Vec<Arc<dyn Store>> = vec![
+            Arc::new(database.open().await),
+            Arc::new(database.follow().await),
+        ];
+        stores
+    };
+    conformance::expiry::is_exported_as_of_the_commit(&database.open().await, later).await;
 }
 
 #[tokio::test]
@@ -252,68 +283,6 @@ async fn reads_go_to_the_replica() {
     assert_eq!(name().await, "replicated");
     line.set(Mode::Cut);
     assert_eq!(name().await, "written", "without it, of the server");
-}
-
-#[tokio::test]
-async fn the_next_epoch_is_above_both_and_told_of() {
-    let database = Database::bootstrapped().await;
-    let node = database.follow().await;
-    let before = node.position().await.unwrap();
-    let mut feed = node.subscribe();
-    let tool = database.open().await;
-    let position = tool.begin_epoch(7, None).await.unwrap();
-    assert_eq!((position.epoch, position.revision), (8, 1));
-    assert_eq!(position.cluster_id, before.cluster_id);
-    feed.wait_for(|revision| *revision == 1).await.unwrap();
-    assert_eq!(node.export().await.unwrap().0, position);
-    let lost = uuid::Uuid::from_u128(5);
-    let position = tool.begin_epoch(3, Some(lost)).await.unwrap();
-    assert_eq!((position.epoch, position.cluster_id), (9, lost));
-    feed.wait_for(|revision| *revision == 2).await.unwrap();
-    assert_eq!(node.export().await.unwrap().0, position);
-}
-
-#[tokio::test]
-async fn an_entity_with_a_time_to_live_expires() {
-    let database = Database::bootstrapped().await;
-    let store = database.follow().await;
-    store.insert("consumers", consumer(1, "c")).await.unwrap();
-    let mut lasting = credential(2, 1, "lasting");
-    lasting.insert("ttl".to_owned(), json!(1000));
-    let mut fleeting = credential(3, 1, "fleeting");
-    fleeting.insert("ttl".to_owned(), json!(1));
-    store.insert("keyauth_credentials", lasting).await.unwrap();
-    store.insert("keyauth_credentials", fleeting).await.unwrap();
-    let mut feed = store.subscribe();
-    feed.wait_for(|revision| *revision == 4).await.unwrap();
-    let left = store.page("keyauth_credentials", PageRequest::default());
-    let left = left.await.unwrap().data;
-    assert_eq!(left.len(), 1);
-    assert_eq!(left[0]["key"], json!("lasting"));
-    let ttl = left[0]["ttl"].as_u64().unwrap();
-    assert!((900..1000).contains(&ttl), "it counts down: {ttl}");
-}
-
-#[tokio::test]
-async fn what_is_left_of_a_time_to_live_is_exported_as_of_the_commit() {
-    let database = Database::bootstrapped().await;
-    let store = database.open().await;
-    store.insert("consumers", consumer(1, "c")).await.unwrap();
-    let mut lasting = credential(2, 1, "lasting");
-    lasting.insert("ttl".to_owned(), json!(1000));
-    store.insert("keyauth_credentials", lasting).await.unwrap();
-    // As if the commit had been longer ago.
-    database
-        .client()
-        .await
-        .batch_execute("UPDATE keelgate_revisions SET committed_at = committed_at - 500000")
-        .await
-        .unwrap();
-    for store in [store, database.follow().await] {
-        let (_, table) = store.export().await.unwrap();
-        let ttl = table.get("keyauth_credentials")[0]["ttl"].as_u64().unwrap();
-        assert!((1400..=1500).contains(&ttl), "it does not: {ttl}");
-    }
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
-use conformance::{consumer, credential, id, schemas, service, table};
-use keelgate_store::{Import, Key, PageRequest, SqliteStore, Store, StoreError, StoreExt};
+use conformance::{id, schemas, service, table};
+use keelgate_store::{Import, Key, SqliteStore, Store, StoreError, StoreExt};
 use rusqlite::Connection;
 use serde_json::json;
 use tempfile::TempDir;
@@ -59,6 +59,35 @@ async fn conforms_for_the_audit_log() {
         store
     })
     .await;
+}
+
+#[tokio::test]
+async fn conforms_for_epochs() {
+    let directory = TempDir::new().unwrap();
+    conformance::epochs(&open(&directory), &open(&directory)).await;
+}
+
+#[tokio::test]
+async fn an_entity_with_a_time_to_live_expires() {
+    let directory = TempDir::new().unwrap();
+    conformance::expiry::expires(&open(&directory)).await;
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_time_to_live_is_exported_as_of_the_commit() {
+    let directory = TempDir::new().unwrap();
+    let later = async |seconds| {
+        Connection::open(directory.path().join("keelgate.db"))
+            .unwrap()
+            .execute(
+                "UPDATE revisions SET committed_at = committed_at - ?1",
+                [seconds * 1000],
+            )
+            .unwrap();
+        let store: Arc<dyn Store> = Arc::new(open(&directory));
+        vec![store]
+    };
+    conformance::expiry::is_exported_as_of_the_commit(&open(&directory), later).await;
 }
 
 #[tokio::test]
@@ -140,77 +169,6 @@ async fn a_commit_of_another_process_is_told_of() {
             .unwrap()
             .is_some()
     );
-}
-
-#[tokio::test]
-async fn the_next_epoch_is_above_both_and_told_of() {
-    let directory = TempDir::new().unwrap();
-    let node = open(&directory);
-    let before = node.position().await.unwrap();
-    let mut feed = node.subscribe();
-    feed.mark_unchanged();
-
-    let tool = open(&directory);
-    let position = tool.begin_epoch(7, None).await.unwrap();
-    assert_eq!((position.epoch, position.revision), (8, 1));
-    assert_eq!(position.cluster_id, before.cluster_id);
-    feed.changed().await.unwrap();
-    assert_eq!(node.position().await.unwrap(), position);
-
-    let position = tool.begin_epoch(3, None).await.unwrap();
-    assert_eq!(position.epoch, 9, "an epoch never goes back");
-}
-
-#[tokio::test]
-async fn a_store_can_take_the_place_of_a_lost_cluster() {
-    let directory = TempDir::new().unwrap();
-    let store = open(&directory);
-    let lost = uuid::Uuid::from_u128(5);
-    let position = store.begin_epoch(2, Some(lost)).await.unwrap();
-    assert_eq!(position.cluster_id, lost);
-    assert_eq!(store.position().await.unwrap(), position);
-}
-
-#[tokio::test]
-async fn an_entity_with_a_time_to_live_expires() {
-    let directory = TempDir::new().unwrap();
-    let store = open(&directory);
-    store.insert("consumers", consumer(1, "c")).await.unwrap();
-    let mut lasting = credential(2, 1, "lasting");
-    lasting.insert("ttl".to_owned(), json!(1000));
-    let mut fleeting = credential(3, 1, "fleeting");
-    fleeting.insert("ttl".to_owned(), json!(1));
-    store.insert("keyauth_credentials", lasting).await.unwrap();
-    store.insert("keyauth_credentials", fleeting).await.unwrap();
-    let mut feed = store.subscribe();
-    feed.wait_for(|revision| *revision == 4).await.unwrap();
-    let left = store.page("keyauth_credentials", PageRequest::default());
-    let left = left.await.unwrap().data;
-    assert_eq!(left.len(), 1);
-    assert_eq!(left[0]["key"], json!("lasting"));
-    let ttl = left[0]["ttl"].as_u64().unwrap();
-    assert!((900..1000).contains(&ttl), "it counts down: {ttl}");
-}
-
-#[tokio::test]
-async fn what_is_left_of_a_time_to_live_is_exported_as_of_the_commit() {
-    let directory = TempDir::new().unwrap();
-    let store = open(&directory);
-    store.insert("consumers", consumer(1, "c")).await.unwrap();
-    let mut lasting = credential(2, 1, "lasting");
-    lasting.insert("ttl".to_owned(), json!(1000));
-    store.insert("keyauth_credentials", lasting).await.unwrap();
-    // As if the commit had been longer ago.
-    Connection::open(directory.path().join("keelgate.db"))
-        .unwrap()
-        .execute(
-            "UPDATE revisions SET committed_at = committed_at - 500000",
-            [],
-        )
-        .unwrap();
-    let (_, table) = store.export().await.unwrap();
-    let ttl = table.get("keyauth_credentials")[0]["ttl"].as_u64().unwrap();
-    assert!((1400..=1500).contains(&ttl), "it does not: {ttl}");
 }
 
 #[cfg(unix)]

@@ -1,6 +1,8 @@
 //! What every store does. Written against the trait; each implementation runs it.
 
 mod audit;
+mod epochs;
+pub mod expiry;
 mod reads;
 mod writes;
 
@@ -12,6 +14,7 @@ use keelgate_store::StoreError;
 use serde_json::{Value, json};
 
 pub use audit::audit;
+pub use epochs::epochs;
 pub use reads::reads;
 pub use writes::writes;
 
