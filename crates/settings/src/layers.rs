@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::accepted;
+use crate::aliases;
 use crate::conf_file;
 use crate::problem::{Origin, Problem, Severity};
 use crate::registry::{Effect, Key, find, registry};
@@ -30,99 +31,6 @@ pub(crate) struct Layers {
 }
 
 const MASK: &str = "******";
-
-/// Other names of settings: (name, canonical name, whether Kong deprecates it).
-const ALIASES: [(&str, &str, bool); 25] = [
-    ("nginx_main_daemon", "nginx_daemon", false),
-    ("nginx_main_user", "nginx_user", false),
-    (
-        "nginx_main_worker_processes",
-        "nginx_worker_processes",
-        false,
-    ),
-    (
-        "nginx_http_ssl_prefer_server_ciphers",
-        "ssl_prefer_server_ciphers",
-        false,
-    ),
-    ("nginx_http_ssl_protocols", "ssl_protocols", false),
-    (
-        "nginx_http_ssl_session_tickets",
-        "ssl_session_tickets",
-        false,
-    ),
-    (
-        "nginx_http_ssl_session_timeout",
-        "ssl_session_timeout",
-        false,
-    ),
-    (
-        "nginx_proxy_client_body_timeout",
-        "nginx_http_client_body_timeout",
-        false,
-    ),
-    (
-        "nginx_proxy_client_header_timeout",
-        "nginx_http_client_header_timeout",
-        false,
-    ),
-    (
-        "nginx_proxy_client_max_body_size",
-        "nginx_http_client_max_body_size",
-        false,
-    ),
-    (
-        "nginx_proxy_keepalive_requests",
-        "nginx_http_keepalive_requests",
-        false,
-    ),
-    (
-        "nginx_proxy_keepalive_timeout",
-        "nginx_http_keepalive_timeout",
-        false,
-    ),
-    (
-        "nginx_proxy_large_client_header_buffers",
-        "nginx_http_large_client_header_buffers",
-        false,
-    ),
-    ("nginx_proxy_send_timeout", "nginx_http_send_timeout", false),
-    (
-        "nginx_sproxy_preread_buffer_size",
-        "nginx_stream_preread_buffer_size",
-        false,
-    ),
-    (
-        "nginx_sproxy_preread_timeout",
-        "nginx_stream_preread_timeout",
-        false,
-    ),
-    (
-        "nginx_sproxy_ssl_handshake_timeout",
-        "nginx_stream_ssl_handshake_timeout",
-        false,
-    ),
-    (
-        "nginx_proxy_ssl_client_certificate",
-        "nginx_http_ssl_client_certificate",
-        false,
-    ),
-    (
-        "nginx_proxy_ssl_verify_client",
-        "nginx_http_ssl_verify_client",
-        false,
-    ),
-    ("nginx_proxy_real_ip_header", "real_ip_header", false),
-    ("nginx_proxy_real_ip_recursive", "real_ip_recursive", false),
-    ("privileged_worker", "dedicated_config_processing", true),
-    ("router_consistency", "worker_consistency", true),
-    ("opentelemetry_tracing", "tracing_instrumentations", true),
-    (
-        "opentelemetry_tracing_sampling_rate",
-        "tracing_sampling_rate",
-        true,
-    ),
-];
 
 impl Layers {
     /// Lays the text of a configuration file over what is there.
@@ -172,7 +80,7 @@ impl Layers {
                     continue;
                 };
                 let key = key.to_ascii_lowercase();
-                let known = canonical(&key).1 || accepted::family(&key).is_some();
+                let known = aliases::canonical(&key).1 || accepted::family(&key).is_some();
                 if known || !is_foreign_variable(&key) {
                     self.set(
                         key,
@@ -191,13 +99,13 @@ impl Layers {
     }
 
     fn set(&mut self, key: String, text: String, origin: Origin, rank: u8) {
-        let (name, known) = canonical(&key);
+        let (name, known) = aliases::canonical(&key);
         let alias = (name != key).then(|| key.clone());
         if !known && accepted::family(&key).is_none() {
             self.problems.push(unknown(&key, origin));
             return;
         }
-        if let Some((_, current, true)) = ALIASES.iter().find(|(name, ..)| *name == key) {
+        if let Some(current) = aliases::deprecated(&key) {
             self.problems.push(Problem {
                 severity: Severity::Warning,
                 value: Some(self.shown(&key, &text)),
@@ -316,7 +224,7 @@ impl Layers {
 
     /// A value as it may be shown.
     pub(crate) fn shown(&self, key: &str, text: &str) -> String {
-        let known = find(canonical(key).0);
+        let known = find(aliases::canonical(key).0);
         if let Some(reference) = self
             .entries
             .get(key)
@@ -383,14 +291,6 @@ impl Layers {
         }
         self.problems.extend(found);
     }
-}
-
-/// The setting's own name for a key, and whether it is a setting at all.
-fn canonical(key: &str) -> (&str, bool) {
-    if let Some((_, canonical, _)) = ALIASES.iter().find(|(name, ..)| *name == key) {
-        return (canonical, true);
-    }
-    (key, find(key).is_some())
 }
 
 pub(crate) fn shown(key: &Key, text: &str) -> String {

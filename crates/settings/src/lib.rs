@@ -21,6 +21,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accepted;
+mod aliases;
 mod checks;
 mod conf_file;
 #[cfg(feature = "fuzzing")]
