@@ -341,6 +341,15 @@ impl Node {
         .await
     }
 
+    /// Waits until this source serves: another one may have had the same configuration a moment before.
+    pub async fn follows(&self, source: &str) {
+        wait::until(&format!("{source} to be the source"), || async {
+            let serving = self.source().await;
+            (serving == source).then_some(()).ok_or(serving)
+        })
+        .await;
+    }
+
     /// SIGKILL, as an outage does it.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -12,7 +12,7 @@ const RANGE: std::ops::Range<u16> = 12_000..32_000;
 pub fn free() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let span = RANGE.end - RANGE.start;
-    let start = (std::process::id().wrapping_mul(131) % u32::from(span)) as u16;
+    let start = (std::process::id().wrapping_mul(997) % u32::from(span)) as u16;
     for _ in 0..span {
         let step = NEXT.fetch_add(1, Ordering::Relaxed) % span;
         let port = RANGE.start + (start + step) % span;

@@ -14,24 +14,35 @@ use axum::routing::get;
 use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
 
+use crate::wait;
+
 /// An echo server: answers every request with what it received, in JSON. `/ws` echoes WebSocket
 /// messages, `/stream` returns the request body as it comes in, `/slow` answers after 500 ms.
 pub struct Upstream {
     /// Where it listens.
     pub address: SocketAddr,
-    hits: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+/// What the requests have come to.
+#[derive(Default)]
+struct Counts {
+    /// Answered by the echo endpoint.
+    answered: AtomicU64,
+    /// Begun on `/slow`.
+    slow: AtomicU64,
 }
 
 impl Upstream {
     /// Starts on a free port of the current runtime.
     pub async fn start() -> Self {
-        let hits = Arc::new(AtomicU64::new(0));
+        let counts = Arc::<Counts>::default();
         let app = Router::new()
             .route("/ws", get(websocket))
             .route("/stream", axum::routing::post(stream))
             .route("/slow", get(slow))
             .fallback(echo)
-            .with_state(hits.clone());
+            .with_state(Arc::clone(&counts));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("bind the upstream");
@@ -39,7 +50,7 @@ impl Upstream {
             .local_addr()
             .expect("a bound socket has an address");
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { address, hits }
+        Self { address, counts }
     }
 
     /// The base URL.
@@ -49,18 +60,27 @@ impl Upstream {
 
     /// How many requests the echo endpoint has answered.
     pub fn hits(&self) -> u64 {
-        self.hits.load(Ordering::Relaxed)
+        self.counts.answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits until this many requests for `/slow` have arrived.
+    pub async fn has_slow(&self, count: u64) {
+        wait::until("the request to reach the upstream", || async {
+            let arrived = self.counts.slow.load(Ordering::Relaxed);
+            (arrived >= count).then_some(()).ok_or(arrived)
+        })
+        .await;
     }
 }
 
 async fn echo(
-    State(hits): State<Arc<AtomicU64>>,
+    State(counts): State<Arc<Counts>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Json<Value> {
-    hits.fetch_add(1, Ordering::Relaxed);
+    counts.answered.fetch_add(1, Ordering::Relaxed);
     let headers: Map<String, Value> = headers
         .iter()
         .map(|(name, value)| {
@@ -80,11 +100,12 @@ async fn echo(
 }
 
 async fn slow(
-    state: State<Arc<AtomicU64>>,
+    state: State<Arc<Counts>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Json<Value> {
+    state.slow.fetch_add(1, Ordering::Relaxed);
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     echo(state, method, uri, headers, Bytes::new()).await
 }

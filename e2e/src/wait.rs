@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// How long anything in a test may take before it counts as broken; generous, since nothing is
 /// measured by it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks again until there is an answer. Panics with `what` and the last refusal after [`PATIENCE`].
 pub async fn until<T, E, F>(what: &str, ask: impl FnMut() -> F) -> T

@@ -91,7 +91,7 @@ async fn a_fleet_without_a_control_plane_follows_an_emergency_publish() {
     cluster.add_route(&control_plane, "second", "/second").await;
     for plane in [&veteran, &newborn] {
         plane.serves("/second", 200).await;
-        assert_eq!(plane.source().await, "control_plane");
+        plane.follows("control_plane").await;
     }
     cluster.storage().holds("\"/second\"").await;
 }

@@ -31,7 +31,7 @@ async fn born_during_an_outage(cluster: Cluster) {
     cluster.add_route(&control_plane, "second", "/second").await;
     newborn.serves("/second", 200).await;
     data_plane.serves("/second", 200).await;
-    assert_eq!(newborn.source().await, "control_plane");
+    newborn.follows("control_plane").await;
     cluster.storage().holds("\"/second\"").await;
 
     new.more(50).await;

@@ -64,7 +64,7 @@ async fn a_control_plane_does_not_overwrite_the_backups_of_another_cluster_until
     assert_eq!(stored["cluster_id"], KONG);
     cluster.add_route(&control_plane, "last", "/last").await;
     veteran.serves("/last", 200).await;
-    assert_eq!(veteran.source().await, "control_plane");
+    veteran.follows("control_plane").await;
     cluster.storage().holds("\"/last\"").await;
 
     let nobody = format!("127.0.0.1:{}", ports::free());

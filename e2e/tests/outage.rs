@@ -74,7 +74,7 @@ async fn the_returning_control_plane_takes_over_without_a_dropped_request() {
         newborn.serves(&format!("/n{number}"), 200).await;
         traffic.more(20).await;
     }
-    assert_eq!(newborn.source().await, "control_plane");
+    newborn.follows("control_plane").await;
     control_plane
         .change("DELETE", "/routes/n0", json!(null))
         .await;

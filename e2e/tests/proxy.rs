@@ -191,12 +191,7 @@ async fn stopping_finishes_the_requests_in_flight() {
     let mut node = dbless(&upstream, json!([])).await;
     node.serves("/", 200).await;
     let slow = tokio::spawn(reqwest::get(node.proxy("/slow")));
-    e2e::wait::until("the request to reach the upstream", || async {
-        // `/slow` is counted when it ends, so the connection is what can be seen before that.
-        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-        Ok::<_, String>(())
-    })
-    .await;
+    upstream.has_slow(1).await;
     assert!(node.stop().await.success());
     let answer = slow
         .await

@@ -37,15 +37,12 @@ async fn refuses(spoil: impl FnOnce(Vec<u8>) -> Vec<u8>, reason: &str) {
         cluster.data_plane_of(&control_plane, &[("cluster_fallback_config_import", "on")]);
     newborn.serves("/second", 200).await;
     assert_eq!(newborn.source().await, "storage");
-    let report = newborn.report().await.to_string();
-    assert!(
-        report.contains(reason),
-        "the report does not say \"{reason}\": {report}"
-    );
-    assert!(
-        newborn.log().contains(reason),
-        "the log does not say \"{reason}\""
-    );
+    wait::until(&format!("\"{reason}\" in report and log"), || async {
+        let (report, log) = (newborn.report().await.to_string(), newborn.log());
+        let told = report.contains(reason) && log.contains(reason);
+        told.then_some(()).ok_or_else(|| format!("{report}\n{log}"))
+    })
+    .await;
 }
 
 fn edited(document: Vec<u8>, edit: impl FnOnce(&mut Value)) -> Vec<u8> {

@@ -331,7 +331,7 @@ async fn sessions_outlive_swaps_and_pass_over_dead_targets() {
     logged(&node, " TCP 502 0 0 ").await;
 
     // Told to stop, the node waits for the session.
-    node.signal(rustix::process::Signal::TERM);
+    node.signal(rustix::process::Signal::QUIT);
     wait::until("the listener to close", || async {
         match TcpStream::connect(("127.0.0.1", ports.tcp)).await {
             Ok(_) => Err("it still accepts"),

@@ -3,14 +3,13 @@
 use std::io::{ErrorKind, Read};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
-use crate::support::{Gateway, config, upstream};
+use crate::support::{Gateway, PATIENCE, config, upstream};
 
 /// What the upstream's thread tells the test.
 fn told() -> (Mutex<Sender<String>>, impl Fn() -> String) {
     let (tell, told): (_, Receiver<String>) = channel();
-    let next = move || told.recv_timeout(Duration::from_secs(20)).unwrap();
+    let next = move || told.recv_timeout(PATIENCE).unwrap();
     (Mutex::new(tell), next)
 }
 

@@ -10,13 +10,13 @@ use keelgate_balancer::Health;
 use serde_json::{Value, json};
 
 use crate::balancing::{GET, balanced};
-use crate::support::{Gateway, nobody, upstream};
+use crate::support::{Gateway, PATIENCE, nobody, upstream};
 use crate::tls::{pair, tls_upstream_for};
 
 /// Checks by one success and one failure of any kind, ten times a second.
 fn checks(active: Value) -> Value {
     let mut checks = json!({"active": {
-        "type": "http", "http_path": "/health", "timeout": 5, "concurrency": 10,
+        "type": "http", "http_path": "/health", "timeout": 60, "concurrency": 10,
         "https_verify_certificate": true,
         "healthy": {"interval": 0.1, "http_statuses": [200, 302], "successes": 1},
         "unhealthy": {
@@ -56,7 +56,7 @@ fn health(gateway: &Gateway) -> Vec<Health> {
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(30);
+    let patience = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < patience, "not {what}");
         std::thread::park_timeout(Duration::from_millis(10));
@@ -282,7 +282,8 @@ fn many_targets_are_probed_by_one_node_at_their_interval() {
     let _gateway = Gateway::start(balanced(&[address], extra));
     until("probed", || probes.load(Ordering::SeqCst) >= 2);
     let (begin, before) = (Instant::now(), probes.load(Ordering::SeqCst));
-    until("probed on", || probes.load(Ordering::SeqCst) >= before + 4);
-    // A slow machine probes less, never more.
-    assert!(begin.elapsed() >= Duration::from_millis(1500));
+    until("probed on", || probes.load(Ordering::SeqCst) >= before + 8);
+    // Twice as many would be there in two seconds. A slow machine probes less, never more, but for one or
+    // two that were late.
+    assert!(begin.elapsed() >= Duration::from_millis(2400));
 }

@@ -2,17 +2,16 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use keelgate_proxy::Transport;
 use serde_json::{Value, json};
 
 use crate::stream::{Guard, Streams, routed, service};
-use crate::support::ROUTE;
+use crate::support::{PATIENCE, ROUTE};
 
 fn socket() -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let limit = Some(Duration::from_secs(20));
+    let limit = Some(PATIENCE);
     socket.set_read_timeout(limit).unwrap();
     socket
 }
@@ -81,7 +80,8 @@ fn every_client_gets_its_own_answers() {
 #[test]
 fn a_silent_session_ends_and_is_told() {
     let (address, _told) = named("a");
-    let streams = Streams::start(to(address, 50), Transport::Udp);
+    // Longer than any answer takes.
+    let streams = Streams::start(to(address, 2_000), Transport::Udp);
     let client = Client::of(&streams);
     assert_eq!(client.ask("x"), "a x");
     let record = streams.record();
