@@ -28,6 +28,8 @@ mod http2;
 mod http2_head;
 #[path = "protocol/http2_upstream.rs"]
 mod http2_upstream;
+#[path = "protocol/http2_windows.rs"]
+mod http2_windows;
 #[path = "protocol/injection.rs"]
 mod injection;
 #[path = "protocol/lifecycle.rs"]

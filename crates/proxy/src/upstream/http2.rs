@@ -116,11 +116,12 @@ impl Call {
         let Some(response) = waiting.as_mut() else {
             return Poll::Ready(Err(Fault::Broken(broken())));
         };
-        if let Poll::Ready(Some(informational)) = response.poll_informational(cx)? {
-            let (parts, ()) = informational.into_parts();
+        if let Poll::Ready(Some(informational)) = response.poll_informational(cx) {
+            let (parts, ()) = informational.map_err(|error| self.fault(error))?.into_parts();
             return Poll::Ready(Ok(head(parts, Framing::Empty, false)));
         }
-        let (parts, body) = ready!(Pin::new(response).poll(cx))?.into_parts();
+        let response = ready!(Pin::new(response).poll(cx));
+        let (parts, body) = response.map_err(|error| self.fault(error))?.into_parts();
         *waiting = None;
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             return Poll::Ready(Err(Malformed::Head.into()));
@@ -147,12 +148,12 @@ impl Call {
             return Poll::Ready(Ok(None));
         };
         if let Some(piece) = ready!(body.poll_data(cx)) {
-            let piece = piece?;
+            let piece = piece.map_err(|error| self.fault(error))?;
             // The next piece is asked for only once this one has gone on.
             body.flow_control().release_capacity(piece.len())?;
             return Poll::Ready(Ok(Some(piece)));
         }
-        let found = ready!(body.poll_trailers(cx))?;
+        let found = ready!(body.poll_trailers(cx)).map_err(|error| self.fault(error))?;
         *receiving = None;
         *self.trailers.borrow_mut() = found.and_then(|mut found| {
             trailers::keep_allowed(&mut found);
@@ -166,6 +167,15 @@ impl Call {
             .borrow()
             .as_ref()
             .is_none_or(RecvStream::is_end_stream)
+    }
+
+    /// What an error means for the request. An upstream that breaks the rules is not asked for more on this
+    /// connection, which ends with its last request: what it still sends on a stream that is over costs time, too.
+    fn fault(&self, error: h2::Error) -> Fault {
+        if error.is_library() {
+            self.place.retire();
+        }
+        error.into()
     }
 
     pub(super) fn trailers(&self) -> Option<Trailers> {

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::Client;
 
@@ -20,7 +22,9 @@ pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 
+pub(crate) const PROTOCOL_ERROR: u32 = 1;
 pub(crate) const INTERNAL_ERROR: u32 = 2;
+pub(crate) const FLOW_CONTROL_ERROR: u32 = 3;
 pub(crate) const REFUSED_STREAM: u32 = 7;
 
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -66,11 +70,20 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-/// The server's end of a connection.
-pub(crate) struct Server(Client<TcpStream>);
+/// Stops a thread that sends, once it is dropped.
+pub(crate) struct Flood(Arc<AtomicBool>);
 
-impl Server {
-    /// Greets a client that has connected, with these settings.
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// One end of a connection.
+pub(crate) struct Peer(Client<TcpStream>);
+
+impl Peer {
+    /// The server's end: greets a client that has connected, with these settings.
     pub(crate) fn greet(mut client: Client<TcpStream>, settings: &[(u16, u32)]) -> Self {
         let preface = client.exactly(24).unwrap();
         assert!(preface.starts_with(b"PRI * HTTP/2.0"));
@@ -82,6 +95,26 @@ impl Server {
         }
         server.send(SETTINGS, 0, 0, &payload);
         server
+    }
+
+    /// The client's end.
+    pub(crate) fn dial(connection: Client<TcpStream>) -> Self {
+        let mut client = Self(connection);
+        client.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        client.send(SETTINGS, 0, 0, &[]);
+        client
+    }
+
+    /// Sends a frame over and over, in a thread of its own, until the other end has gone or `Flood` is
+    /// dropped.
+    pub(crate) fn flood(&self, frame: Vec<u8>) -> Flood {
+        let mut stream = self.0.stream.try_clone().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) && stream.write_all(&frame).is_ok() {}
+        });
+        Flood(stop)
     }
 
     /// Sends a frame; whoever has gone is not told.
@@ -118,6 +151,19 @@ impl Server {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// The code with which the other end ends a stream, or the connection.
+    pub(crate) fn code(&mut self) -> (u8, u32) {
+        loop {
+            let frame = self.next().expect("an end with a code");
+            let code = match frame.kind {
+                RST_STREAM => &frame.payload[..4],
+                GOAWAY => &frame.payload[4..8],
+                _ => continue,
+            };
+            return (frame.kind, u32::from_be_bytes(code.try_into().unwrap()));
         }
     }
 

@@ -11,10 +11,10 @@ use keelgate_proxy::Listen;
 
 use crate::support::{Gateway, config, echo, upstream};
 
-type Answer = (http::response::Parts, Bytes);
+pub(crate) type Answer = (http::response::Parts, Bytes);
 
 /// Sends requests on one connection, all at once.
-fn ask(gateway: &Gateway, requests: Vec<Request<Full<Bytes>>>) -> Vec<Answer> {
+pub(crate) fn ask(gateway: &Gateway, requests: Vec<Request<Full<Bytes>>>) -> Vec<Answer> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -48,7 +48,8 @@ fn gateway() -> Gateway {
     over_http2(config(echo()))
 }
 
-fn over_http2(config: serde_json::Value) -> Gateway {
+/// Speaks HTTP/2 to clients as well.
+pub(crate) fn over_http2(config: serde_json::Value) -> Gateway {
     Gateway::with(
         config,
         |settings| {
@@ -117,7 +118,7 @@ fn a_stream_that_is_given_up_ends_at_the_upstream_too() {
         .unwrap();
     let asking = runtime.spawn(async move { asker.send_request(request).await.is_ok() });
     // Long before the upstream's own time is over.
-    let next = || seen.recv_timeout(std::time::Duration::from_secs(20));
+    let next = || seen.recv_timeout(crate::support::PATIENCE);
     assert_eq!(next(), Ok("asked"));
     asking.abort();
     assert_eq!(next(), Ok("ended"));
