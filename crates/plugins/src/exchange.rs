@@ -48,6 +48,8 @@ pub struct Exchange<'r> {
     pub credential: Option<Credential>,
     /// The response; meaningful from `header_filter` on.
     pub response: ResponseHead,
+    /// The fields after the response's body; there with the last piece of it, in `body_filter`.
+    pub trailers: Option<Box<http::HeaderMap>>,
     /// Values that plugins hand to later plugins (`kong.ctx.shared`).
     pub shared: Vec<(String, String)>,
     /// Values that one plugin keeps between its own phases, by plugin name.
@@ -73,6 +75,12 @@ impl Exchange<'_> {
     pub fn kept_by<T: std::any::Any>(&self, plugin: &str) -> Option<&T> {
         let mut kept = self.kept.iter().filter(|(name, _)| *name == plugin);
         kept.find_map(|(_, value)| value.downcast_ref())
+    }
+
+    /// What a plugin kept in an earlier phase, to be changed.
+    pub fn kept_by_mut<T: std::any::Any>(&mut self, plugin: &str) -> Option<&mut T> {
+        let mut kept = self.kept.iter_mut().filter(|(name, _)| *name == plugin);
+        kept.find_map(|(_, value)| value.downcast_mut())
     }
 
     /// Takes back what a plugin kept in an earlier phase.

@@ -18,10 +18,10 @@ use crate::rate_limiting::tally::Tallies;
 use crate::redis::Servers;
 use crate::{
     Directory, Plugin, acl, basic_auth, bot_detection, correlation_id, cors, datadog, file_log,
-    hmac_auth, http_log, ip_restriction, jwt, key_auth, loggly, prometheus, proxy_cache,
-    rate_limiting, redirect, request_size_limiting, request_termination, request_transformer,
-    response_ratelimiting, response_transformer, session, standard_webhooks, statsd, syslog,
-    tcp_log, udp_log,
+    grpc_gateway, grpc_web, hmac_auth, http_log, ip_restriction, jwt, key_auth, loggly, prometheus,
+    proxy_cache, rate_limiting, redirect, request_size_limiting, request_termination,
+    request_transformer, response_ratelimiting, response_transformer, session, standard_webhooks,
+    statsd, syslog, tcp_log, udp_log,
 };
 
 /// What plugins report as their version: that of the interfaces they are compatible with.
@@ -72,6 +72,16 @@ const PLUGINS: &[Entry] = &[
         name: file_log::config::NAME,
         schema: file_log::config::schema,
         compile: file_log::handler::compile,
+    },
+    Entry {
+        name: grpc_gateway::config::NAME,
+        schema: grpc_gateway::config::schema,
+        compile: grpc_gateway::handler::compile,
+    },
+    Entry {
+        name: grpc_web::config::NAME,
+        schema: grpc_web::config::schema,
+        compile: grpc_web::handler::compile,
     },
     Entry {
         name: hmac_auth::config::NAME,
@@ -332,6 +342,7 @@ mod tests {
                 "key-auth",
                 "basic-auth",
                 "hmac-auth",
+                "grpc-gateway",
                 "ip-restriction",
                 "request-size-limiting",
                 "acl",
@@ -351,6 +362,7 @@ mod tests {
                 "tcp-log",
                 "loggly",
                 "syslog",
+                "grpc-web",
                 "request-termination",
             ]
         );

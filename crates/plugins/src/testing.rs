@@ -69,6 +69,7 @@ pub(crate) fn exchange<'r>(method: &str, target: &str) -> Exchange<'r> {
             headers: HeaderMap::new(),
             made_by: MadeBy::Upstream,
         },
+        trailers: None,
         shared: Vec::new(),
         kept: Vec::new(),
         times: Times {

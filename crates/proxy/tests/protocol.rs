@@ -22,6 +22,8 @@ mod bodies;
 mod errors;
 #[path = "protocol/framing.rs"]
 mod framing;
+#[path = "protocol/grpc_web.rs"]
+mod grpc_web;
 #[path = "protocol/http2.rs"]
 mod http2;
 #[path = "protocol/http2_head.rs"]

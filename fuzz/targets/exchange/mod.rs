@@ -50,6 +50,7 @@ pub fn exchange<'r>(name: &'static str, header: &[u8], query: &str) -> Exchange<
             headers: HeaderMap::new(),
             made_by: MadeBy::Upstream,
         },
+        trailers: None,
         shared: vec![("foo".to_owned(), "bar".to_owned())],
         kept: Vec::new(),
         times: Times {

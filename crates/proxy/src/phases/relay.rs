@@ -104,7 +104,7 @@ impl Relay<'_> {
             let framing = Framing::Length(body.len() as u64);
             head(flight, framing, true, respond);
             respond.data(body).await.map_err(Cut::Client)?;
-            return Ok(self.call.trailers());
+            return Ok(flight.exchange.trailers.take().map(|fields| *fields));
         }
         let framing = self.outgoing(flight, &filter, has_body);
         head(flight, framing, has_body, respond);
@@ -125,11 +125,12 @@ impl Relay<'_> {
                 sent.map_err(Cut::Client)?;
             }
         }
+        flight.exchange.trailers = self.call.trailers().map(Box::new);
         let last = filter.last(flight);
         if !last.is_empty() {
             respond.data(last).await.map_err(Cut::Client)?;
         }
-        Ok(self.call.trailers())
+        Ok(flight.exchange.trailers.take().map(|fields| *fields))
     }
 
     /// The framing towards the client.
@@ -168,6 +169,7 @@ impl Relay<'_> {
         {
             filter.piece(flight, piece).map_err(|_| Cut::TooLong)?;
         }
+        flight.exchange.trailers = self.call.trailers().map(Box::new);
         Ok(filter.last(flight))
     }
 

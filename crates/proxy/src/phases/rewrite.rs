@@ -72,6 +72,7 @@ pub(super) fn begin<'r>(
                 headers: HeaderMap::new(),
                 made_by: MadeBy::Gateway,
             },
+            trailers: None,
             shared: Vec::new(),
             kept: Vec::new(),
             outcome: Outcome::default(),

@@ -117,7 +117,9 @@ impl Call {
             return Poll::Ready(Err(Fault::Broken(broken())));
         };
         if let Poll::Ready(Some(informational)) = response.poll_informational(cx) {
-            let (parts, ()) = informational.map_err(|error| self.fault(error))?.into_parts();
+            let (parts, ()) = informational
+                .map_err(|error| self.fault(error))?
+                .into_parts();
             return Poll::Ready(Ok(head(parts, Framing::Empty, false)));
         }
         let response = ready!(Pin::new(response).poll(cx));
