@@ -104,6 +104,14 @@ fn policies() -> Vec<(&'static str, Policy)> {
                 "per_consumer": true,
             }),
         ),
+        alone(
+            "zipkin",
+            json!({"http_endpoint": "http://127.0.0.1:9/", "sample_ratio": 0.001}),
+        ),
+        alone(
+            "opentelemetry",
+            json!({"traces_endpoint": "http://127.0.0.1:9/", "sampling_rate": 0.01}),
+        ),
         ("key-auth, acl", known("acl", json!({"allow": ["all"]}))),
         (
             "key-auth, rate-limiting",

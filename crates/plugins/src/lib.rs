@@ -47,6 +47,7 @@ pub mod response;
 mod setting;
 mod shown;
 pub mod stream;
+mod traces;
 
 mod acl;
 mod basic_auth;
@@ -63,6 +64,7 @@ mod ip_restriction;
 mod jwt;
 mod key_auth;
 mod loggly;
+mod opentelemetry;
 mod prometheus;
 mod proxy_cache;
 mod rate_limiting;
@@ -78,6 +80,7 @@ mod statsd;
 mod syslog;
 mod tcp_log;
 mod udp_log;
+mod zipkin;
 
 #[cfg(test)]
 mod testing;

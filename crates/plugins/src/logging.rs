@@ -24,6 +24,9 @@ pub(crate) mod record;
 pub(crate) mod severity;
 pub(crate) mod stat;
 
+/// The protocols whose requests are told of, where a configuration does not say.
+pub(crate) const HTTP: &[&str] = &["grpc", "grpcs", "http", "https"];
+
 /// The id of the only workspace, as Kong has it without a database.
 pub(crate) const WORKSPACE_ID: &str = "0dc6f45b-8f8d-40d2-a504-473544ee190b";
 

@@ -18,10 +18,10 @@ use crate::rate_limiting::tally::Tallies;
 use crate::redis::Servers;
 use crate::{
     Directory, Plugin, acl, basic_auth, bot_detection, correlation_id, cors, datadog, file_log,
-    grpc_gateway, grpc_web, hmac_auth, http_log, ip_restriction, jwt, key_auth, loggly, prometheus,
-    proxy_cache, rate_limiting, redirect, request_size_limiting, request_termination,
-    request_transformer, response_ratelimiting, response_transformer, session, standard_webhooks,
-    statsd, syslog, tcp_log, udp_log,
+    grpc_gateway, grpc_web, hmac_auth, http_log, ip_restriction, jwt, key_auth, loggly,
+    opentelemetry, prometheus, proxy_cache, rate_limiting, redirect, request_size_limiting,
+    request_termination, request_transformer, response_ratelimiting, response_transformer, session,
+    standard_webhooks, statsd, syslog, tcp_log, udp_log, zipkin,
 };
 
 /// What plugins report as their version: that of the interfaces they are compatible with.
@@ -114,6 +114,11 @@ const PLUGINS: &[Entry] = &[
         compile: loggly::handler::compile,
     },
     Entry {
+        name: opentelemetry::config::NAME,
+        schema: opentelemetry::config::schema,
+        compile: opentelemetry::handler::compile,
+    },
+    Entry {
         name: prometheus::config::NAME,
         schema: prometheus::config::schema,
         compile: prometheus::handler::compile,
@@ -187,6 +192,11 @@ const PLUGINS: &[Entry] = &[
         name: udp_log::config::NAME,
         schema: udp_log::config::schema,
         compile: udp_log::handler::compile,
+    },
+    Entry {
+        name: zipkin::config::NAME,
+        schema: zipkin::config::schema,
+        compile: zipkin::handler::compile,
     },
 ];
 
@@ -335,6 +345,7 @@ mod tests {
             names,
             [
                 "correlation-id",
+                "zipkin",
                 "bot-detection",
                 "cors",
                 "session",
@@ -353,6 +364,7 @@ mod tests {
                 "redirect",
                 "standard-webhooks",
                 "proxy-cache",
+                "opentelemetry",
                 "prometheus",
                 "http-log",
                 "statsd",

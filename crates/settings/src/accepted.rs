@@ -10,7 +10,7 @@ const INCREMENTAL: &str = "nodes agree on the best transport by themselves";
 const NOTHING_SENT: &str = "nothing is ever reported to anybody";
 const IN_NODE_LOG: &str = "errors go to the node's own log, proxy_error_log";
 const ALWAYS: &str = "configuration is always compiled off the request path";
-const NO_TRACING: &str = "tracing is not in this build yet";
+const NO_TRACING: &str = "the plugin opentelemetry tells of requests and attempts by itself";
 const NO_PLUGIN_SERVERS: &str = "external plugin servers are not in this build yet";
 const NO_WASM: &str = "WebAssembly filters are not in this build yet";
 const NO_SANDBOX: &str = "serverless Lua plugins are not in this build yet";
@@ -150,7 +150,7 @@ pub(crate) const ACCEPTED: &[Key] = &[
     ),
     none("openresty_path", Kind::Path, "", NGINX),
     none("ssl_dhparam", Kind::Text, "", NO_DHE),
-    missing("tracing_instrumentations", WORDS, "off", NO_TRACING),
+    none("tracing_instrumentations", WORDS, "off", NO_TRACING),
     none("tracing_sampling_rate", Kind::Number, "0.01", NO_TRACING),
     none("debug_ssl_cert", Kind::Text, "", NO_DEBUG),
     secret(none("debug_ssl_cert_key", Kind::Text, "", NO_DEBUG)),

@@ -72,7 +72,12 @@ impl<'s> Completer<'s> {
             return Ok(Some(Value::Object(data)));
         }
         Ok(match &field.default {
-            Some(default) => Some(default.clone()),
+            Some(default) => {
+                let mut value = default.clone();
+                // Its elements may leave out what has a default of its own.
+                self.value(field, &mut value)?;
+                Some(value)
+            }
             None if !field.required => Some(Value::Null),
             None => None,
         })

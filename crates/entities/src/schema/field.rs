@@ -238,6 +238,13 @@ impl Field {
         self
     }
 
+    /// The schema says nothing about whether null is refused.
+    #[must_use]
+    pub fn unstated(mut self) -> Self {
+        self.stated = None;
+        self
+    }
+
     /// Null is refused, of which the schema says nothing.
     fn present(mut self) -> Self {
         self.required = true;

@@ -4,6 +4,7 @@ use keelgate_entities::schema::{CheckRule, Field, ITEM, PluginSchema, typedefs};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::logging::HTTP;
 use crate::logging::queue;
 use crate::logging::stat::{ConsumerIdentifier, StatType};
 use crate::registry::VERSION;
@@ -34,35 +35,38 @@ pub(super) fn default_metrics() -> Value {
 
 /// Description of the settings.
 pub(crate) fn schema() -> PluginSchema {
-    PluginSchema::new(NAME, 10, VERSION).fields([
-        typedefs::host("host")
-            .referenceable()
-            .default("localhost")
-            .description("Host of the Datadog agent."),
-        typedefs::port("port")
-            .default(8125)
-            .description("Port of the Datadog agent."),
-        Field::string("prefix")
-            .default("kong")
-            .description("What every metric's name begins with."),
-        Field::string("service_name_tag")
-            .default("name")
-            .description("The tag that tells the service."),
-        Field::string("status_tag")
-            .default("status")
-            .description("The tag that tells the status."),
-        Field::string("consumer_tag")
-            .default("consumer")
-            .description("The tag that tells the consumer."),
-        Field::integer("retry_count").description("Without effect; use queue.max_retry_time."),
-        Field::integer("queue_size").description("The old name of queue.max_batch_size."),
-        Field::number("flush_timeout").description("The old name of queue.max_coalescing_delay."),
-        queue::setting(),
-        Field::array("metrics", metric())
-            .required()
-            .default(default_metrics())
-            .description("What is sent."),
-    ])
+    PluginSchema::new(NAME, 10, VERSION)
+        .default_protocols(HTTP)
+        .fields([
+            typedefs::host("host")
+                .referenceable()
+                .default("localhost")
+                .description("Host of the Datadog agent."),
+            typedefs::port("port")
+                .default(8125)
+                .description("Port of the Datadog agent."),
+            Field::string("prefix")
+                .default("kong")
+                .description("What every metric's name begins with."),
+            Field::string("service_name_tag")
+                .default("name")
+                .description("The tag that tells the service."),
+            Field::string("status_tag")
+                .default("status")
+                .description("The tag that tells the status."),
+            Field::string("consumer_tag")
+                .default("consumer")
+                .description("The tag that tells the consumer."),
+            Field::integer("retry_count").description("Without effect; use queue.max_retry_time."),
+            Field::integer("queue_size").description("The old name of queue.max_batch_size."),
+            Field::number("flush_timeout")
+                .description("The old name of queue.max_coalescing_delay."),
+            queue::setting(),
+            Field::array("metrics", metric())
+                .required()
+                .default(default_metrics())
+                .description("What is sent."),
+        ])
 }
 
 fn metric() -> Field {
@@ -108,6 +112,7 @@ fn metric() -> Field {
         "sample_rate",
         Field::required,
     ))
+    .unstated()
 }
 
 /// The settings.

@@ -6,6 +6,7 @@ use keelgate_entities::schema::{Field, ITEM, PluginSchema, typedefs};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::logging::HTTP;
 use crate::logging::endpoint::user_info;
 use crate::logging::{fields, queue};
 use crate::registry::VERSION;
@@ -16,7 +17,7 @@ pub(crate) const NAME: &str = "http-log";
 
 /// Description of the settings.
 pub(crate) fn schema() -> PluginSchema {
-    PluginSchema::new(NAME, 12, VERSION)
+    PluginSchema::new(NAME, 12, VERSION).default_protocols(HTTP)
         .fields([
             typedefs::url("http_endpoint")
                 .required()

@@ -32,9 +32,13 @@ pub(crate) fn telling(
     tell: impl Tell,
     sink: impl Sink,
 ) -> Arc<dyn Plugin> {
-    let name = format!("{} {}", plugin.name, plugin.id);
-    let queue = Queue::new(settings, name, sink, &node.delivery);
+    let queue = Queue::new(settings, name_of(plugin), sink, &node.delivery);
     Arc::new(Logger { tell, queue })
+}
+
+/// What tells the queue of a plugin apart in logs.
+pub(crate) fn name_of(plugin: &kinds::Plugin) -> String {
+    format!("{} {}", plugin.name, plugin.id)
 }
 
 /// The plugin whose records go to a sink.

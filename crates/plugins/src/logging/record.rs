@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::{AUTHORIZATION, HeaderName, PROXY_AUTHORIZATION};
+use http::header::{AUTHORIZATION, DATE, HeaderName, PROXY_AUTHORIZATION};
 use keelgate_entities::kinds::{Consumer, Route, Service};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -17,6 +17,7 @@ use super::figures::{self, Latencies};
 use super::{WORKSPACE_ID, WORKSPACE_NAME};
 use crate::arguments::Arguments;
 use crate::exchange::{MadeBy, Try};
+use crate::traces::propagation::{KEPT, TraceIds};
 use crate::{Exchange, HeaderMap, shown};
 
 /// Appends the record about an exchange that has come to its end, in JSON.
@@ -60,6 +61,8 @@ struct Record<'e> {
     source: &'static str,
     workspace: &'static str,
     workspace_name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<Traces<'e>>,
 }
 
 #[derive(Serialize)]
@@ -135,6 +138,8 @@ impl<'e> Record<'e> {
                 headers: Headers {
                     all: &response.headers,
                     redacted: &[],
+                    // Of an answer of the gateway, records do not tell it.
+                    hidden: (response.made_by != MadeBy::Upstream).then_some(DATE),
                 },
                 size: figures::response_size(exchange),
             },
@@ -155,6 +160,7 @@ impl<'e> Record<'e> {
             },
             workspace: WORKSPACE_ID,
             workspace_name: WORKSPACE_NAME,
+            trace_id: exchange.kept_by::<TraceIds>(KEPT).map(|ids| Traces(&ids.0)),
         }
     }
 }
@@ -173,6 +179,7 @@ impl<'e> Request<'e> {
             headers: Headers {
                 all: &exchange.headers,
                 redacted: &[AUTHORIZATION, PROXY_AUTHORIZATION],
+                hidden: None,
             },
             size: figures::request_size(exchange),
             tls: exchange.client.session.map(|session| Tls {
@@ -209,10 +216,20 @@ impl Attempt {
     }
 }
 
+/// Ids of the trace, by format.
+struct Traces<'e>(&'e [(&'static str, String)]);
+
+impl Serialize for Traces<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(format, id)| (format, id)))
+    }
+}
+
 /// Headers; a name that occurs several times gets a list.
 struct Headers<'e> {
     all: &'e HeaderMap,
     redacted: &'static [HeaderName],
+    hidden: Option<HeaderName>,
 }
 
 impl Serialize for Headers<'_> {
@@ -224,7 +241,7 @@ impl Serialize for Headers<'_> {
                 .all
                 .get(name)
                 .is_some_and(|first| std::ptr::eq(first, value));
-            if !is_first {
+            if !is_first || self.hidden.as_ref() == Some(name) {
                 continue;
             }
             let mut values = self

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use keelgate_entities::schema::{Field, ITEM, PluginSchema, typedefs};
 use serde::Deserialize;
 
+use crate::logging::HTTP;
 use crate::logging::fields;
 use crate::logging::severity::{self, Severities};
 use crate::registry::VERSION;
@@ -16,6 +17,7 @@ pub(crate) const NAME: &str = "loggly";
 /// Description of the settings.
 pub(crate) fn schema() -> PluginSchema {
     PluginSchema::new(NAME, 6, VERSION)
+        .default_protocols(HTTP)
         .fields([
             typedefs::host("host")
                 .default("logs-01.loggly.com")

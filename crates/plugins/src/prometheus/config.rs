@@ -3,6 +3,7 @@
 use keelgate_entities::schema::{Field, PluginSchema};
 use serde::Deserialize;
 
+use crate::logging::HTTP;
 use crate::registry::VERSION;
 use crate::setting::null_as_default;
 
@@ -12,7 +13,7 @@ pub(crate) const NAME: &str = "prometheus";
 /// Description of the settings.
 pub(crate) fn schema() -> PluginSchema {
     let switch = |name, description| Field::boolean(name).default(false).description(description);
-    PluginSchema::new(NAME, 13, VERSION).fields([
+    PluginSchema::new(NAME, 13, VERSION).default_protocols(HTTP).fields([
         switch(
             "per_consumer",
             "Whether `kong_http_requests_total` and `kong_bandwidth_bytes` tell consumers apart.",

@@ -4,6 +4,7 @@ use keelgate_entities::schema::{CheckRule, Field, ITEM, PluginSchema, typedefs};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::logging::HTTP;
 use crate::logging::queue;
 use crate::logging::stat::{ConsumerIdentifier, StatType};
 use crate::registry::VERSION;
@@ -62,7 +63,7 @@ pub(super) fn default_metrics() -> Value {
 
 /// Description of the settings.
 pub(crate) fn schema() -> PluginSchema {
-    PluginSchema::new(NAME, 11, VERSION).fields([
+    PluginSchema::new(NAME, 11, VERSION).default_protocols(HTTP).fields([
         typedefs::host("host")
             .default("localhost")
             .description("Host of the StatsD server."),
@@ -149,6 +150,7 @@ fn metric() -> Field {
         "sample_rate",
         Field::required,
     ))
+    .unstated()
 }
 
 /// The settings.

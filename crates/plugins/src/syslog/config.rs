@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use keelgate_entities::schema::{Field, PluginSchema};
 use serde::Deserialize;
 
+use crate::logging::HTTP;
 use crate::logging::fields;
 use crate::logging::severity::{self, Severities};
 use crate::registry::VERSION;
@@ -40,6 +41,7 @@ const FACILITIES: [(&str, u8); 20] = [
 /// Description of the settings.
 pub(crate) fn schema() -> PluginSchema {
     PluginSchema::new(NAME, 4, VERSION)
+        .default_protocols(HTTP)
         .fields(severity::settings(Field::required))
         .fields([
             fields::setting(),

@@ -1,15 +1,16 @@
 //! How `syslog` tells the machine's log, in the form in which the C library does.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use keelgate_entities::kinds;
 use tokio::net::UnixDatagram;
+use tokio::time::timeout;
 
 use super::config::Config;
 use crate::error::Reason;
@@ -23,6 +24,9 @@ use crate::{Directory, Exchange, Plugin, setting};
 
 /// Where the machine's log is.
 const SOCKET: &str = "/dev/log";
+
+/// How long the machine's log may take to listen.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// What records are told about.
 pub(super) struct Messages {
@@ -98,7 +102,8 @@ impl Sink for Log {
             }
             outcome
         };
-        send.await
-            .map_err(|problem: std::io::Error| format!("{}: {problem}", self.0.display()))
+        let sent = timeout(LIMIT, send).await;
+        sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(|problem| format!("{}: {problem}", self.0.display()))
     }
 }

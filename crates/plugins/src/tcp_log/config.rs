@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use keelgate_entities::schema::{Field, PluginSchema, typedefs};
 use serde::Deserialize;
 
+use crate::logging::HTTP;
 use crate::logging::fields;
 use crate::registry::VERSION;
 use crate::setting::null_as_default;
@@ -14,28 +15,30 @@ pub(crate) const NAME: &str = "tcp-log";
 
 /// Description of the settings.
 pub(crate) fn schema() -> PluginSchema {
-    PluginSchema::new(NAME, 7, VERSION).fields([
-        typedefs::host("host")
-            .required()
-            .description("Host that records are sent to."),
-        typedefs::port("port")
-            .required()
-            .description("Port that records are sent to."),
-        Field::number("timeout")
-            .default(10_000)
-            .description("Milliseconds that sending records takes, at most."),
-        Field::number("keepalive")
-            .default(60_000)
-            .description("Milliseconds that an idle connection is kept."),
-        Field::boolean("tls")
-            .required()
-            .default(false)
-            .description("Whether records are sent over TLS."),
-        Field::string("tls_sni").description(
-            "Name that the receiver's certificate is verified for, instead of its host.",
-        ),
-        fields::setting(),
-    ])
+    PluginSchema::new(NAME, 7, VERSION)
+        .default_protocols(HTTP)
+        .fields([
+            typedefs::host("host")
+                .required()
+                .description("Host that records are sent to."),
+            typedefs::port("port")
+                .required()
+                .description("Port that records are sent to."),
+            Field::number("timeout")
+                .default(10_000)
+                .description("Milliseconds that sending records takes, at most."),
+            Field::number("keepalive")
+                .default(60_000)
+                .description("Milliseconds that an idle connection is kept."),
+            Field::boolean("tls")
+                .required()
+                .default(false)
+                .description("Whether records are sent over TLS."),
+            Field::string("tls_sni").description(
+                "Name that the receiver's certificate is verified for, instead of its host.",
+            ),
+            fields::setting(),
+        ])
 }
 
 /// The settings.

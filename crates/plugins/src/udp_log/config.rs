@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use keelgate_entities::schema::{Field, PluginSchema, typedefs};
 use serde::Deserialize;
 
+use crate::logging::HTTP;
 use crate::logging::fields;
 use crate::registry::VERSION;
 use crate::setting::null_as_default;
@@ -14,18 +15,20 @@ pub(crate) const NAME: &str = "udp-log";
 
 /// Description of the settings.
 pub(crate) fn schema() -> PluginSchema {
-    PluginSchema::new(NAME, 8, VERSION).fields([
-        typedefs::host("host")
-            .required()
-            .description("Host that records are sent to."),
-        typedefs::port("port")
-            .required()
-            .description("Port that records are sent to."),
-        Field::number("timeout")
-            .default(10_000)
-            .description("Milliseconds that sending one record takes, at most."),
-        fields::setting(),
-    ])
+    PluginSchema::new(NAME, 8, VERSION)
+        .default_protocols(HTTP)
+        .fields([
+            typedefs::host("host")
+                .required()
+                .description("Host that records are sent to."),
+            typedefs::port("port")
+                .required()
+                .description("Port that records are sent to."),
+            Field::number("timeout")
+                .default(10_000)
+                .description("Milliseconds that sending one record takes, at most."),
+            fields::setting(),
+        ])
 }
 
 /// The settings.

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use http::Version;
-use http::header::{REFERER, USER_AGENT};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderValue, REFERER, TRANSFER_ENCODING, USER_AGENT,
+};
+use keelgate_plugins::exchange::MadeBy;
 
 use super::Flight;
 use super::answer::client_gone;
 use crate::access_log::Record;
 use crate::downstream::Outcome;
 use crate::http1::Framing;
+use crate::http1::framing::may_have_body;
 
 /// Runs the phase, and writes the access log.
 pub(super) fn run(flight: &mut Flight<'_>, sent: u64, outcome: Outcome) {
@@ -17,6 +21,7 @@ pub(super) fn run(flight: &mut Flight<'_>, sent: u64, outcome: Outcome) {
         flight.exchange.response.status = client_gone();
     }
     if flight.is_logged() {
+        complete_head(flight, sent, outcome);
         run_plugins(flight, sent);
     }
     let Some(log) = &flight.core.settings.access_log else {
@@ -27,7 +32,7 @@ pub(super) fn run(flight: &mut Flight<'_>, sent: u64, outcome: Outcome) {
         exchange
             .headers
             .get(name)
-            .and_then(|value: &http::HeaderValue| value.to_str().ok())
+            .and_then(|value: &HeaderValue| value.to_str().ok())
     };
     log.record(&Record {
         client: exchange.client.ip,
@@ -62,6 +67,27 @@ pub(super) fn run(flight: &mut Flight<'_>, sent: u64, outcome: Outcome) {
             .consumer
             .and_then(|consumer| consumer.username.as_deref()),
     });
+}
+
+/// Adds what the head of the response told beside the headers of the phases.
+fn complete_head(flight: &mut Flight<'_>, sent: u64, outcome: Outcome) {
+    let exchange = &mut flight.exchange;
+    let of_upstream = exchange.response.made_by == MadeBy::Upstream;
+    let (status, version) = (exchange.response.status, exchange.version);
+    let headers = &mut exchange.response.headers;
+    let connection = match outcome {
+        Outcome::KeepAlive => "keep-alive",
+        Outcome::Close | Outcome::Abort => "close",
+    };
+    headers.insert(CONNECTION, HeaderValue::from_static(connection));
+    if headers.contains_key(CONTENT_LENGTH) || !may_have_body(status) {
+        return;
+    }
+    if !of_upstream {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(sent));
+    } else if version == Version::HTTP_11 {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
 }
 
 fn run_plugins(flight: &mut Flight<'_>, sent: u64) {

@@ -1,0 +1,10 @@
+//! `opentelemetry`: passes traces on, and sends spans and records of requests to an OpenTelemetry
+//! collector (OTLP over HTTP).
+
+pub(crate) mod config;
+pub(crate) mod handler;
+mod otlp;
+mod span;
+
+#[cfg(test)]
+mod tests;
