@@ -217,3 +217,87 @@ async fn grpc_passes_to_a_service_in_clear() {
 async fn grpc_passes_to_a_service_over_tls() {
     grpc_passes("grpcs", true).await;
 }
+
+/// What the tests need of gRPC's own description of the interoperability server.
+const DESCRIPTION: &str = r#"
+syntax = "proto3";
+package grpc.testing;
+import "google/api/annotations.proto";
+service TestService {
+  rpc UnaryCall(SimpleRequest) returns (SimpleResponse) {
+    option (google.api.http) = {
+      post: "/v1/unary" body: "*"
+      additional_bindings { get: "/v1/unary/{response_size}" }
+    };
+  }
+}
+message Payload { bytes body = 2; }
+message EchoStatus { int32 code = 1; string message = 2; }
+message SimpleRequest {
+  int32 response_size = 2;
+  Payload payload = 3;
+  EchoStatus response_status = 7;
+}
+message SimpleResponse { Payload payload = 1; }
+"#;
+
+/// `SimpleRequest { response_size: 3 }`, and the response to it, in their frames.
+const ASKED: &[u8] = b"\0\0\0\0\x02\x10\x03";
+const ANSWERED: &[u8] = b"\0\0\0\0\x07\x0a\x05\x12\x03\0\0\0";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_call_services_of_grpc() {
+    let (certificate, server) = (Certificate::new(), Server::start(None).await);
+    let file = certificate.file("testing.proto");
+    std::fs::write(&file, DESCRIPTION).expect("write a file");
+    let service = |name: &str, path: &str| {
+        json!({
+            "name": name, "protocol": "grpc", "host": "127.0.0.1", "port": server.port,
+            "routes": [{"name": name, "paths": [path], "strip_path": false}],
+            "plugins": [{"name": name, "config": {"proto": file}}],
+        })
+    };
+    let services = json!([
+        service("grpc-web", "/grpc.testing."),
+        service("grpc-gateway", "/v1")
+    ]);
+    let node = node(&certificate, services).await;
+    let client = reqwest::Client::new();
+    let call = async |method: &str, kind: &str, body: &[u8]| {
+        let url = node.proxy(&format!("/grpc.testing.TestService/{method}"));
+        let request = client.post(url).header("content-type", kind);
+        let answer = request.body(body.to_vec()).send().await.expect("an answer");
+        assert_eq!(answer.headers()["content-type"], kind);
+        answer.bytes().await.expect("a body").to_vec()
+    };
+    let answer = call("UnaryCall", "application/grpc-web+proto", ASKED).await;
+    assert!(answer.starts_with(ANSWERED), "{}", answer.escape_ascii());
+    let end = &answer[ANSWERED.len()..];
+    assert_eq!(end[0], 0x80);
+    assert!(
+        end[5..].starts_with(b"grpc-status:0\r\n"),
+        "{}",
+        end.escape_ascii()
+    );
+    let refused = call("NoSuchCall", "application/grpc-web", ASKED).await;
+    assert!(
+        refused[5..].starts_with(b"grpc-status:12\r\n"),
+        "{}",
+        refused.escape_ascii()
+    );
+    let text = call("UnaryCall", "application/json", br#"{"response_size": 3}"#).await;
+    let text: Value = serde_json::from_slice(&text).expect("JSON");
+    assert_eq!(text, json!({"payload": {"body": "AAAA"}}));
+
+    let answer = client.get(node.proxy("/v1/unary/3")).send().await;
+    let answer = answer.expect("an answer").text().await.expect("a body");
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(answer, json!({"payload": {"body": "AAAA"}}));
+    let refused = client
+        .post(node.proxy("/v1/unary"))
+        .body(r#"{"response_status": {"code": 5, "message": "none"}}"#)
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(refused.status(), 404);
+}
