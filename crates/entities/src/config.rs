@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Deserializer};
 
+use crate::List;
 use crate::kinds::{
     Acl, BasicAuthCredential, CaCertificate, Certificate, Consumer, HmacAuthCredential, JwtSecret,
     KeyAuthCredential, Plugin, Route, Service, Sni, Target, Upstream,
 };
 
 /// A whole configuration, decoded from the flat tables of a snapshot (`config_table` of the hybrid
-/// protocol): one list per kind, foreign keys as ids. Absent lists are empty.
+/// protocol): one list per kind, foreign keys as ids. Absent lists are empty. Kinds of which there may be
+/// hundreds of thousands are lists in parts.
 ///
 /// Decoding checks types only; a control plane or the declarative parser has validated the values
 /// against the schemas before they became a snapshot.
@@ -17,13 +19,13 @@ use crate::kinds::{
 pub struct Config {
     /// Upstream applications.
     #[serde(deserialize_with = "list")]
-    pub services: Vec<Service>,
+    pub services: List<Service>,
     /// Rules that lead requests to services.
     #[serde(deserialize_with = "list")]
-    pub routes: Vec<Route>,
+    pub routes: List<Route>,
     /// Known clients.
     #[serde(deserialize_with = "list")]
-    pub consumers: Vec<Consumer>,
+    pub consumers: List<Consumer>,
     /// Plugin configurations.
     #[serde(deserialize_with = "list")]
     pub plugins: Vec<Plugin>,
@@ -44,24 +46,24 @@ pub struct Config {
     pub ca_certificates: Vec<CaCertificate>,
     /// API keys of consumers.
     #[serde(deserialize_with = "list")]
-    pub keyauth_credentials: Vec<KeyAuthCredential>,
+    pub keyauth_credentials: List<KeyAuthCredential>,
     /// Names and passwords of consumers.
     #[serde(deserialize_with = "list")]
-    pub basicauth_credentials: Vec<BasicAuthCredential>,
+    pub basicauth_credentials: List<BasicAuthCredential>,
     /// Keys that consumers sign tokens with.
     #[serde(deserialize_with = "list")]
-    pub jwt_secrets: Vec<JwtSecret>,
+    pub jwt_secrets: List<JwtSecret>,
     /// Secrets that consumers sign requests with.
     #[serde(deserialize_with = "list")]
-    pub hmacauth_credentials: Vec<HmacAuthCredential>,
+    pub hmacauth_credentials: List<HmacAuthCredential>,
     /// Groups of consumers.
     #[serde(deserialize_with = "list")]
-    pub acls: Vec<Acl>,
+    pub acls: List<Acl>,
 }
 
 /// `null` and an absent list both mean none.
-fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+fn list<'de, D: Deserializer<'de>, L: Deserialize<'de> + Default>(
     deserializer: D,
-) -> Result<Vec<T>, D::Error> {
+) -> Result<L, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

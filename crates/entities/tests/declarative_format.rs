@@ -227,8 +227,8 @@ fn the_table_of_the_hybrid_protocol_is_flat_and_read_back() {
     assert_eq!(read_back.get("routes").len(), 1);
     let config: Config = serde_json::from_value(Value::Object(wire)).unwrap();
     assert_eq!(
-        config.routes[0].service.map(|s| s.0),
-        Some(config.services[0].id)
+        config.routes.to_vec()[0].service.map(|s| s.0),
+        Some(config.services.to_vec()[0].id)
     );
 }
 

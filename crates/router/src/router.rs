@@ -1,6 +1,6 @@
 //! The compiled routes, and the search.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -73,10 +73,18 @@ impl Match {
 impl Router {
     /// Compiles the routes of enabled services. Stream routes are passed over, and so are routes
     /// without any attribute, which match nothing.
-    pub fn compile(routes: &[Route], flavor: RouterFlavor) -> Result<Self, CompileError> {
+    pub fn compile<R: Borrow<Route>>(
+        routes: &[R],
+        flavor: RouterFlavor,
+    ) -> Result<Self, CompileError> {
+        let routes: Vec<&Route> = routes.iter().map(Borrow::borrow).collect();
+        Self::file(&routes, flavor)
+    }
+
+    fn file(routes: &[&Route], flavor: RouterFlavor) -> Result<Self, CompileError> {
         let mut patterns = Patterns::default();
         let mut filed = Vec::with_capacity(routes.len());
-        for (index, route) in (0_u32..).zip(routes) {
+        for (index, &route) in (0_u32..).zip(routes) {
             if !route.protocols.iter().copied().any(is_http) {
                 continue;
             }

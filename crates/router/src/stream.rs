@@ -3,6 +3,7 @@
 //! A route is asked only about sessions that came in one of its ways: a route for UDP never takes
 //! a TCP connection, and one for TLS never a connection in clear.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -93,10 +94,18 @@ impl StreamRouter {
     ///
     /// # Errors
     /// The first route that does not compile.
-    pub fn compile(routes: &[Route], flavor: RouterFlavor) -> Result<Self, CompileError> {
+    pub fn compile<R: Borrow<Route>>(
+        routes: &[R],
+        flavor: RouterFlavor,
+    ) -> Result<Self, CompileError> {
+        let routes: Vec<&Route> = routes.iter().map(Borrow::borrow).collect();
+        Self::compile_all(&routes, flavor)
+    }
+
+    fn compile_all(routes: &[&Route], flavor: RouterFlavor) -> Result<Self, CompileError> {
         let mut patterns = Patterns::default();
         let mut ranked = Vec::new();
-        for (index, route) in (0_u32..).zip(routes) {
+        for (index, &route) in (0_u32..).zip(routes) {
             let ways = Ways::of(route);
             if !ways.any() {
                 continue;
@@ -119,10 +128,10 @@ impl StreamRouter {
         Ok(Self::file(routes, entries))
     }
 
-    fn file(routes: &[Route], entries: Box<[Entry]>) -> Self {
+    fn file(routes: &[&Route], entries: Box<[Entry]>) -> Self {
         let mut router = Self::default();
         for (rank, entry) in (0_u32..).zip(&entries) {
-            let route = &routes[entry.rule.route as usize];
+            let route = routes[entry.rule.route as usize];
             if let Some(names) = demanded_names(route, entry.ways) {
                 for name in names {
                     router.by_name.entry(name.into()).or_default().push(rank);

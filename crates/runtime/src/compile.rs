@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keelgate_entities::kinds::{self, Route};
-use keelgate_entities::{Config, RouterFlavor};
+use keelgate_entities::{Config, List, Pick, RouterFlavor};
 use keelgate_plugins::Directory;
 use keelgate_router::{Router, StreamRouter};
 use rustc_hash::FxHashMap;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::certificates::Certificates;
 use crate::chain::Scopes;
+use crate::people::People;
 use crate::runtime::RouteEntry;
 use crate::service::{ServiceEntry, Services, read_authorities};
 use crate::streams::{self, Subsystems, is_stream, is_stream_route};
@@ -68,12 +69,16 @@ impl Runtime {
             hmacauth_credentials,
             acls,
         } = config;
-        let directory = Directory::new(consumers, keyauth_credentials)
-            .with_basic_auth(basicauth_credentials)
-            .with_jwt(jwt_secrets)
-            .with_hmac_auth(hmacauth_credentials)
-            .with_groups(acls);
-        let directory = Arc::new(directory);
+        let people = People {
+            consumers,
+            keys: keyauth_credentials,
+            passwords: basicauth_credentials,
+            tokens: jwt_secrets,
+            signers: hmacauth_credentials,
+            groups: acls,
+        };
+        let directory =
+            people.directory(previous.map(|previous| (&previous.people, &previous.directory)));
         let mut flaws = Vec::new();
         let certificates = Certificates::compile(
             &certificates,
@@ -93,7 +98,7 @@ impl Runtime {
             upstreams: &upstreams,
             previous: previous.map(|previous| &previous.profiles),
         };
-        let services = compiler.compile(services, &mut profiles, &mut flaws);
+        let services = compiler.compile(services.to_vec(), &mut profiles, &mut flaws);
         let probes = compiler.probes(&mut profiles, &mut flaws);
         for (entry, tls) in upstreams.iter_mut().zip(probes) {
             entry.probe_tls = tls;
@@ -103,7 +108,7 @@ impl Runtime {
             .zip(&services)
             .map(|(index, entry)| (entry.service.id, index))
             .collect();
-        let routes = served(routes, &services, &by_id)?;
+        let routes = served(&routes, &services, &by_id)?;
         let router = Router::compile(&routes, env.flavor)?;
 
         let stream_router = StreamRouter::compile(&routes, env.flavor)?;
@@ -153,6 +158,7 @@ impl Runtime {
             unrouted: chains.draw(None, None),
             certificates,
             profiles,
+            people,
             directory,
             flaws,
         })
@@ -161,12 +167,12 @@ impl Runtime {
 
 /// The routes that can match: without a service, or with an enabled one.
 fn served(
-    routes: Vec<Route>,
+    routes: &List<Route>,
     services: &[ServiceEntry],
     by_id: &FxHashMap<Uuid, u32>,
-) -> Result<Vec<Route>, CompileError> {
+) -> Result<Vec<Pick<Route>>, CompileError> {
     let mut served = Vec::with_capacity(routes.len());
-    for route in routes {
+    for route in routes.picks() {
         let enabled = match route.service {
             None => true,
             Some(service) => match by_id.get(&service.0) {
@@ -175,7 +181,7 @@ fn served(
                     return Err(CompileError {
                         kind: "routes",
                         id: route.id,
-                        name: route.name,
+                        name: route.name.clone(),
                         what: format!("its service {} does not exist", service.0),
                         mend: "create the service, or take it off the route",
                     });

@@ -11,6 +11,7 @@ pub mod certificates;
 pub mod chain;
 mod compile;
 mod error;
+mod people;
 mod plugins;
 mod reclaim;
 mod runtime;

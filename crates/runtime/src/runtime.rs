@@ -3,10 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use keelgate_entities::Pick;
 use keelgate_entities::kinds::Route;
 use keelgate_plugins::Directory;
 use keelgate_router::{Router, StreamRouter};
 
+use crate::people::People;
 use crate::upstream_tls::Profiles;
 use crate::{Certificates, Chain, CompileError, ServiceEntry, UpstreamEntry};
 
@@ -15,13 +17,14 @@ pub struct Runtime {
     pub(crate) label: String,
     pub(crate) router: Router,
     pub(crate) stream_router: StreamRouter,
-    pub(crate) routes: Vec<Route>,
+    pub(crate) routes: Vec<Pick<Route>>,
     pub(crate) entries: Vec<RouteEntry>,
     pub(crate) services: Vec<ServiceEntry>,
     pub(crate) upstreams: Vec<Arc<UpstreamEntry>>,
     pub(crate) unrouted: Arc<Chain>,
     pub(crate) certificates: Certificates,
     pub(crate) profiles: Profiles,
+    pub(crate) people: People,
     pub(crate) directory: Arc<Directory>,
     pub(crate) flaws: Vec<CompileError>,
 }

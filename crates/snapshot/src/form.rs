@@ -90,11 +90,6 @@ impl Form {
         }
     }
 
-    /// Whether the document is there as one text.
-    pub(crate) fn is_written(&self) -> bool {
-        self.whole.get().is_some()
-    }
-
     /// Whether it was made of fragments.
     pub(crate) fn was_in_fragments(&self) -> bool {
         !self.head.is_empty()

@@ -13,6 +13,7 @@
 mod authority;
 mod builder;
 mod config_hash;
+mod decoded;
 mod delta;
 pub mod document;
 mod error;
@@ -33,6 +34,7 @@ mod verifier;
 pub use authority::Signatories;
 pub use builder::{build, build_after, envelop, publish, restate, vouch};
 pub use config_hash::EMPTY_CONFIG_HASH;
+pub use decoded::Decoded;
 pub use delta::{DeltaError, MAX_DELTA_BYTES, delta, is_delta};
 pub use document::{MAX_DOCUMENT_BYTES, SCHEMA};
 pub use error::{

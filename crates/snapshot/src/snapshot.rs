@@ -109,6 +109,21 @@ impl Snapshot {
         }))
     }
 
+    /// The same snapshot in fragments, where its text is written as they would be: deltas lead on from
+    /// it, and the next one shares with it what they have in common.
+    #[must_use]
+    pub fn taken_apart(self) -> Self {
+        let Some(fragments) = self.fragments().cloned() else {
+            return self;
+        };
+        Self::new(Parts {
+            form: Arc::new(Form::fragments(self.head().to_owned(), fragments)),
+            claims: self.0.claims.clone(),
+            config_hash: self.0.config_hash.clone(),
+            signed: self.0.signed,
+        })
+    }
+
     /// Who published it past the control plane, and why; none for what a control plane made.
     pub fn publication(&self) -> Option<&Publication> {
         self.0.claims.publication.as_ref()
@@ -163,7 +178,7 @@ impl Snapshot {
             return Ok(tables);
         }
         let mut tables = Map::new();
-        if !self.0.form.is_written()
+        if self.is_built()
             && let Some(fragments) = self.fragments()
         {
             for name in fragments.names().filter(|name| is_wanted(name)) {
@@ -179,6 +194,13 @@ impl Snapshot {
             }
         }
         Ok(tables)
+    }
+
+    /// The configuration in fragments, if its entities are those of this build.
+    pub(crate) fn fragments_of_this_schema(&self) -> Option<&Fragments> {
+        MIGRATION
+            .is_newest(self.0.claims.schema)
+            .then(|| self.fragments())?
     }
 
     /// The configuration in typed form.

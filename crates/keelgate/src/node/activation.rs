@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use anyhow::Context;
 use keelgate_entities::{Config, Schemas};
 use keelgate_runtime::{Env, Runtime, Shared};
-use keelgate_snapshot::{Identity, Snapshot};
+use keelgate_snapshot::{Decoded, Identity, Snapshot};
 use tokio::sync::watch;
 
 use super::decoding::decode;
@@ -38,6 +38,8 @@ pub(crate) struct Activation {
     active: watch::Sender<Option<Active>>,
     /// Held while one snapshot is compiled, so that two sources cannot overtake one another.
     turn: Mutex<()>,
+    /// What serves in typed form: what the next one has in common with it is taken over.
+    decoded: Mutex<Option<Arc<Decoded>>>,
     /// The last snapshots that could be compiled, the newest last. An identity names the content
     /// exactly, so nothing has to be compiled again to know that it can be.
     compiled: Mutex<VecDeque<Identity>>,
@@ -54,6 +56,7 @@ impl Activation {
             shared: Shared::new(Arc::new(nothing)),
             active: watch::Sender::new(None),
             turn: Mutex::new(()),
+            decoded: Mutex::default(),
             compiled: Mutex::default(),
         })
     }
@@ -91,11 +94,12 @@ impl Activation {
     /// Compiles a snapshot whole; nothing serves it until [`Prepared::serve`].
     pub(crate) fn prepare<'a>(&'a self, snapshot: &'a Snapshot) -> anyhow::Result<Prepared<'a>> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let runtime = self.compile(snapshot)?;
+        let (runtime, decoded) = self.compile(snapshot)?;
         Ok(Prepared {
             activation: self,
             snapshot,
             runtime,
+            decoded,
             _turn: turn,
         })
     }
@@ -113,8 +117,14 @@ impl Activation {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn compile(&self, snapshot: &Snapshot) -> anyhow::Result<Runtime> {
-        let config = decode(snapshot, &self.schemas)?;
+    fn decoded(&self) -> MutexGuard<'_, Option<Arc<Decoded>>> {
+        self.decoded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn compile(&self, snapshot: &Snapshot) -> anyhow::Result<(Runtime, Arc<Decoded>)> {
+        let last = self.decoded().clone();
+        let decoded = Arc::new(decode(snapshot, &self.schemas, last.as_deref())?);
+        let config = decoded.config.clone();
         let label = snapshot.identity().to_string();
         let previous = self.shared.load();
         let runtime = Runtime::compile(config, label, &self.env, Some(&previous))?;
@@ -123,7 +133,7 @@ impl Activation {
             compiled.pop_front();
         }
         compiled.push_back(*snapshot.identity());
-        Ok(runtime)
+        Ok((runtime, decoded))
     }
 }
 
@@ -132,6 +142,7 @@ pub(crate) struct Prepared<'a> {
     activation: &'a Activation,
     snapshot: &'a Snapshot,
     runtime: Runtime,
+    decoded: Arc<Decoded>,
     _turn: MutexGuard<'a, ()>,
 }
 
@@ -142,6 +153,7 @@ impl Prepared<'_> {
             activation,
             snapshot,
             runtime,
+            decoded,
             ..
         } = self;
         let flaws: Vec<String> = runtime.flaws().iter().map(ToString::to_string).collect();
@@ -149,6 +161,7 @@ impl Prepared<'_> {
             tracing::warn!("served without what is wrong: {flaw}");
         }
         activation.shared.swap(Arc::new(runtime));
+        *activation.decoded() = Some(decoded);
         activation.active.send_replace(Some(Active {
             identity: *snapshot.identity(),
             config_hash: snapshot.config_hash().to_owned(),

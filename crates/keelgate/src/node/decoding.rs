@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use anyhow::{anyhow, bail};
 use keelgate_entities::declarative::{self, Unknown};
 use keelgate_entities::{Config, Schemas};
-use keelgate_snapshot::Snapshot;
+use keelgate_snapshot::{Decoded, Snapshot};
 use serde_json::Value;
 
 /// The version of this software.
@@ -16,11 +16,17 @@ const OWN: &str = env!("CARGO_PKG_VERSION");
 /// What a control plane of this version or an older one has signed was validated there. Tables of
 /// Kong are validated and completed here, as those of a file are. So are those of newer software:
 /// they are used if this build knows everything in them, and refused whole otherwise.
-pub(crate) fn decode(snapshot: &Snapshot, schemas: &Schemas) -> anyhow::Result<Config> {
+///
+/// What it has in common with `last` need not be read again.
+pub(crate) fn decode(
+    snapshot: &Snapshot,
+    schemas: &Schemas,
+    last: Option<&Decoded>,
+) -> anyhow::Result<Decoded> {
     let made_by = snapshot.version();
     let is_newer = is_newer(made_by, OWN);
     if snapshot.identity().epoch > 0 && !is_newer {
-        return Ok(snapshot.decode()?);
+        return Ok(snapshot.decode_after(last)?);
     }
     let tables = snapshot.tables()?;
     if is_newer {
@@ -33,9 +39,8 @@ pub(crate) fn decode(snapshot: &Snapshot, schemas: &Schemas) -> anyhow::Result<C
     }
     let table = declarative::parse_config_table(tables.into(), schemas, SystemTime::now())
         .map_err(|refused| anyhow!("{}", refused.error))?;
-    Ok(serde_json::from_value(Value::Object(
-        table.into_config_table(),
-    ))?)
+    let config: Config = serde_json::from_value(Value::Object(table.into_config_table()))?;
+    Ok(config.into())
 }
 
 /// Whether a snapshot of this version may hold what a build of version `own` does not know. A
@@ -82,7 +87,10 @@ mod tests {
         };
         let snapshot = build(tables, position, version, SystemTime::now(), None).unwrap();
         let schemas = Schemas::new(Registry::schemas());
-        decode(&snapshot, &schemas).map_err(|error| error.to_string())
+        let decoded = decode(&snapshot, &schemas, None);
+        decoded
+            .map(|own| own.config)
+            .map_err(|error| error.to_string())
     }
 
     fn service(more: Value) -> Value {

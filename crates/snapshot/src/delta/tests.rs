@@ -83,7 +83,8 @@ fn a_delta_leads_to_the_very_document_that_was_not_sent() {
     let next = cluster.snapshot(9, &["/a", "/x"]);
     let message = delta(&old, &next).unwrap();
     assert!(is_delta(&message) && !is_delta(next.document()));
-    let base = cluster.received(&old);
+    let base = cluster.received(&old).taken_apart();
+    assert_eq!(base.document(), old.document());
     let reached = cluster.verifier.verify_delta(&base, &message).unwrap();
     assert_eq!(reached.document(), next.document());
     assert_eq!(reached.config_hash(), next.config_hash());
