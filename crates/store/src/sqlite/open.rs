@@ -57,6 +57,9 @@ fn check_and_migrate(path: &Path) -> Result<Connection, StoreError> {
     // FULL: the write-ahead log is synchronised at every commit, so that a change which was
     // answered survives a power cut. NORMAL would only keep the file consistent.
     connection.pragma_update(None, "synchronous", "full")?;
+    // In KiB where negative. An import files its entities all over the indexes: with room for little of
+    // them, pages would be written and read again many times before the commit.
+    connection.pragma_update(None, "cache_size", -65_536)?;
 
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let application = pragma(&transaction, "application_id")?;
