@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keelgate_fallback::{Fetcher, Verify};
-use keelgate_snapshot::{SealingKeys, Snapshot};
+use keelgate_snapshot::{DeltaError, SealingKeys, Snapshot};
 use keelgate_sync::Applied;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -50,7 +50,12 @@ pub struct Verifiers {
     pub control_plane: Verify,
     /// From this node's own disk.
     pub cache: Verify,
+    /// What a delta of the control plane leads to; without it none is used.
+    pub delta: Option<VerifyDelta>,
 }
+
+/// The snapshot that a delta leads to from another, verified, or why it leads to none.
+pub type VerifyDelta = Arc<dyn Fn(&Snapshot, &[u8]) -> Result<Snapshot, DeltaError> + Send + Sync>;
 
 /// A running choice of configuration.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Does what the machine decides: reads, verifies, activates, reports.
 
 mod hearing;
+mod inbound;
 mod keeper;
 mod teller;
 
@@ -9,9 +10,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use keelgate_fallback::{Candidate, Fetched, Fetcher, Refusal};
-use keelgate_snapshot::{Identity, Snapshot, VerifyError};
+use keelgate_snapshot::{DeltaError, Identity, Snapshot, VerifyError};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -23,6 +23,7 @@ use crate::durable;
 use crate::machine::{ChoiceSettings, Decision, Event, Machine};
 use crate::{ActivationError, Activator, AgeBound, Offer, Source, SourceSettings, Verifiers};
 
+use inbound::Inbound;
 pub(crate) use teller::Outlets;
 use teller::Teller;
 
@@ -31,6 +32,7 @@ enum Message {
     CacheLoaded(Cache, Loaded),
     Fetched(usize, Fetched),
     Verified(Result<Snapshot, VerifyError>),
+    Reached(Result<Snapshot, DeltaError>),
     Activated(Result<(), ActivationError>),
     /// What serves could not be written to disk.
     NotKept(String),
@@ -49,8 +51,8 @@ pub(crate) struct Driver {
     mark: PathBuf,
     activating: Option<Offer<Snapshot>>,
     verifying: bool,
-    /// The last document of the control plane; one that waits is superseded.
-    unverified: Option<Bytes>,
+    /// What the control plane has sent since.
+    inbound: Inbound,
     teller: Teller,
     messages: mpsc::Sender<Message>,
     cache_writer: Option<JoinHandle<()>>,
@@ -97,7 +99,7 @@ impl Driver {
             guard: Arc::new(Mutex::new(guard)),
             activating: None,
             verifying: false,
-            unverified: None,
+            inbound: Inbound::default(),
             messages,
             cache_writer: None,
         };
@@ -188,6 +190,11 @@ impl Driver {
             Message::Verified(result) => {
                 self.verifying = false;
                 self.verified(result);
+                self.verify_next();
+            }
+            Message::Reached(result) => {
+                self.verifying = false;
+                self.reached(result);
                 self.verify_next();
             }
             Message::Activated(result) => self.activated(result),

@@ -31,7 +31,7 @@ mod simulation;
 
 pub use activator::{ActivationError, Activator};
 pub use age::{AgeBound, StalePolicy};
-pub use arbiter::{Arbiter, ControlPlaneLink, SourceSettings, Verifiers};
+pub use arbiter::{Arbiter, ControlPlaneLink, SourceSettings, Verifiers, VerifyDelta};
 pub use cache::CacheError;
 pub use notice::Notice;
 pub use offer::{Offer, Source};

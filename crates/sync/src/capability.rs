@@ -7,6 +7,8 @@
 //! | capability | meaning |
 //! |---|---|
 //! | `report` | the data plane sends [`Report`]s as binary frames of JSON |
+//! | `delta` | besides `report`: the control plane may send deltas as binary frames of plain JSON, and a
+//! data plane that cannot use one asks for the whole with a report (`docs/rfcs/0002-deltas.md`) |
 
 use http::{HeaderName, HeaderValue};
 use keelgate_snapshot::Identity;
@@ -16,9 +18,11 @@ use serde::{Deserialize, Serialize};
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("keelgate-capabilities");
 
 /// What this build lists.
-pub(crate) const ALL: HeaderValue = HeaderValue::from_static(REPORT);
+pub(crate) const ALL: HeaderValue = HeaderValue::from_static("report, delta");
 
 const REPORT: &str = "report";
+
+const DELTA: &str = "delta";
 
 /// Longest reason of a rejection that is sent or kept, in characters.
 const MAX_REASON: usize = 4096;
@@ -26,9 +30,32 @@ const MAX_REASON: usize = 4096;
 /// Longest hash of a configuration that is kept, in bytes; Kong's have 32.
 const MAX_HASH: usize = 64;
 
-/// Whether a list of capabilities has `report` in it.
-pub(crate) fn has_report(list: &str) -> bool {
-    list.split(',').any(|name| name.trim() == REPORT)
+/// What both ends can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Capabilities {
+    pub(crate) reports: bool,
+    pub(crate) deltas: bool,
+}
+
+impl Capabilities {
+    /// Those of a list that this build has too.
+    pub(crate) fn of(list: &str) -> Self {
+        let has = |wanted| list.split(',').any(|name| name.trim() == wanted);
+        let reports = has(REPORT);
+        Self {
+            reports,
+            // A delta that cannot be used is reported.
+            deltas: reports && has(DELTA),
+        }
+    }
+
+    /// As a list; none when there are none.
+    pub(crate) fn list(self) -> Option<String> {
+        let names = [(self.reports, REPORT), (self.deltas, DELTA)];
+        let names: Vec<_> = names.iter().filter(|(has, _)| *has).collect();
+        let names: Vec<&str> = names.iter().map(|(_, name)| *name).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
 }
 
 /// A message from a data plane after its first.
@@ -44,6 +71,9 @@ pub(crate) enum Report {
     /// A snapshot that it refused.
     #[serde(rename = "keelgate_rejection")]
     Rejection(Rejection),
+    /// It cannot use a delta, and wants the whole configuration.
+    #[serde(rename = "keelgate_whole")]
+    Whole,
     /// From a newer data plane.
     #[serde(other)]
     Unknown,
@@ -78,10 +108,19 @@ mod tests {
 
     #[test]
     fn the_list_is_read_by_whole_names() {
-        assert!(has_report("report"));
-        assert!(has_report("delta, report"));
-        assert!(!has_report("reports"));
-        assert!(!has_report(""));
+        let of = |list| {
+            let Capabilities { reports, deltas } = Capabilities::of(list);
+            (reports, deltas)
+        };
+        assert_eq!(of("report"), (true, false));
+        assert_eq!(of("delta, report"), (true, true));
+        assert_eq!(of("delta"), (false, false));
+        assert_eq!(of("reports,deltas"), (false, false));
+        assert_eq!(of(""), (false, false));
+        let all = Capabilities::of(ALL.to_str().unwrap());
+        assert_eq!(all.list().as_deref(), ALL.to_str().ok());
+        assert_eq!(Capabilities::of("report").list().unwrap(), "report");
+        assert_eq!(Capabilities::default().list(), None);
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         Verifiers {
             control_plane: Arc::clone(&own),
             cache: own,
+            delta: Some(cluster.verify_delta()),
         },
         Arc::new(Served {
             activation: Arc::clone(&common.activation),

@@ -6,6 +6,7 @@ use anyhow::Context;
 use keelgate_fallback::Verify;
 use keelgate_settings::{ClusterMtls, Role, Settings};
 use keelgate_snapshot::{SealingKeys, Signatories, Signer, Verifier, VerifyError, accept_unsigned};
+use keelgate_source::VerifyDelta;
 use keelgate_sync::Trust;
 
 use super::certificates::{trusted_bundles, trusted_pem};
@@ -83,6 +84,12 @@ impl ClusterIdentity {
     /// cache, which holds what came from there.
     pub(crate) fn verify_peer(&self) -> Verify {
         self.opening(trusting_the_peer(self.signed()))
+    }
+
+    /// Checks what deltas of the control plane lead to.
+    pub(crate) fn verify_delta(&self) -> VerifyDelta {
+        let verifier = Arc::clone(&self.verifier);
+        Arc::new(move |base, message| verifier.verify_delta(base, message))
     }
 
     fn signed(&self) -> Verify {

@@ -13,6 +13,17 @@ use crate::cache::Cache;
 /// Wait until what could not be written to disk is tried again.
 const KEEP_AGAIN: Duration = Duration::from_secs(30);
 
+/// A configuration above this size, in bytes, is not written to disk as often as it changes.
+const LARGE: usize = 4 << 20;
+
+/// How long after a large configuration was written the next one is.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Waits until nothing new can serve.
+async fn ended(mut served: watch::Receiver<Option<Snapshot>>) {
+    while served.changed().await.is_ok() {}
+}
+
 /// Writes what is served to disk, the newest only. What cannot be written is tried again, and told.
 pub(super) async fn keep(
     mut cache: Cache,
@@ -21,6 +32,7 @@ pub(super) async fn keep(
 ) {
     loop {
         let snapshot = served.borrow_and_update().clone();
+        let is_large = (snapshot.as_ref()).is_some_and(|own| own.config_bytes() > LARGE);
         let written = spawn_blocking(move || {
             let sealed = cache.seal_all();
             let stored = snapshot.map_or(Ok(()), |snapshot| cache.store(&snapshot));
@@ -41,6 +53,12 @@ pub(super) async fn keep(
                 Err(_) => sleep(KEEP_AGAIN).await,
             }
         };
+        if is_large && result.is_ok() {
+            tokio::select! {
+                () = sleep(PAUSE) => {}
+                () = ended(served.clone()) => {}
+            }
+        }
         tokio::select! {
             changed = served.changed() => if changed.is_err() { return },
             () = again => {}

@@ -110,6 +110,13 @@ impl Teller {
         }
     }
 
+    /// Asks the control plane for the whole configuration.
+    pub(super) fn want_whole(&self) {
+        if let Some(applied) = &self.outlets.applied {
+            applied.send_modify(|applied| applied.wanted += 1);
+        }
+    }
+
     /// Brings the view up to what the machine has decided and to the time.
     pub(super) fn observe(&mut self, machine: &Machine<Snapshot>) {
         let served = machine.served();

@@ -7,7 +7,7 @@ use keelgate_fallback::{Fetcher, Layout, Location, Storage, StorageSettings, Ver
 use keelgate_snapshot::{Position, SealingKeys, Snapshot, accept_unsigned, build};
 use keelgate_source::{
     ActivationError, Activator, AgeBound, Arbiter, ControlPlaneLink, Report, SourceSettings,
-    Verifiers,
+    Verifiers, VerifyDelta,
 };
 use keelgate_sync::{Applied, Event, Phase};
 use tokio::sync::{mpsc, watch};
@@ -59,6 +59,8 @@ pub(crate) struct Bed {
     pub(crate) refresh: Duration,
     /// Who is believed, wherever a document comes from.
     pub(crate) verify: Verify,
+    /// What deltas lead to.
+    pub(crate) verify_delta: Option<VerifyDelta>,
     pub(crate) age: AgeBound,
     pub(crate) sealing: Option<Arc<SealingKeys>>,
 }
@@ -80,6 +82,7 @@ impl Bed {
             deadline: Duration::from_secs(60),
             refresh: Duration::from_millis(50),
             verify: Arc::new(accept_unsigned),
+            verify_delta: None,
             age: AgeBound::default(),
             sealing: None,
         }
@@ -129,6 +132,7 @@ impl Bed {
         let verifiers = Verifiers {
             control_plane: Arc::clone(&self.verify),
             cache: Arc::clone(&self.verify),
+            delta: self.verify_delta.clone(),
         };
         let link = ControlPlaneLink {
             events,

@@ -17,6 +17,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::session::Monitored;
 use super::{Client, Phase};
+use crate::capability::Capabilities;
 use crate::{OUTLET, capability, tls};
 
 /// A connection attempt to the next address of a host begins while the last one is unanswered for
@@ -29,8 +30,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
 /// A connection after the upgrade.
 pub(super) struct Established {
     pub(super) socket: WebSocketStream<Monitored<TlsStream<TcpStream>>>,
-    /// Whether both ends know reports.
-    pub(super) reports: bool,
+    pub(super) capabilities: Capabilities,
 }
 
 /// Why there is no connection.
@@ -122,11 +122,12 @@ impl Client {
         match client_async_with_config(request, stream, Some(config)).await {
             Ok((socket, answer)) => Ok(Established {
                 socket,
-                reports: answer
+                capabilities: answer
                     .headers()
                     .get(&capability::HEADER)
                     .and_then(|list| list.to_str().ok())
-                    .is_some_and(capability::has_report),
+                    .map(Capabilities::of)
+                    .unwrap_or_default(),
             }),
             Err(tungstenite::Error::Http(answer)) => {
                 let status = answer.status();

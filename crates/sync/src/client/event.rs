@@ -42,6 +42,8 @@ pub enum Event {
     },
     /// A snapshot document, decompressed and not verified.
     Document(Bytes),
+    /// How to come from the last snapshot of this connection to the next, not verified.
+    Delta(Bytes),
     /// The connection ended; another attempt follows.
     Disconnected {
         /// The control plane.
@@ -86,6 +88,9 @@ pub struct Applied {
     pub source: Option<String>,
     /// The last document that was refused. A control plane of this software is told once.
     pub rejection: Option<Rejection>,
+    /// Counts how often the whole configuration was wanted, because a delta could not be used. A
+    /// control plane of this software sends it when this grows.
+    pub wanted: u64,
 }
 
 impl Default for Applied {
@@ -96,6 +101,7 @@ impl Default for Applied {
             identity: None,
             source: None,
             rejection: None,
+            wanted: 0,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! An established connection, until its end.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,8 +21,11 @@ use super::dial::Established;
 use super::message::{self, MessageError};
 use super::{Applied, Client, Event};
 use crate::basic_info::BasicInfo;
-use crate::capability::Report;
+use crate::capability::{Capabilities, Report};
 use crate::{Rejection, tls};
+
+/// Most deltas that wait for the receiver of the events.
+const MOST_PENDING: usize = 64;
 
 /// A stream that notes when it receives: a large document on a slow line is no silence.
 pub(super) struct Monitored<S> {
@@ -78,6 +82,8 @@ pub(super) enum End {
     Silent(Duration),
     #[error("the control plane does not answer: another is tried")]
     Stalled,
+    #[error("more than {MOST_PENDING} deltas wait: the whole is asked for")]
+    Flooded,
     #[error("the control plane does not read")]
     Blocked,
     #[error("{0}")]
@@ -111,16 +117,18 @@ impl Client {
     ) -> (End, u64) {
         let Established {
             mut socket,
-            reports,
+            capabilities,
         } = established;
+        let wanted = applied.borrow().wanted;
         let mut session = Session {
             client: self,
             address,
             events,
             applied,
             heard: socket.get_ref().heard.clone(),
-            reports,
+            capabilities,
             reported: None,
+            wanted,
             documents: 0,
         };
         let end = match session.serve(&mut socket).await {
@@ -140,9 +148,11 @@ struct Session<'a> {
     events: &'a mpsc::Sender<Event>,
     applied: watch::Receiver<Applied>,
     heard: Heard,
-    reports: bool,
+    capabilities: Capabilities,
     /// The rejection that was told last.
     reported: Option<Rejection>,
+    /// What was told of how often the whole was wanted; a connection begins with the whole.
+    wanted: u64,
     documents: u64,
 }
 
@@ -155,14 +165,19 @@ impl Session<'_> {
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stalled = Some(connected + limits.stall);
         let mut silent = connected + limits.silence;
-        // The newest document that the receiver of the events has not taken: older ones are
-        // outdated, and a receiver that is busy must not stop the pings.
-        let mut pending: Option<Bytes> = None;
+        // The newest document that the receiver of the events has not taken, and the deltas after it:
+        // older ones are outdated, and a receiver that is busy must not stop the pings.
+        let mut pending: VecDeque<Bytes> = VecDeque::new();
         loop {
             tokio::select! {
                 message = socket.next() => match message {
                     Some(Ok(Message::Binary(message))) => {
-                        pending = Some(message);
+                        if !self.is_delta(&message) {
+                            pending.clear();
+                        } else if pending.len() >= MOST_PENDING {
+                            return Err(End::Flooded);
+                        }
+                        pending.push_back(message);
                         stalled = None;
                     }
                     Some(Ok(Message::Close(frame))) => {
@@ -176,10 +191,13 @@ impl Session<'_> {
                     Some(Err(error)) => return Err(End::of(error)),
                     None => return Err(End::Closed(None)),
                 },
-                permit = self.events.reserve(), if pending.is_some() => {
+                permit = self.events.reserve(), if !pending.is_empty() => {
                     let permit = permit.map_err(|_| End::Unwanted)?;
-                    if let Some(message) = pending.take()
-                        && let Some(document) = message::open(message, limits.max_document).await?
+                    let Some(message) = pending.pop_front() else { continue };
+                    if self.is_delta(&message) {
+                        permit.send(Event::Delta(message));
+                    } else if let Some(document) =
+                        message::open(message, limits.max_document).await?
                     {
                         self.documents += 1;
                         permit.send(Event::Document(document));
@@ -204,6 +222,12 @@ impl Session<'_> {
             }
         }
     }
+
+    /// Whether a message is a delta, which a control plane sends only where both ends know them.
+    fn is_delta(&self, message: &[u8]) -> bool {
+        self.capabilities.deltas && keelgate_snapshot::is_delta(message)
+    }
+
     /// Sends the first message and what runs here, in one write.
     async fn greet(&mut self, socket: &mut Socket) -> Result<(), End> {
         let config = &self.client.config;
@@ -227,7 +251,7 @@ impl Session<'_> {
     fn news(&mut self) -> Result<Vec<Message>, End> {
         let applied = self.applied.borrow_and_update().clone();
         let mut messages = vec![ping(&applied.config_hash)];
-        if !self.reports {
+        if !self.capabilities.reports {
             return Ok(messages);
         }
         let mut reports = vec![Report::Status {
@@ -238,6 +262,10 @@ impl Session<'_> {
             let rejection = applied.rejection.clone().map(Rejection::bounded);
             reports.extend(rejection.map(Report::Rejection));
             self.reported = applied.rejection;
+        }
+        if self.capabilities.deltas && applied.wanted > self.wanted {
+            self.wanted = applied.wanted;
+            reports.push(Report::Whole);
         }
         for report in reports {
             messages.push(Message::binary(serde_json::to_vec(&report)?));

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
-use keelgate_snapshot::EMPTY_CONFIG_HASH;
+use keelgate_snapshot::{EMPTY_CONFIG_HASH, Identity};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncWrite, Join, ReadHalf, Sink, join, sink, split};
 use tokio::net::TcpStream;
@@ -24,7 +25,7 @@ use super::outbox::Outbox;
 use super::publication::Publication;
 use super::upgrade::{Node, Upgraded};
 use crate::basic_info::{BasicInfo, BasicInfoError};
-use crate::capability::Report;
+use crate::capability::{Capabilities, Report};
 use crate::compatibility::{self, Incompatible};
 use crate::data_planes::{CertificateDetails, DataPlane, Live, now};
 use crate::{SyncStatus, tls};
@@ -135,10 +136,10 @@ impl Session {
             stream,
             rest,
             node,
-            reports,
+            capabilities,
         } = upgraded;
         let id = node.id;
-        let peer = Peer::new(context, number, address, node, reports, &stream);
+        let peer = Peer::new(context, number, address, node, capabilities, &stream);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .max_message_size(Some(peer.context.limits.max_payload))
@@ -160,7 +161,7 @@ impl Session {
             _ => tracing::warn!(%address, node = ?id, "data plane disconnected: {end}"),
         }
         // A peer that is gone does not read it; the connection ends in any case.
-        let reason = reports.then(|| end.to_string());
+        let reason = capabilities.reports.then(|| end.to_string());
         let _ = timeout(GOODBYE, outbox.close(reason.as_deref())).await;
     }
 }
@@ -169,12 +170,14 @@ impl Session {
 struct Peer {
     context: Arc<Context>,
     number: u64,
-    reports: bool,
+    capabilities: Capabilities,
     /// Whether it told enough to be recorded.
     recorded: bool,
     record: Mutex<DataPlane>,
     /// One permit for each ping that was not answered yet.
     pongs: Semaphore,
+    /// A permit when it asked for the whole configuration.
+    wholes: Semaphore,
 }
 
 impl Peer {
@@ -183,7 +186,7 @@ impl Peer {
         number: u64,
         address: SocketAddr,
         node: Node,
-        reports: bool,
+        capabilities: Capabilities,
         stream: &TlsStream<TcpStream>,
     ) -> Self {
         let recorded = node.id.is_some()
@@ -193,7 +196,7 @@ impl Peer {
         Self {
             context,
             number,
-            reports,
+            capabilities,
             recorded,
             record: Mutex::new(DataPlane {
                 id: node.id.unwrap_or_default(),
@@ -214,6 +217,7 @@ impl Peer {
                 },
             }),
             pongs: Semaphore::new(0),
+            wholes: Semaphore::new(0),
         }
     }
 
@@ -275,7 +279,7 @@ impl Peer {
                     self.heard(&hash)?;
                     self.pongs.add_permits(1);
                 }
-                Message::Binary(report) if self.reports => {
+                Message::Binary(report) if self.capabilities.reports => {
                     self.told(serde_json::from_slice(&report)?);
                 }
                 Message::Close(_) => return Ok(()),
@@ -291,6 +295,8 @@ impl Peer {
         info: &BasicInfo,
     ) -> Result<(), End> {
         publications.mark_changed();
+        // The publication that it has.
+        let mut sent = None;
         loop {
             tokio::select! {
                 biased;
@@ -300,15 +306,50 @@ impl Peer {
                     permit.forget();
                     outbox.pong().await?;
                 }
+                permit = self.wholes.acquire() => {
+                    let Ok(permit) = permit else { return Ok(()) };
+                    permit.forget();
+                    sent = None;
+                    publications.mark_changed();
+                }
                 Ok(()) = publications.changed() => {
                     let newest = publications.borrow_and_update().clone();
                     let Some(publication) = newest else { continue };
-                    if self.may_get(&publication, info) {
-                        outbox.document(publication.payload.clone()).await?;
+                    let before = sent.take().filter(|_| self.capabilities.deltas);
+                    if self.may_get(&publication, info)
+                        && self.send(outbox, &publication, before, info).await?
+                    {
+                        sent = Some(publication.number);
                     }
                 }
             }
         }
+    }
+
+    /// Sends what leads from the publication before, or the whole; tells whether it did.
+    async fn send(
+        &self,
+        outbox: &mut Outbox<impl AsyncWrite + Unpin>,
+        publication: &Publication,
+        before: Option<u64>,
+        info: &BasicInfo,
+    ) -> Result<bool, End> {
+        let steps = before.and_then(|number| publication.steps_from(number));
+        let takes = |step: &Bytes| step.len() <= info.max_payload();
+        if let Some(steps) = steps.filter(|steps| steps.iter().all(takes)) {
+            for step in steps {
+                outbox.document(step.clone()).await?;
+            }
+            return Ok(true);
+        }
+        let Some(payload) = publication.whole().await else {
+            return Ok(false);
+        };
+        if !self.takes(&publication.identity, payload.len(), info) {
+            return Ok(false);
+        }
+        outbox.document(payload).await?;
+        Ok(true)
     }
 
     /// Whether the data plane can run the configuration; else the record and the log say why not.
@@ -332,8 +373,14 @@ impl Peer {
             tracing::warn!(%node, %identity, "configuration not sent: {error}");
             return false;
         }
-        let (bytes, limit) = (publication.payload.len(), info.max_payload());
+        true
+    }
+
+    /// Whether the data plane accepts a message of this size; else the log says so.
+    fn takes(&self, identity: &Identity, bytes: usize, info: &BasicInfo) -> bool {
+        let limit = info.max_payload();
         if bytes > limit {
+            let node = self.record().id;
             // The data plane would close the connection, come back, and get it again.
             tracing::error!(
                 %node, %identity, bytes, limit,
@@ -377,6 +424,12 @@ impl Peer {
                     "a data plane refuses the configuration: {}", rejection.reason
                 );
                 record.keelgate.rejection = Some(rejection);
+            }
+            Report::Whole => {
+                if self.wholes.available_permits() == 0 {
+                    self.wholes.add_permits(1);
+                }
+                return;
             }
             Report::Unknown => return,
         }

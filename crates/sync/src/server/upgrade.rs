@@ -9,6 +9,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use uuid::Uuid;
 
+use crate::capability::Capabilities;
 use crate::{OUTLET, capability};
 
 /// Largest request head.
@@ -35,8 +36,7 @@ pub(super) struct Upgraded {
     /// Bytes that came right after the request.
     pub(super) rest: Vec<u8>,
     pub(super) node: Node,
-    /// Whether both ends know reports.
-    pub(super) reports: bool,
+    pub(super) capabilities: Capabilities,
 }
 
 /// What a data plane tells about itself in the query.
@@ -54,7 +54,7 @@ enum Decision {
     Upgrade {
         key: String,
         node: Node,
-        reports: bool,
+        capabilities: Capabilities,
     },
     Answer(&'static str),
     /// Closed without an answer, as Kong does with a bad websocket handshake.
@@ -76,7 +76,11 @@ pub(super) async fn answer(mut stream: TlsStream<TcpStream>) -> io::Result<Optio
         }
     };
     match decision {
-        Decision::Upgrade { key, node, reports } => {
+        Decision::Upgrade {
+            key,
+            node,
+            capabilities,
+        } => {
             let accept = derive_accept_key(key.as_bytes());
             let mut answer = format!(
                 "HTTP/1.1 101 Switching Protocols\r\n\
@@ -84,11 +88,8 @@ pub(super) async fn answer(mut stream: TlsStream<TcpStream>) -> io::Result<Optio
                  Upgrade: websocket\r\n\
                  Sec-WebSocket-Accept: {accept}\r\n"
             );
-            if reports {
-                let list = capability::ALL;
-                answer.push_str("Keelgate-Capabilities: ");
-                answer.push_str(list.to_str().unwrap_or_default());
-                answer.push_str("\r\n");
+            if let Some(list) = capabilities.list() {
+                answer.push_str(&format!("Keelgate-Capabilities: {list}\r\n"));
             }
             answer.push_str("\r\n");
             stream.write_all(answer.as_bytes()).await?;
@@ -97,7 +98,7 @@ pub(super) async fn answer(mut stream: TlsStream<TcpStream>) -> io::Result<Optio
                 stream,
                 rest: head[length..].to_vec(),
                 node,
-                reports,
+                capabilities,
             }))
         }
         Decision::Answer(status) => {
@@ -157,7 +158,9 @@ fn decide_request(request: &httparse::Request<'_, '_>) -> Decision {
     Decision::Upgrade {
         key: key.to_owned(),
         node,
-        reports: header(capability::HEADER.as_str()).is_some_and(capability::has_report),
+        capabilities: header(capability::HEADER.as_str())
+            .map(Capabilities::of)
+            .unwrap_or_default(),
     }
 }
 
@@ -221,7 +224,7 @@ mod tests {
                     hostname: Some("a b".to_owned()),
                     version: "3.9.1".to_owned(),
                 },
-                reports: false,
+                capabilities: Capabilities::default(),
             }
         );
     }

@@ -56,7 +56,7 @@ async fn the_record_tells_what_runs_and_where_it_came_from() {
         config_hash: running.config_hash().to_owned(),
         identity: Some(*running.identity()),
         source: Some("cache".to_owned()),
-        rejection: None,
+        ..Applied::default()
     });
     let record = control_plane
         .record(node.id, |record| record.keelgate.source.is_some())
@@ -89,6 +89,7 @@ async fn a_rejection_is_told_until_something_else_runs() {
         identity: Some(*good.identity()),
         source: Some("control_plane".to_owned()),
         rejection: Some(rejection.clone()),
+        ..Applied::default()
     };
     node.applied.send_replace(applied.clone());
     let record = control_plane

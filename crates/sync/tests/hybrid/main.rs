@@ -6,4 +6,5 @@ mod both_ends;
 mod certificates;
 mod control_plane;
 mod data_plane;
+mod deltas;
 mod support;
