@@ -8,6 +8,7 @@
 //! - [`upstream`]: a real HTTP server behind the gateway
 //! - [`postgres`]: a PostgreSQL server that can be killed
 //! - [`redis`]: a Redis server that can be killed and paused
+//! - [`ldap`]: an LDAP server that can be killed and paused
 //! - [`backup`]: backups that no build under test has written
 //! - [`storage`]: the object store under test, reached directly
 //! - [`s3`]: S3 as it is met in the field: permissions, and stores that misbehave
@@ -22,6 +23,7 @@ pub mod backup;
 pub mod cluster;
 pub mod election;
 pub mod kong;
+pub mod ldap;
 pub mod mirror;
 pub mod node;
 pub mod outage;
@@ -39,6 +41,7 @@ pub mod upstream;
 pub mod wait;
 
 pub use cluster::Cluster;
+pub use ldap::Ldap;
 pub use node::{Node, Role};
 pub use postgres::Postgres;
 pub use redis::Redis;

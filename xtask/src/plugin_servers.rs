@@ -16,11 +16,18 @@ struct Program {
     variable: &'static str,
 }
 
-const PROGRAMS: [Program; 1] = [Program {
-    name: "redis-server",
-    package: "redis-server",
-    variable: "KEELGATE_TEST_REDIS_SERVER",
-}];
+const PROGRAMS: [Program; 2] = [
+    Program {
+        name: "redis-server",
+        package: "redis-server",
+        variable: "KEELGATE_TEST_REDIS_SERVER",
+    },
+    Program {
+        name: "slapd",
+        package: "slapd",
+        variable: "KEELGATE_TEST_SLAPD",
+    },
+];
 
 /// Finds the programs, and installs those that are absent where that is possible; the variables by
 /// which tests find them.

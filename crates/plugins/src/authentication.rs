@@ -5,6 +5,7 @@ use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
 use keelgate_entities::kinds::Consumer;
 
+use crate::directory::Identity;
 use crate::exchange::Credential;
 use crate::{Directory, Exchange, Flow, Response};
 
@@ -22,8 +23,36 @@ pub(crate) fn admit<'r>(
     consumer: &'r Consumer,
     credential: Option<(Credential, Option<HeaderValue>)>,
 ) {
-    let headers = &mut exchange.headers;
+    let (credential, identifier) = credential.unzip();
     let identity = directory.identity(consumer);
+    tell(
+        exchange,
+        identity,
+        credential.is_none(),
+        identifier.flatten(),
+    );
+    exchange.consumer = Some(consumer);
+    exchange.credential = credential;
+}
+
+/// The same for a credential that belongs to no consumer.
+pub(crate) fn admit_without_consumer(
+    exchange: &mut Exchange<'_>,
+    credential: Credential,
+    identifier: Option<HeaderValue>,
+) {
+    tell(exchange, None, false, identifier);
+    exchange.consumer = None;
+    exchange.credential = Some(credential);
+}
+
+fn tell(
+    exchange: &mut Exchange<'_>,
+    identity: Option<&Identity>,
+    is_anonymous: bool,
+    identifier: Option<HeaderValue>,
+) {
+    let headers = &mut exchange.headers;
     set(headers, CONSUMER_ID, identity.map(|i| i.id.clone()));
     set(
         headers,
@@ -35,14 +64,9 @@ pub(crate) fn admit<'r>(
         CONSUMER_USERNAME,
         identity.and_then(|i| i.username.clone()),
     );
-    let anonymous = credential
-        .is_none()
-        .then_some(HeaderValue::from_static("true"));
+    let anonymous = is_anonymous.then_some(HeaderValue::from_static("true"));
     set(headers, ANONYMOUS, anonymous);
-    let (credential, identifier) = credential.unzip();
-    set(headers, CREDENTIAL_IDENTIFIER, identifier.flatten());
-    exchange.consumer = Some(consumer);
-    exchange.credential = credential;
+    set(headers, CREDENTIAL_IDENTIFIER, identifier);
 }
 
 /// Lets the request through as `config.anonymous`.

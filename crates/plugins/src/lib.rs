@@ -63,6 +63,7 @@ mod http_log;
 mod ip_restriction;
 mod jwt;
 mod key_auth;
+mod ldap_auth;
 mod loggly;
 mod opentelemetry;
 mod prometheus;

@@ -9,6 +9,7 @@ use rustls::RootCertStore;
 use uuid::Uuid;
 
 use crate::error::{PluginError, Reason};
+use crate::ldap_auth::verdicts::Verdicts;
 use crate::logging::delivery::Delivery;
 use crate::peer_tls::Trust;
 use crate::prometheus::metrics::Metrics;
@@ -18,7 +19,7 @@ use crate::rate_limiting::tally::Tallies;
 use crate::redis::Servers;
 use crate::{
     Directory, Plugin, acl, basic_auth, bot_detection, correlation_id, cors, datadog, file_log,
-    grpc_gateway, grpc_web, hmac_auth, http_log, ip_restriction, jwt, key_auth, loggly,
+    grpc_gateway, grpc_web, hmac_auth, http_log, ip_restriction, jwt, key_auth, ldap_auth, loggly,
     opentelemetry, prometheus, proxy_cache, rate_limiting, redirect, request_size_limiting,
     request_termination, request_transformer, response_ratelimiting, response_transformer, session,
     standard_webhooks, statsd, syslog, tcp_log, udp_log, zipkin,
@@ -107,6 +108,11 @@ const PLUGINS: &[Entry] = &[
         name: key_auth::config::NAME,
         schema: key_auth::config::schema,
         compile: key_auth::handler::compile,
+    },
+    Entry {
+        name: ldap_auth::config::NAME,
+        schema: ldap_auth::config::schema,
+        compile: ldap_auth::handler::compile,
     },
     Entry {
         name: loggly::config::NAME,
@@ -213,6 +219,8 @@ pub(crate) struct Node {
     pub(crate) redis: Servers,
     /// Counts on their way to Redis.
     pub(crate) tallies: Tallies,
+    /// What LDAP servers have said.
+    pub(crate) ldap_verdicts: Arc<Verdicts>,
     /// Whose certificates are believed in.
     pub(crate) trust: Trust,
     /// Responses that `proxy-cache` keeps.
@@ -242,6 +250,7 @@ impl Registry {
                 rate_limits: Arc::new(Counters::new()),
                 redis: Servers::default(),
                 tallies: Tallies::default(),
+                ldap_verdicts: Arc::new(Verdicts::new()),
                 trust: Trust::default(),
                 proxy_cache: Arc::new(Store::new()),
                 delivery: Arc::default(),
@@ -351,6 +360,7 @@ mod tests {
                 "session",
                 "jwt",
                 "key-auth",
+                "ldap-auth",
                 "basic-auth",
                 "hmac-auth",
                 "grpc-gateway",
