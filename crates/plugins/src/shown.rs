@@ -1,9 +1,11 @@
 //! Parts of a request as JSON shows them.
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::HeaderMap;
 use crate::arguments::Arguments;
+use crate::logging::WORKSPACE_ID;
 
 /// Headers; a name that occurs several times gets a list.
 pub(crate) fn headers(headers: &HeaderMap) -> Value {
@@ -39,4 +41,21 @@ pub(crate) fn grouped(pairs: impl IntoIterator<Item = (String, Value)>) -> Value
 
 pub(crate) fn text(bytes: &[u8]) -> Value {
     Value::String(String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// An entity of the only workspace.
+#[derive(Serialize)]
+pub(crate) struct Owned<'e, T> {
+    #[serde(flatten)]
+    entity: &'e T,
+    ws_id: &'static str,
+}
+
+impl<'e, T> Owned<'e, T> {
+    pub(crate) fn of(entity: &'e T) -> Self {
+        Self {
+            entity,
+            ws_id: WORKSPACE_ID,
+        }
+    }
 }

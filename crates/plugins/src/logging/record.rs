@@ -17,6 +17,7 @@ use super::figures::{self, Latencies};
 use super::{WORKSPACE_ID, WORKSPACE_NAME};
 use crate::arguments::Arguments;
 use crate::exchange::{MadeBy, Try};
+use crate::shown::Owned;
 use crate::traces::propagation::{KEPT, TraceIds};
 use crate::{Exchange, HeaderMap, shown};
 
@@ -99,14 +100,6 @@ struct Authenticated {
     consumer_id: Option<Uuid>,
 }
 
-/// An entity of the workspace.
-#[derive(Serialize)]
-struct Owned<'e, T> {
-    #[serde(flatten)]
-    entity: &'e T,
-    ws_id: &'static str,
-}
-
 /// An attempt to call an upstream; times are in milliseconds, and in nanoseconds.
 #[derive(Serialize)]
 struct Attempt {
@@ -187,15 +180,6 @@ impl<'e> Request<'e> {
                 cipher: session.cipher,
                 client_verify: "NONE",
             }),
-        }
-    }
-}
-
-impl<'e, T> Owned<'e, T> {
-    fn of(entity: &'e T) -> Self {
-        Self {
-            entity,
-            ws_id: WORKSPACE_ID,
         }
     }
 }

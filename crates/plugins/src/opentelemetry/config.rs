@@ -75,8 +75,7 @@ pub(crate) fn schema() -> PluginSchema {
                 let mut fields = Object::new();
                 fields.insert("traces_endpoint".to_owned(), value.clone());
                 fields
-            })
-            .replaced_with(&["traces_endpoint"]),
+            }),
         )
 }
 

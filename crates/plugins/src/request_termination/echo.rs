@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::body::{self, Form};
 use crate::registry::Node;
+use crate::shown::Owned;
 use crate::{Exchange, arguments::Arguments, shown};
 
 /// Where the answer is made.
@@ -36,10 +37,10 @@ pub(crate) fn echo(exchange: &Exchange<'_>, message: Option<&str>, place: &Place
     echo.insert("kong".to_owned(), node);
     echo.insert("request".to_owned(), request(exchange));
     if let Some(route) = exchange.route {
-        echo.insert("matched_route".to_owned(), json!(route));
+        echo.insert("matched_route".to_owned(), json!(Owned::of(route)));
     }
     if let Some(service) = exchange.service {
-        echo.insert("matched_service".to_owned(), json!(service));
+        echo.insert("matched_service".to_owned(), json!(Owned::of(service)));
     }
     body::json(&echo)
 }
