@@ -3,6 +3,7 @@
 use std::fmt;
 
 use keelgate_entities::kinds::Consumer;
+use keelgate_entities::schema::{CheckRule, Field};
 use serde::Deserialize;
 
 use super::figures::{self, Latencies};
@@ -34,6 +35,16 @@ impl StatType {
             Self::Distribution => "d",
         }
     }
+}
+
+/// A counter or a gauge has to say how often it is sent.
+pub(crate) fn sample_rate_where_needed() -> CheckRule {
+    CheckRule::conditional(
+        "stat_type",
+        |field| field.one_of(["counter", "gauge"]),
+        "sample_rate",
+        Field::required,
+    )
 }
 
 /// A number of every request.

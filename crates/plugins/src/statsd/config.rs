@@ -1,12 +1,12 @@
 //! Settings of `statsd`.
 
-use keelgate_entities::schema::{CheckRule, Field, ITEM, PluginSchema, typedefs};
+use keelgate_entities::schema::{Field, ITEM, PluginSchema, typedefs};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::logging::HTTP;
 use crate::logging::queue;
-use crate::logging::stat::{ConsumerIdentifier, StatType};
+use crate::logging::stat::{self, ConsumerIdentifier, StatType};
 use crate::registry::VERSION;
 use crate::setting::null_as_default;
 
@@ -144,12 +144,7 @@ fn metric() -> Field {
                 .description("What the workspace is called by."),
         ],
     )
-    .check(CheckRule::conditional(
-        "stat_type",
-        |field| field.one_of(["counter", "gauge"]),
-        "sample_rate",
-        Field::required,
-    ))
+    .check(stat::sample_rate_where_needed())
     .unstated()
 }
 
