@@ -226,6 +226,15 @@ impl HeaderMap {
         there
     }
 
+    /// Adds all fields of another message after these, with names as they were written.
+    pub fn append_all(&mut self, other: Self) {
+        let moved = Part::of(0..self.text.len()).end();
+        self.text.extend_from_slice(&other.text);
+        self.there |= other.there;
+        let fields = other.fields.into_iter();
+        self.fields.extend(fields.map(|field| field.moved(moved)));
+    }
+
     /// Takes all values of a name away; the first of them.
     pub fn remove(&mut self, name: impl AsHeaderName) -> Option<HeaderValue> {
         let at = self.find(name.as_name())?;

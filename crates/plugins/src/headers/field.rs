@@ -27,6 +27,10 @@ impl Part {
         }
     }
 
+    pub(super) fn end(self) -> u32 {
+        self.start + self.length
+    }
+
     pub(super) fn of_text(self, text: &[u8]) -> &[u8] {
         let start = self.start as usize;
         text.get(start..start + self.length as usize)
@@ -95,6 +99,14 @@ impl Field {
                 value: OnceLock::from(value),
             })),
         }
+    }
+
+    /// The field of the same text that now begins so many bytes later.
+    pub(super) fn moved(mut self, by: u32) -> Self {
+        for part in self.name.iter_mut().chain(&mut self.value) {
+            part.start += by;
+        }
+        self
     }
 
     pub(super) fn key(&self) -> Key {

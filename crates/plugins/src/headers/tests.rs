@@ -126,3 +126,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn fields_of_another_message_keep_their_spelling() {
+    let head = b"ETag: x";
+    let mut other = HeaderMap::of_head(head, 1, 0, 0);
+    other.push_read(0..4, 6..7);
+    let mut headers = HeaderMap::new();
+    headers.tell("X-Told", |out| out.extend_from_slice(b"1"));
+    headers.append_all(other);
+    let lines: Vec<_> = headers.lines().collect();
+    let sent = |name: &'static str| WrittenName::AsSent(name.as_bytes());
+    assert_eq!(lines, [(sent("X-Told"), &b"1"[..]), (sent("ETag"), b"x")]);
+    assert_eq!(headers["etag"], "x");
+}

@@ -64,9 +64,7 @@ impl Relay<'_> {
         if !told.is_empty() {
             // The gateway's own come first where the upstream uses the same names.
             let of_upstream = std::mem::replace(&mut headers, told);
-            for (name, value) in &of_upstream {
-                headers.append(name.clone(), value.clone());
-            }
+            headers.append_all(of_upstream);
         }
         flight.exchange.response = Response {
             status,
