@@ -31,7 +31,10 @@ pub(crate) use listing::{answer as page_answer, page_size, token};
 
 /// Adds the endpoints of every kind.
 pub(crate) fn add(routes: &mut Routes, schemas: &Schemas) {
-    for schema in schemas.kinds() {
+    // What no path names is for the gateway alone.
+    let records = schemas.records().iter();
+    let named = records.filter(|schema| schema.endpoint_key.is_some());
+    for schema in schemas.kinds().iter().chain(named) {
         top::add(routes, schema);
         for foreign in schema.foreign_keys() {
             let Some(parent) = schemas.kind(foreign.kind) else {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 use crate::List;
 use crate::kinds::{
     Acl, BasicAuthCredential, CaCertificate, Certificate, Consumer, HmacAuthCredential, JwtSecret,
-    KeyAuthCredential, Plugin, Route, Service, Sni, Target, Upstream,
+    KeyAuthCredential, OAuth2Credential, Plugin, Route, Service, Sni, Target, Upstream,
 };
 
 /// A whole configuration, decoded from the flat tables of a snapshot (`config_table` of the hybrid
@@ -56,6 +56,9 @@ pub struct Config {
     /// Secrets that consumers sign requests with.
     #[serde(deserialize_with = "list")]
     pub hmacauth_credentials: List<HmacAuthCredential>,
+    /// Applications that act for users.
+    #[serde(deserialize_with = "list")]
+    pub oauth2_credentials: List<OAuth2Credential>,
     /// Groups of consumers.
     #[serde(deserialize_with = "list")]
     pub acls: List<Acl>,

@@ -16,6 +16,7 @@ mod oauth2;
 mod plugin;
 mod route;
 mod service;
+mod session;
 mod sni;
 mod target;
 mod upstream;
@@ -29,6 +30,7 @@ pub use consumer::Consumer;
 pub use hmac_auth_credential::HmacAuthCredential;
 pub use jwt_secret::JwtSecret;
 pub use key_auth_credential::KeyAuthCredential;
+pub use oauth2::{ClientType, OAuth2Credential};
 pub use plugin::Plugin;
 pub use route::{Endpoint, PathHandling, Route};
 pub use service::Service;
@@ -66,6 +68,19 @@ pub(crate) fn schemas(flavor: RouterFlavor) -> Vec<Schema> {
         oauth2::credentials(),
         oauth2::tokens(),
     ]
+}
+
+/// The schemas of short-lived records that have no place in a declarative configuration.
+pub(crate) fn records() -> Vec<Schema> {
+    vec![oauth2::authorization_codes(), session::schema()]
+}
+
+/// Whether entities of a kind are short-lived records.
+pub(crate) fn are_records(kind: &str) -> bool {
+    matches!(
+        kind,
+        oauth2::TOKENS | oauth2::AUTHORIZATION_CODES | session::SESSIONS
+    )
 }
 
 /// The schemas of kinds that are described and not kept.

@@ -32,6 +32,7 @@ pub use list::{List, Pick};
 pub use reference::Reference;
 pub use schema::{Field, PluginSchema, Schema};
 pub use schemas::{ReferenceByKey, Schemas};
+pub use secret::random as random_secret;
 
 /// A JSON object: an entity as the Admin API and the declarative format carry it.
 pub type Object = serde_json::Map<String, serde_json::Value>;

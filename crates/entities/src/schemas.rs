@@ -17,6 +17,7 @@ use crate::{ApiError, Object, RouterFlavor, kinds};
 #[derive(Debug)]
 pub struct Schemas {
     kinds: Vec<Schema>,
+    records: Vec<Schema>,
     described: Vec<Schema>,
     plugins: HashMap<&'static str, Known>,
 }
@@ -51,6 +52,7 @@ impl Schemas {
     pub fn of_flavor(plugins: Vec<PluginSchema>, flavor: RouterFlavor) -> Self {
         Self {
             kinds: kinds::schemas(flavor),
+            records: kinds::records(),
             described: kinds::described(),
             plugins: plugins
                 .into_iter()
@@ -64,7 +66,8 @@ impl Schemas {
 
     /// The schema of a collection, for example `services`.
     pub fn kind(&self, kind: &str) -> Option<&Schema> {
-        self.kinds.iter().find(|schema| schema.name == kind)
+        let mut kept = self.kinds.iter().chain(&self.records);
+        kept.find(|schema| schema.name == kind)
     }
 
     /// The schema of a collection, or of a kind that is described and not kept, for example
@@ -72,6 +75,12 @@ impl Schemas {
     pub fn described(&self, kind: &str) -> Option<&Schema> {
         let described = || self.described.iter().find(|schema| schema.name == kind);
         self.kind(kind).or_else(described)
+    }
+
+    /// Kinds of short-lived records ([`Schema::record`]) that have no place in a declarative
+    /// configuration. Those that have one are among [`Self::kinds`].
+    pub fn records(&self) -> &[Schema] {
+        &self.records
     }
 
     /// All kinds; those that are referred to come before those that refer.

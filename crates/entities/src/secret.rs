@@ -5,8 +5,8 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 /// Length of a secret: 190 bits.
 const LENGTH: usize = 32;
 
-/// A random secret of letters and digits.
-pub(crate) fn random() -> String {
+/// A random secret of 32 letters and digits.
+pub fn random() -> String {
     let mut secret = String::with_capacity(LENGTH);
     let mut bytes = [0_u8; 64];
     while secret.len() < LENGTH {

@@ -14,6 +14,7 @@
 //! | `offline` | what commands need of a node without running one |
 //! | `apis`, `certificates`, `verification` | listeners of the APIs; TLS; whose snapshots are believed |
 //! | `reports` | what status, metrics and logs tell |
+//! | `records` | short-lived records of plugins, in the store |
 //! | `place` | the processes before and after this one |
 //! | `running` | signals, reload, handover and the end |
 //! | `upstreams` | targets of upstreams and their health, as the APIs tell and set it |
@@ -30,6 +31,7 @@ mod decoding;
 mod feed;
 mod offline;
 mod place;
+mod records;
 mod reports;
 mod running;
 mod served;

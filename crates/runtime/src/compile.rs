@@ -67,6 +67,7 @@ impl Runtime {
             basicauth_credentials,
             jwt_secrets,
             hmacauth_credentials,
+            oauth2_credentials,
             acls,
         } = config;
         let people = People {
@@ -75,6 +76,7 @@ impl Runtime {
             passwords: basicauth_credentials,
             tokens: jwt_secrets,
             signers: hmacauth_credentials,
+            applications: oauth2_credentials,
             groups: acls,
         };
         let directory =

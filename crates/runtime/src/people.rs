@@ -5,6 +5,7 @@ use std::sync::Arc;
 use keelgate_entities::List;
 use keelgate_entities::kinds::{
     Acl, BasicAuthCredential, Consumer, HmacAuthCredential, JwtSecret, KeyAuthCredential,
+    OAuth2Credential,
 };
 use keelgate_plugins::Directory;
 
@@ -16,6 +17,7 @@ pub(crate) struct People {
     pub(crate) passwords: List<BasicAuthCredential>,
     pub(crate) tokens: List<JwtSecret>,
     pub(crate) signers: List<HmacAuthCredential>,
+    pub(crate) applications: List<OAuth2Credential>,
     pub(crate) groups: List<Acl>,
 }
 
@@ -31,6 +33,7 @@ impl People {
             .with_basic_auth(self.passwords.to_vec())
             .with_jwt(self.tokens.to_vec())
             .with_hmac_auth(self.signers.to_vec())
+            .with_oauth2(self.applications.to_vec())
             .with_groups(self.groups.to_vec());
         Arc::new(directory)
     }
@@ -42,6 +45,7 @@ impl People {
             passwords,
             tokens,
             signers,
+            applications,
             groups,
         } = self;
         consumers.is(&other.consumers)
@@ -49,6 +53,7 @@ impl People {
             && passwords.is(&other.passwords)
             && tokens.is(&other.tokens)
             && signers.is(&other.signers)
+            && applications.is(&other.applications)
             && groups.is(&other.groups)
     }
 }
@@ -66,6 +71,7 @@ mod tests {
             passwords: List::default(),
             tokens: List::default(),
             signers: List::default(),
+            applications: List::default(),
             groups: List::default(),
         }
     }

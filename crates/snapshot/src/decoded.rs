@@ -65,6 +65,7 @@ fn read(fragments: &Fragments, last: Option<&Decoded>) -> serde_json::Result<Con
     let signers = lists.list("hmacauth_credentials", |config| {
         &config.hmacauth_credentials
     })?;
+    let applications = lists.list("oauth2_credentials", |config| &config.oauth2_credentials)?;
     let acls = lists.list("acls", |config| &config.acls)?;
     // Everything else is read as one text, as when all is.
     let mut rest = String::from("{");
@@ -82,6 +83,7 @@ fn read(fragments: &Fragments, last: Option<&Decoded>) -> serde_json::Result<Con
         basicauth_credentials: passwords,
         jwt_secrets: tokens,
         hmacauth_credentials: signers,
+        oauth2_credentials: applications,
         acls,
         ..serde_json::from_str(&rest)?
     })

@@ -4,6 +4,8 @@
 //!   and revisions hold whatever other nodes do.
 //! - Reads go to the server, or to a replica of it that only reads where there is one, and to a copy
 //!   in memory (`copy`) while it is away.
+//! - Short-lived records and counters are the server's alone: neither a replica, which may lag
+//!   behind, nor the copy has a say in them.
 //! - A connection of its own follows the changes of all nodes (`follower`).
 //! - The client library is asynchronous and work on a transaction is not, so that queries run on the
 //!   runtime's blocking threads (`session`).
@@ -12,6 +14,7 @@ mod audit;
 mod batch;
 mod connections;
 mod copy;
+mod counter;
 mod failure;
 mod follower;
 mod layout;
@@ -40,8 +43,8 @@ use crate::store::check_size;
 use crate::transaction::schema;
 use crate::unix_time::milliseconds;
 use crate::{
-    Answer, AuditPage, Key, Page, PageRequest, Position, Store, StoreError, TagPage, Transaction,
-    Work,
+    Amount, Answer, AuditPage, Counted, Key, Page, PageRequest, Position, Store, StoreError,
+    TagPage, Transaction, Work,
 };
 use connections::Connections;
 use copy::Copy;
@@ -200,6 +203,23 @@ impl PostgresStore {
         })
     }
 
+    /// Runs a query on the server that writes, and nowhere else.
+    fn ask<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Session) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<'_, T> {
+        let (away, connections) = (self.away(), self.writer.connections.clone());
+        blocking(move |handle| {
+            away?;
+            query(&mut Session::take(&connections, handle)?)
+        })
+    }
+
+    fn is_record(&self, kind: &str) -> bool {
+        let schema = self.writer.schemas.kind(kind);
+        schema.is_some_and(|schema| schema.record)
+    }
+
     /// A session with a transaction that only reads and sees one revision all along.
     fn snapshot(connections: &Connections, handle: &Handle) -> Result<Session, StoreError> {
         let mut session = Session::take(connections, handle)?;
@@ -271,29 +291,33 @@ impl Store for PostgresStore {
         if let Err(error) = schema(&self.writer.schemas, kind) {
             return refused(error);
         }
-        let (kind, wanted) = (kind.to_owned(), key.clone());
-        let of_copy = kind.clone();
-        self.read(
-            move |session| match &wanted {
-                Key::Id(id) => read::get(session, &kind, id),
-                Key::Unique { name, values } => {
-                    read::get_by_key(session, &kind, name, &unique_value(values.clone()))
-                }
-            },
-            move |contents, at| contents.find(&of_copy, key, at),
-        )
+        let (name, of_copy) = (kind.to_owned(), kind.to_owned());
+        let wanted = key.clone();
+        let find = move |session: &mut Session| match &wanted {
+            Key::Id(id) => read::get(session, &name, id),
+            Key::Unique { name: key, values } => {
+                read::get_by_key(session, &name, key, &unique_value(values.clone()))
+            }
+        };
+        match self.is_record(kind) {
+            true => self.ask(find),
+            false => self.read(find, move |contents, at| contents.find(&of_copy, key, at)),
+        }
     }
 
     fn page(&self, kind: &str, request: PageRequest) -> Answer<'_, Page> {
         if let Err(error) = schema(&self.writer.schemas, kind).and(check_size(request.size)) {
             return refused(error);
         }
-        let (kind, wanted) = (kind.to_owned(), request.clone());
-        let of_copy = kind.clone();
-        self.read(
-            move |session| read::page(session, &kind, &wanted),
-            move |contents, at| contents.page(&of_copy, &request, at),
-        )
+        let (name, of_copy) = (kind.to_owned(), kind.to_owned());
+        let wanted = request.clone();
+        let page = move |session: &mut Session| read::page(session, &name, &wanted);
+        match self.is_record(kind) {
+            true => self.ask(page),
+            false => self.read(page, move |contents, at| {
+                contents.page(&of_copy, &request, at)
+            }),
+        }
     }
 
     fn tagged(
@@ -382,6 +406,14 @@ impl Store for PostgresStore {
         })
     }
 
+    fn count(&self, amounts: Vec<Amount>) -> Answer<'_, Counted> {
+        self.ask(move |session| counter::add(session, &amounts))
+    }
+
+    fn counted(&self, keys: Vec<Vec<u8>>) -> Answer<'_, Vec<i64>> {
+        self.ask(move |session| counter::held(session, &keys))
+    }
+
     fn export(&self) -> Answer<'_, (Position, Table)> {
         if let Some(following) = &self.following {
             return Box::pin(self.export_copy(following));
@@ -391,9 +423,8 @@ impl Store for PostgresStore {
         blocking(move |handle| {
             let mut session = Self::snapshot(&connections, handle)?;
             let at = read::committed_at(&mut session)?;
-            let entities = schemas
-                .kinds()
-                .iter()
+            let lasting = schemas.kinds().iter().filter(|schema| !schema.record);
+            let entities = lasting
                 .map(|schema| {
                     let all = read::all(&mut session, schema.name, Some(at))?;
                     Ok((schema.name.to_owned(), all))

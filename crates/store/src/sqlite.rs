@@ -4,8 +4,10 @@
 //!   waits for a lock of this process, and a transaction can read, decide and write undisturbed.
 //! - Reads run on connections of their own, on the runtime's blocking threads. In write-ahead mode
 //!   they neither wait for the writer nor make it wait, and each sees one revision.
+//! - Counts go to the writer, too, which commits those together that have come together.
 
 mod audit;
+mod counter;
 mod epoch;
 mod layout;
 mod open;
@@ -28,8 +30,8 @@ use crate::journal::{Changed, Changes, Journal};
 use crate::store::check_size;
 use crate::transaction::schema;
 use crate::{
-    Answer, AuditPage, Key, Page, PageRequest, Position, Store, StoreError, TagPage, Transaction,
-    Work,
+    Amount, Answer, AuditPage, Counted, Key, Page, PageRequest, Position, Store, StoreError,
+    TagPage, Transaction, Work,
 };
 use write::SqliteRows;
 use writer::{Told, Writer};
@@ -174,15 +176,25 @@ impl Store for SqliteStore {
         })
     }
 
+    fn count(&self, amounts: Vec<Amount>) -> Answer<'_, Counted> {
+        Box::pin(self.writer.count(amounts))
+    }
+
+    fn counted(&self, keys: Vec<Vec<u8>>) -> Answer<'_, Vec<i64>> {
+        self.read(move |connection| {
+            let held = keys.iter().map(|key| counter::held(connection, key));
+            held.collect()
+        })
+    }
+
     fn export(&self) -> Answer<'_, (Position, Table)> {
         let schemas = Arc::clone(&self.schemas);
         self.read(move |connection| {
             // What is left of a `ttl` counts from the commit: one revision has one content, whenever
             // it is exported.
             let at = read::committed_at(connection)?;
-            let entities = schemas
-                .kinds()
-                .iter()
+            let lasting = schemas.kinds().iter().filter(|schema| !schema.record);
+            let entities = lasting
                 .map(|schema| {
                     let all = read::all(connection, schema.name, at)?;
                     Ok((schema.name.to_owned(), all))
@@ -194,6 +206,7 @@ impl Store for SqliteStore {
 
     fn changes(&self, since: Position) -> Answer<'_, Option<Changes>> {
         let journal = Arc::clone(&self.journal);
+        let schemas = Arc::clone(&self.schemas);
         self.read(move |connection| {
             let position = read::position(connection)?;
             if position.cluster_id != since.cluster_id {
@@ -201,7 +214,9 @@ impl Store for SqliteStore {
             }
             let touched = journal.lock().unwrap_or_else(PoisonError::into_inner);
             let touched = touched.since(since.revision, position.revision);
-            let (Some(mut touched), Some(expiring)) = (touched, read::expiring(connection)?) else {
+            let (Some(mut touched), Some(expiring)) =
+                (touched, read::expiring(connection, &schemas)?)
+            else {
                 return Ok(None);
             };
             touched.extend(expiring);

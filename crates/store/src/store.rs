@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::journal::Changes;
-use crate::{AuditPage, StoreError, Transaction, offset};
+use crate::{Amount, AuditPage, Counted, StoreError, Transaction, offset};
 
 /// The answer of a store, boxed so that stores can be exchanged at run time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -167,13 +167,24 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Runs work in a write transaction of its own. The answer comes when the change is durable,
-    /// and is the revision after it; work that wrote nothing makes no new revision.
+    /// and is the revision after it; work that wrote nothing of the configuration makes no new one.
     fn transact(&self, work: Work) -> Answer<'_, u64>;
 
     /// Runs work that only reads, on one revision, without waiting for writers.
     fn view(&self, work: Work) -> Answer<'_, ()>;
 
-    /// Everything, as of one revision.
+    /// Adds to counters, to all or to none of them. What was counted may be lost in a power cut. Only
+    /// stores with a database count.
+    fn count(&self, _amounts: Vec<Amount>) -> Answer<'_, Counted> {
+        Box::pin(std::future::ready(Err(StoreError::ReadOnly)))
+    }
+
+    /// What counters hold, in the order of their keys.
+    fn counted(&self, _keys: Vec<Vec<u8>>) -> Answer<'_, Vec<i64>> {
+        Box::pin(std::future::ready(Err(StoreError::ReadOnly)))
+    }
+
+    /// The whole configuration, as of one revision.
     fn export(&self) -> Answer<'_, (Position, Table)>;
 
     /// What has become of entities since a revision that was exported; none where that is not known,

@@ -24,6 +24,7 @@ pub struct Transaction<'a> {
     schemas: &'a Schemas,
     now: SystemTime,
     changed: bool,
+    wrote: bool,
     touched: Touched,
     audit: Option<Draft>,
 }
@@ -35,14 +36,35 @@ impl<'a> Transaction<'a> {
             schemas,
             now,
             changed: false,
+            wrote: false,
             touched: Touched::default(),
             audit: None,
         }
     }
 
-    /// Whether anything was written.
+    /// Whether the configuration was changed.
     pub(crate) fn changed(&self) -> bool {
         self.changed
+    }
+
+    /// Whether anything was written, be it a short-lived record.
+    pub(crate) fn wrote(&self) -> bool {
+        self.wrote
+    }
+
+    /// Takes note of a write.
+    fn note(&mut self, schema: &Schema, id: &str) {
+        self.wrote = true;
+        if !schema.record {
+            self.touched.add(schema.name, id);
+            self.changed = true;
+        }
+    }
+
+    /// The audit log, where changes of this kind are told of.
+    fn audit_of(&mut self, kind: &str) -> Option<&mut Draft> {
+        let is_record = self.schemas.kind(kind).is_some_and(|schema| schema.record);
+        self.audit.as_mut().filter(|_| !is_record)
     }
 
     /// What was written or removed.
@@ -129,7 +151,7 @@ impl<'a> Transaction<'a> {
             return Err(ApiError::primary_key_violation(key).into());
         }
         self.write(kind, id, entity)?;
-        if let Some(audit) = &mut self.audit {
+        if let Some(audit) = self.audit_of(kind) {
             audit.note(Operation::Create, kind, id, &[]);
         }
         Ok(())
@@ -148,7 +170,7 @@ impl<'a> Transaction<'a> {
             None => None,
         };
         self.write(kind, id, entity)?;
-        match (&mut self.audit, &before) {
+        match (self.audit_of(kind), &before) {
             (Some(audit), Some(before)) => {
                 let fields = audit::difference(before, entity);
                 audit.note(Operation::Update, kind, id, &fields);
@@ -179,8 +201,7 @@ impl<'a> Transaction<'a> {
             }
         }
         self.rows.write(kind, id, entity, &index)?;
-        self.touched.add(kind, id);
-        self.changed = true;
+        self.note(schema, id);
         Ok(())
     }
 
@@ -222,12 +243,11 @@ impl<'a> Transaction<'a> {
         }
         for (kind, id) in doomed.iter().rev() {
             self.rows.remove(kind, id)?;
-            self.touched.add(kind, id);
-            if let Some(audit) = &mut self.audit {
+            self.note(self.schema(kind)?, id);
+            if let Some(audit) = self.audit_of(kind) {
                 audit.note(Operation::Delete, kind, id, &[]);
             }
         }
-        self.changed = true;
         Ok(true)
     }
 
@@ -240,7 +260,7 @@ impl<'a> Transaction<'a> {
         if import == Import::Replace {
             self.rows.clear()?;
             self.touched.add_all();
-            self.changed = true;
+            (self.changed, self.wrote) = (true, true);
         }
         // `kinds()` has referenced kinds before those that refer to them.
         let mut entities = 0;

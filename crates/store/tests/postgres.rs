@@ -55,6 +55,33 @@ async fn conforms_for_writes_of_commands() {
 }
 
 #[tokio::test]
+async fn conforms_for_records() {
+    conformance::records(async || {
+        let store: Arc<dyn Store> = Arc::new(Database::bootstrapped().await.follow().await);
+        store
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn records_of_other_nodes_are_seen_and_followed_by_nobody() {
+    let database = Database::bootstrapped().await;
+    let (one, other) = (database.follow().await, database.follow().await);
+    let session = serde_json::json!({"id": id(1), "session_id": "s", "data": "d", "ttl": null});
+    let session = conformance::object(session);
+    one.insert("sessions", session.clone()).await.unwrap();
+    let key = Key::field("session_id", "s");
+    let found = other.get("sessions", key.clone()).await.unwrap();
+    assert_eq!(found, Some(session));
+    other.delete("sessions", &id(1)).await.unwrap();
+    assert_eq!(one.get("sessions", key).await.unwrap(), None);
+    let client = database.client().await;
+    let told = client.query_one("SELECT count(*) FROM keelgate_removals", &[]);
+    let told: i64 = told.await.unwrap().get(0);
+    assert_eq!(told, 0);
+}
+
+#[tokio::test]
 async fn conforms_for_epochs() {
     let database = Database::bootstrapped().await;
     conformance::epochs(&database.follow().await, &database.open().await).await;

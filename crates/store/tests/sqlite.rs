@@ -62,6 +62,18 @@ async fn conforms_for_the_audit_log() {
 }
 
 #[tokio::test]
+async fn conforms_for_records() {
+    let directories = RefCell::new(Vec::new());
+    conformance::records(async || {
+        let directory = TempDir::new().unwrap();
+        let store: Arc<dyn Store> = Arc::new(open(&directory));
+        directories.borrow_mut().push(directory);
+        store
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn conforms_for_epochs() {
     let directory = TempDir::new().unwrap();
     conformance::epochs(&open(&directory), &open(&directory)).await;

@@ -53,7 +53,7 @@ fn document(paths: &[Described], schemas: &Schemas, credentials: bool) -> Value 
 
 fn components(schemas: &Schemas) -> Object {
     let mut components = Object::new();
-    for schema in schemas.kinds() {
+    for schema in schemas.kinds().iter().chain(schemas.records()) {
         let name = schema.name;
         components.insert(name.to_owned(), schema.to_json_schema());
         let mut input = schema.input_json_schema();

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::dump::flatten;
-use crate::{Object, Schemas};
+use crate::{Object, Schemas, kinds};
 
 /// A whole configuration in flat form: the entities of every collection, those that are referred
 /// to first. Foreign keys are `{"id": …}`.
@@ -73,7 +73,7 @@ impl Table {
     /// The flat form of the hybrid protocol's `config_table`: `_format_version`, `_transform:
     /// false` and every collection, foreign keys as plain ids. As Kong does, this leaves out what
     /// serves nobody: disabled services with their routes, disabled plugins, and the plugins of
-    /// what is left out. Workspaces and parameters are added by the caller.
+    /// what is left out; short-lived records do not travel, either. Workspaces and parameters are added by the caller.
     pub fn into_config_table(self) -> Object {
         self.into_config_table_of(&mut Wire::default())
     }
@@ -107,6 +107,9 @@ pub struct Wire {
 impl Wire {
     /// The form of an entity on the wire; none for what serves nobody.
     pub fn row(&mut self, kind: &str, mut entity: Object) -> Option<Object> {
+        if kinds::are_records(kind) {
+            return None;
+        }
         let disabled = matches!(kind, "services" | "plugins")
             && entity.get("enabled") == Some(&Value::Bool(false));
         let orphaned = !self.left_out.is_empty()

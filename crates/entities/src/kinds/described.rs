@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::oauth2;
 use crate::schema::{CheckRule, Field, ITEM, Schema, typedefs};
 
 /// Names that a workspace cannot have.
@@ -34,7 +33,6 @@ pub(crate) fn schemas() -> Vec<Schema> {
         parameters(),
         clustering_data_planes(),
         filter_chains(),
-        oauth2::authorization_codes(),
     ]
 }
 

@@ -5,10 +5,79 @@ use std::num::NonZeroU32;
 use aws_lc_rs::{pbkdf2, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::Object;
 use crate::format::url;
 use crate::schema::{Field, ITEM, Schema, Transformation, typedefs};
+use crate::{Object, Reference};
+
+/// The collection of tokens.
+pub(super) const TOKENS: &str = "oauth2_tokens";
+
+/// The collection of authorization codes.
+pub(super) const AUTHORIZATION_CODES: &str = "oauth2_authorization_codes";
+
+/// An application that acts for users.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct OAuth2Credential {
+    /// Identity.
+    pub id: Uuid,
+    /// Owner.
+    pub consumer: Reference,
+    /// What people call it.
+    pub name: String,
+    /// What it calls itself.
+    #[serde(default)]
+    pub client_id: Option<String>,
+    /// Its secret, or the digest of it where `hash_secret` is set.
+    #[serde(default)]
+    pub client_secret: Option<String>,
+    /// Whether the secret is a digest, in the form of a PHC string.
+    #[serde(default)]
+    pub hash_secret: bool,
+    /// Where users may be sent back to.
+    #[serde(default)]
+    pub redirect_uris: Option<Vec<String>>,
+    /// Whether it can keep a secret.
+    #[serde(default)]
+    pub client_type: ClientType,
+    /// Labels.
+    #[serde(default)]
+    pub tags: Option<Vec<String>>,
+}
+
+/// Whether an application can keep a secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientType {
+    /// It runs where its users cannot look.
+    #[default]
+    Confidential,
+    /// It runs on its users' devices.
+    Public,
+}
+
+impl ClientType {
+    /// The name in the Admin API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Confidential => "confidential",
+            Self::Public => "public",
+        }
+    }
+}
+
+/// Leaves the secret out.
+impl std::fmt::Debug for OAuth2Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OAuth2Credential")
+            .field("id", &self.id)
+            .field("consumer", &self.consumer)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
 
 /// The schema of `oauth2_credentials`.
 pub(crate) fn credentials() -> Schema {
@@ -44,7 +113,7 @@ pub(crate) fn credentials() -> Schema {
 /// The schema of `oauth2_tokens`.
 pub(crate) fn tokens() -> Schema {
     Schema::new(
-        "oauth2_tokens",
+        TOKENS,
         [
             typedefs::id(),
             typedefs::seconds("created_at"),
@@ -67,7 +136,7 @@ pub(crate) fn tokens() -> Schema {
     .cache_key(&["access_token"])
     .unique_key("access_token", &["access_token"])
     .unique_key("refresh_token", &["refresh_token"])
-    .ttl()
+    .record()
 }
 
 /// The schema of `oauth2_authorization_codes`.
@@ -78,7 +147,7 @@ pub(crate) fn authorization_codes() -> Schema {
             .cascade()
     };
     Schema::new(
-        "oauth2_authorization_codes",
+        AUTHORIZATION_CODES,
         [
             typedefs::id(),
             typedefs::seconds("created_at"),
@@ -95,7 +164,7 @@ pub(crate) fn authorization_codes() -> Schema {
         ],
     )
     .unique_key("code", &["code"])
-    .ttl()
+    .record()
 }
 
 fn application() -> Field {

@@ -20,6 +20,9 @@ pub struct Schema {
     pub admin_nested_name: Option<&'static str>,
     /// Whether entities may expire: a `ttl` in seconds is accepted.
     pub ttl: bool,
+    /// Whether entities are short-lived records that gateways make while they serve, such as tokens
+    /// and sessions: kept beside the configuration, and no part of it.
+    pub record: bool,
     pub(crate) checks: Vec<Check>,
     pub(crate) shorthands: Vec<Shorthand>,
     pub(crate) cache_key: &'static [&'static str],
@@ -118,6 +121,7 @@ impl Schema {
             admin_name: None,
             admin_nested_name: None,
             ttl: false,
+            record: false,
             checks: Vec::new(),
             shorthands: Vec::new(),
             cache_key: &[],
@@ -148,6 +152,13 @@ impl Schema {
     pub(crate) fn ttl(mut self) -> Self {
         self.ttl = true;
         self
+    }
+
+    /// Entities are short-lived records, and no part of a configuration. They may expire.
+    #[must_use]
+    pub(crate) fn record(mut self) -> Self {
+        self.record = true;
+        self.ttl()
     }
 
     /// The fields that tell entities apart where no id is given: ids of declarative entities are

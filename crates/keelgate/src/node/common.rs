@@ -23,6 +23,7 @@ use super::apis::{self, Listening, Term, report};
 use super::backup::{self, Backup};
 use super::certificates;
 use super::place::Place;
+use super::records::StoredRecords;
 use super::reports::Reports;
 use super::running::{Front, Running};
 use super::served::{self, Lasting};
@@ -151,6 +152,11 @@ impl Common {
     /// What the process before this one served and nobody else keeps, if there was one.
     pub(crate) fn take_configuration(&mut self) -> Option<Configuration> {
         self.place.inheritance.as_mut()?.configuration.take()
+    }
+
+    /// Lets plugins find and make short-lived records in the node's store.
+    pub(crate) fn keep_records(&self, store: Arc<dyn Store>) {
+        self.registry.keep_records(StoredRecords::new(store));
     }
 
     /// Starts the proxy. Beside a process that serves it only takes its place: nobody may be sent to

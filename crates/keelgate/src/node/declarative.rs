@@ -25,6 +25,7 @@ const NOTHING: &str = "00000000000000000000000000000000";
 pub(crate) async fn start(mut common: Common) -> Result<Running> {
     let settings = Arc::clone(&common.settings);
     let store = Arc::new(MemoryStore::new(Arc::clone(&common.schemas)));
+    common.keep_records(Arc::clone(&store) as Arc<dyn Store>);
     let whole = Arc::new(Whole {
         store: Arc::clone(&store),
         activation: Arc::clone(&common.activation),

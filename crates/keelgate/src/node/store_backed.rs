@@ -49,6 +49,7 @@ pub(crate) async fn start(mut common: Common) -> Result<Running> {
         Some(data_planes)
     } else {
         common.reports.add_only_source("store");
+        common.keep_records(Arc::clone(&store));
         front = Some(common.start_proxy().await?);
         tokio::spawn(feed::follow(Arc::clone(&store), None, newest));
         tasks.push(tokio::spawn(activate_each(

@@ -14,7 +14,9 @@ pub(super) struct Batch<'a> {
     /// more.
     touched: [Vec<&'a str>; 2],
     removed: [Vec<&'a str>; 2],
+    removed_by: Vec<i64>,
     written: [Vec<&'a str>; 2],
+    written_by: Vec<i64>,
     bodies: Vec<String>,
     expiries: Vec<Option<i64>>,
     unique: [Vec<&'a str>; 4],
@@ -35,14 +37,15 @@ const FORGET_REFERENCES: &str = "DELETE FROM keelgate_references t
 const FORGET_TAGS: &str = "DELETE FROM keelgate_tags t
     USING unnest($1::text[], $2::text[]) AS d(kind, id) WHERE t.kind = d.kind AND t.id = d.id";
 const REMOVE: &str = "WITH removed AS (
-        DELETE FROM keelgate_entities t USING unnest($1::text[], $2::text[]) AS d(kind, id)
-        WHERE t.kind = d.kind AND t.id = d.id RETURNING t.kind, t.id
+        DELETE FROM keelgate_entities t
+        USING unnest($1::text[], $2::text[], $3::bigint[]) AS d(kind, id, revision)
+        WHERE t.kind = d.kind AND t.id = d.id RETURNING d.revision, t.kind, t.id
     )
-    INSERT INTO keelgate_removals (revision, kind, id) SELECT $3::bigint, kind, id FROM removed
+    INSERT INTO keelgate_removals (revision, kind, id)
+    SELECT revision, kind, id FROM removed WHERE revision > 0
     ON CONFLICT DO NOTHING";
 const WRITE: &str = "INSERT INTO keelgate_entities (kind, id, body, expires_at, revision)
-    SELECT kind, id, body, expires_at, $5::bigint
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS d(kind, id, body, expires_at)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
     ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body,
         expires_at = excluded.expires_at, revision = excluded.revision";
 const INDEX_UNIQUE: &str = "INSERT INTO keelgate_unique_keys (kind, name, value, id)
@@ -54,11 +57,15 @@ const INDEX_TAGS: &str = "INSERT INTO keelgate_tags (tag, kind, id)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[])";
 
 impl<'a> Batch<'a> {
+    /// What waits, as written by a revision; records are of none.
     pub(super) fn of(
         waiting: &'a BTreeMap<EntityKey, Option<Waiting>>,
+        revision: i64,
+        is_record: impl Fn(&str) -> bool,
     ) -> Result<Self, StoreError> {
         let mut batch = Self::default();
         for ((kind, id), waiting) in waiting {
+            let by = if is_record(kind) { 0 } else { revision };
             let Some(Waiting {
                 entity,
                 index,
@@ -67,12 +74,14 @@ impl<'a> Batch<'a> {
             else {
                 push(&mut batch.touched, [kind, id]);
                 push(&mut batch.removed, [kind, id]);
+                batch.removed_by.push(by);
                 continue;
             };
             if !is_new {
                 push(&mut batch.touched, [kind, id]);
             }
             push(&mut batch.written, [kind, id]);
+            batch.written_by.push(by);
             batch.bodies.push(body::text(kind, id, entity)?);
             batch.expiries.push(index.expires_at.map(milliseconds));
             for entry in &index.unique {
@@ -91,7 +100,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Sends it, in one round trip where the statements are prepared already.
-    pub(super) fn send(&self, session: &mut Session, revision: i64) -> Result<(), StoreError> {
+    pub(super) fn send(&self, session: &mut Session) -> Result<(), StoreError> {
         let [kinds, ids] = &self.touched;
         let [removed_kinds, removed_ids] = &self.removed;
         let [written_kinds, written_ids] = &self.written;
@@ -106,7 +115,7 @@ impl<'a> Batch<'a> {
             (
                 !removed_ids.is_empty(),
                 REMOVE,
-                &[removed_kinds, removed_ids, &revision],
+                &[removed_kinds, removed_ids, &self.removed_by],
             ),
             (
                 !written_ids.is_empty(),
@@ -116,7 +125,7 @@ impl<'a> Batch<'a> {
                     written_ids,
                     &self.bodies,
                     &self.expiries,
-                    &revision,
+                    &self.written_by,
                 ],
             ),
             (

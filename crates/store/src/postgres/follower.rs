@@ -14,6 +14,7 @@ use tokio_postgres::{Client, IsolationLevel, Statement, Transaction};
 
 use super::connections;
 use super::copy::{Copy, Row, Standing, Update};
+use super::counter;
 use super::read::{NOW, no_cluster, position_of};
 use super::rows::EntityKey;
 use super::settings::PostgresSettings;
@@ -33,7 +34,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 const STANDING: &str = "SELECT c.cluster_id, c.epoch, c.revision, c.cleared_by, r.committed_at,
         (SELECT min(revision) FROM keelgate_revisions)
     FROM keelgate_cluster c JOIN keelgate_revisions r ON r.revision = c.revision";
-const WHOLE: &str = "SELECT kind, id, body, expires_at FROM keelgate_entities";
+// Short-lived records are of revision 0.
+const WHOLE: &str = "SELECT kind, id, body, expires_at FROM keelgate_entities WHERE revision > 0";
 const WRITTEN: &str =
     "SELECT kind, id, body, expires_at FROM keelgate_entities WHERE revision > $1";
 const REMOVED: &str = "SELECT kind, id FROM keelgate_removals WHERE revision > $1";
@@ -45,6 +47,7 @@ struct Statements {
     written: Statement,
     removed: Statement,
     expired: Statement,
+    forget: Statement,
 }
 
 /// Whether the server is there, and why not.
@@ -133,6 +136,7 @@ impl Follower {
             written: prepared(WRITTEN).await?,
             removed: prepared(REMOVED).await?,
             expired: prepared(&expired).await?,
+            forget: prepared(&counter::forget()).await?,
         })
     }
 
@@ -242,6 +246,8 @@ impl Follower {
         if let Some(idle) = self.settings.idle {
             self.writer.connections.close_idle(idle);
         }
+        self.bounded(client.execute(&statements.forget, &[]))
+            .await?;
         let expired = self.bounded(client.query(&statements.expired, &[])).await?;
         let expired: Vec<EntityKey> = expired.iter().map(|row| (row.get(0), row.get(1))).collect();
         if expired.is_empty() {

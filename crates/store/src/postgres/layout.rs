@@ -22,6 +22,10 @@ pub(super) const STEPS: &[Step] = &[
         name: "010_audit",
         up: AUDIT,
     },
+    Step {
+        name: "020_records",
+        up: RECORDS,
+    },
 ];
 
 const BASE: &str = r#"
@@ -111,6 +115,19 @@ const AUDIT: &str = "
     CREATE INDEX keelgate_audit_by_time ON keelgate_audit (at);
 ";
 
+const RECORDS: &str = "
+    -- What gateways count; `expires_at` in milliseconds since 1970.
+    CREATE TABLE keelgate_counters (
+        key BYTEA PRIMARY KEY,
+        value BIGINT NOT NULL,
+        expires_at BIGINT NOT NULL
+    );
+    CREATE INDEX keelgate_counters_by_expiry ON keelgate_counters (expires_at);
+
+    -- Short-lived records are of no revision: those who follow the changes are not told of them.
+    UPDATE keelgate_entities SET revision = 0 WHERE kind = 'oauth2_tokens';
+";
+
 /// Remembers the steps that were made.
 pub(super) const MIGRATIONS: &str = r#"
     CREATE TABLE IF NOT EXISTS keelgate_migrations (
@@ -123,5 +140,5 @@ pub(super) const MIGRATIONS: &str = r#"
 pub(super) const RESET: &str = "
     DROP TABLE IF EXISTS keelgate_migrations, keelgate_cluster, keelgate_revisions,
         keelgate_entities, keelgate_removals, keelgate_unique_keys, keelgate_references,
-        keelgate_tags, keelgate_audit
+        keelgate_tags, keelgate_audit, keelgate_counters
 ";

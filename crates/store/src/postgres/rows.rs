@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use keelgate_entities::{ApiError, Object, Schema};
+use keelgate_entities::{ApiError, Object, Schema, Schemas};
 
 use super::batch::Batch;
 use super::read;
@@ -42,6 +42,8 @@ pub(super) struct PostgresRows<'a> {
     session: &'a mut Session,
     /// The revision that this transaction makes; `None` where it may only read.
     revision: Option<i64>,
+    /// What tells short-lived records, which are of no revision; none where nothing is written.
+    schemas: Option<&'a Schemas>,
     /// Entities that were written, and (`None`) removed.
     waiting: BTreeMap<EntityKey, Option<Waiting>>,
     /// Who holds which unique key by what waits.
@@ -54,18 +56,19 @@ pub(super) struct PostgresRows<'a> {
 impl<'a> PostgresRows<'a> {
     /// Rows of a transaction that only reads.
     pub(super) fn reading(session: &'a mut Session) -> Self {
-        Self::new(session, None)
+        Self::new(session, None, None)
     }
 
     /// Rows of a transaction that makes this revision.
-    pub(super) fn writing(session: &'a mut Session, revision: i64) -> Self {
-        Self::new(session, Some(revision))
+    pub(super) fn writing(session: &'a mut Session, revision: i64, schemas: &'a Schemas) -> Self {
+        Self::new(session, Some(revision), Some(schemas))
     }
 
-    fn new(session: &'a mut Session, revision: Option<i64>) -> Self {
+    fn new(session: &'a mut Session, revision: Option<i64>, schemas: Option<&'a Schemas>) -> Self {
         Self {
             session,
             revision,
+            schemas,
             waiting: BTreeMap::new(),
             owners: HashMap::new(),
             known_owners: HashMap::new(),
@@ -81,7 +84,11 @@ impl<'a> PostgresRows<'a> {
         let waiting = std::mem::take(&mut self.waiting);
         match self.revision {
             Some(revision) if !waiting.is_empty() => {
-                Batch::of(&waiting)?.send(self.session, revision)
+                let is_record = |kind: &str| {
+                    let schema = self.schemas.and_then(|schemas| schemas.kind(kind));
+                    schema.is_some_and(|schema| schema.record)
+                };
+                Batch::of(&waiting, revision, is_record)?.send(self.session)
             }
             _ => Ok(()),
         }

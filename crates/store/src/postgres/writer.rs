@@ -56,6 +56,14 @@ struct Standing {
     now: i64,
 }
 
+/// What became of a transaction.
+enum Outcome {
+    Nothing,
+    /// Short-lived records were written, which make no revision.
+    Records,
+    Change(Change),
+}
+
 /// What a commit changes of the cluster besides its revision.
 #[derive(Clone, Copy)]
 struct Change {
@@ -88,18 +96,20 @@ impl Writer {
         let schemas = Arc::clone(&self.schemas);
         let after = self.in_turn(move |session, standing| {
             let revision = next_revision(standing.position)?;
-            let mut rows = PostgresRows::writing(session, revision);
+            let mut rows = PostgresRows::writing(session, revision, &schemas);
             let mut view = Transaction::new(&mut rows, &schemas, time(standing.now));
             work(&mut view)?;
-            let (changed, told) = (view.changed(), view.told());
+            let (changed, wrote, told) = (view.changed(), view.wrote(), view.told());
             rows.flush()?;
             if let Some(told) = told {
                 audit::append(session, revision, told)?;
             }
-            Ok(changed.then_some(Change {
-                epoch: standing.position.epoch,
-                cluster_id: standing.position.cluster_id,
-            }))
+            let (epoch, cluster_id) = (standing.position.epoch, standing.position.cluster_id);
+            Ok(match (changed, wrote) {
+                (true, _) => Outcome::Change(Change { epoch, cluster_id }),
+                (false, true) => Outcome::Records,
+                (false, false) => Outcome::Nothing,
+            })
         });
         after.await.map(|position| position.revision)
     }
@@ -113,7 +123,7 @@ impl Writer {
         self.in_turn(move |_, standing| {
             // Columns hold 63 bits.
             let epoch = standing.position.epoch.max(above).saturating_add(1);
-            Ok(Some(Change {
+            Ok(Outcome::Change(Change {
                 epoch: epoch.min(i64::MAX.unsigned_abs()),
                 cluster_id: cluster_id.unwrap_or(standing.position.cluster_id),
             }))
@@ -124,7 +134,7 @@ impl Writer {
     /// Runs a job as the only writer of the cluster, and answers where that stands afterwards.
     async fn in_turn(
         self: &Arc<Self>,
-        job: impl FnOnce(&mut Session, &Standing) -> Result<Option<Change>, StoreError> + Send + 'static,
+        job: impl FnOnce(&mut Session, &Standing) -> Result<Outcome, StoreError> + Send + 'static,
     ) -> Result<Position, StoreError> {
         let turn = tokio::time::timeout(self.patience, Arc::clone(&self.turn).lock_owned());
         let turn = turn.await.map_err(|_| busy())?;
@@ -146,13 +156,18 @@ impl Writer {
     fn commit(
         &self,
         handle: &Handle,
-        job: impl FnOnce(&mut Session, &Standing) -> Result<Option<Change>, StoreError>,
+        job: impl FnOnce(&mut Session, &Standing) -> Result<Outcome, StoreError>,
     ) -> Result<Position, StoreError> {
         let mut session = Session::take(&self.connections, handle)?;
         let standing = self.begin(&mut session)?;
         let change = match job(&mut session, &standing) {
-            Ok(Some(change)) => change,
-            Ok(None) => {
+            Ok(Outcome::Change(change)) => change,
+            Ok(Outcome::Records) => {
+                // A lost answer counts as a no: what is made here is made anew.
+                session.end("COMMIT")?;
+                return Ok(standing.position);
+            }
+            Ok(Outcome::Nothing) => {
                 session.roll_back();
                 return Ok(standing.position);
             }

@@ -68,6 +68,18 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX audit_by_time ON audit (at);
 ",
+    "
+    -- What gateways count; `expires_at` in milliseconds since 1970.
+    CREATE TABLE counters (
+        key BLOB PRIMARY KEY,
+        value INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX counters_by_expiry ON counters (expires_at);
+
+    -- There may be any number of records that expire beside the entities of a kind that do.
+    CREATE INDEX entities_expiring ON entities (kind, id) WHERE expires_at IS NOT NULL;
+",
 ];
 
 /// The newest layout that this build knows.

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use keelgate_entities::Object;
+use keelgate_entities::{Object, Schemas};
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use uuid::Uuid;
 
@@ -101,15 +101,27 @@ pub(super) fn get_at(
         .transpose()
 }
 
-/// The entities whose time runs out; none where they are many.
-pub(super) fn expiring(connection: &Connection) -> Result<Option<Vec<EntityKey>>, StoreError> {
+/// The entities of the configuration whose time runs out; none where they are many.
+pub(super) fn expiring(
+    connection: &Connection,
+    schemas: &Schemas,
+) -> Result<Option<Vec<EntityKey>>, StoreError> {
     let sql = format!(
-        "SELECT kind, id FROM entities WHERE expires_at IS NOT NULL LIMIT {}",
+        "SELECT kind, id FROM entities INDEXED BY entities_expiring
+         WHERE expires_at IS NOT NULL AND kind = ?1 LIMIT {}",
         MOST_EXPIRING + 1
     );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let keys = rows.collect::<Result<Vec<_>, _>>()?;
+    let mut keys = Vec::new();
+    for schema in schemas.kinds() {
+        if !schema.ttl || schema.record {
+            continue;
+        }
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement.query_map([schema.name], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for key in rows {
+            keys.push(key?);
+        }
+    }
     Ok((keys.len() <= MOST_EXPIRING).then_some(keys))
 }
 

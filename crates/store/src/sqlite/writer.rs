@@ -12,11 +12,12 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{oneshot, watch};
 
 use super::audit;
+use super::counter;
 use super::read;
 use super::write::SqliteRows;
 use crate::journal::Journal;
 use crate::unix_time::milliseconds;
-use crate::{StoreError, Transaction, Work};
+use crate::{Amount, Counted, StoreError, Transaction, Work};
 
 /// How often the writer looks whether another process changed the file (an import from the
 /// command line beside a running node).
@@ -25,9 +26,17 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Revisions whose time is remembered.
 const KEPT_REVISIONS: i64 = 10_000;
 
-struct Job {
-    work: Work,
-    answer: oneshot::Sender<Result<u64, StoreError>>,
+/// Counts that are committed together.
+const COUNTED_TOGETHER: usize = 512;
+
+enum Job {
+    Work(Work, oneshot::Sender<Result<u64, StoreError>>),
+    Count(Count),
+}
+
+struct Count {
+    amounts: Vec<Amount>,
+    answer: oneshot::Sender<Result<Counted, StoreError>>,
 }
 
 /// Handle of the writer thread; dropping it lets queued work finish and ends the thread.
@@ -68,10 +77,26 @@ impl Writer {
         work: Work,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send + 'static {
         let (answer, done) = oneshot::channel();
+        self.send(Job::Work(work, answer), done)
+    }
+
+    pub(super) fn count(
+        &self,
+        amounts: Vec<Amount>,
+    ) -> impl Future<Output = Result<Counted, StoreError>> + Send + 'static {
+        let (answer, done) = oneshot::channel();
+        self.send(Job::Count(Count { amounts, answer }), done)
+    }
+
+    fn send<T: Send + 'static>(
+        &self,
+        job: Job,
+        done: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send + 'static {
         let sent = self
             .jobs
             .as_ref()
-            .is_some_and(|jobs| jobs.send(Job { work, answer }).is_ok());
+            .is_some_and(|jobs| jobs.send(job).is_ok());
         async move {
             if !sent {
                 return Err(StoreError::Closed);
@@ -110,10 +135,21 @@ impl State {
         let mut look = Instant::now() + LOOK_INTERVAL;
         loop {
             match queue.recv_timeout(look.saturating_duration_since(Instant::now())) {
-                Ok(job) => {
-                    let outcome = self.attempt(job.work);
-                    // Nobody may be waiting any more; the change stands all the same.
-                    let _ = job.answer.send(outcome);
+                Ok(Job::Work(work, answer)) => self.answer(work, answer),
+                Ok(Job::Count(first)) => {
+                    let mut counts = vec![first];
+                    let mut next = None;
+                    while counts.len() < COUNTED_TOGETHER && next.is_none() {
+                        match queue.try_recv() {
+                            Ok(Job::Count(count)) => counts.push(count),
+                            Ok(Job::Work(work, answer)) => next = Some((work, answer)),
+                            Err(_) => break,
+                        }
+                    }
+                    self.count(counts);
+                    if let Some((work, answer)) = next {
+                        self.answer(work, answer);
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -125,6 +161,51 @@ impl State {
                 look = Instant::now() + LOOK_INTERVAL;
             }
         }
+    }
+
+    fn answer(&mut self, work: Work, answer: oneshot::Sender<Result<u64, StoreError>>) {
+        let outcome = self.attempt(work);
+        // Nobody may be waiting any more; the change stands all the same.
+        let _ = answer.send(outcome);
+    }
+
+    /// Commits counts together, and answers each.
+    fn count(&mut self, counts: Vec<Count>) {
+        match self.commit_counts(&counts) {
+            Ok(answers) => {
+                for (count, answer) in counts.into_iter().zip(answers) {
+                    let _ = count.answer.send(Ok(answer));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "requests cannot be counted");
+                for count in counts {
+                    let _ = count.answer.send(Err(StoreError::Aborted));
+                }
+            }
+        }
+    }
+
+    fn commit_counts(&mut self, counts: &[Count]) -> Result<Vec<Counted>, StoreError> {
+        // Counts need not survive a power cut: the next durable commit synchronises them, too.
+        self.connection
+            .pragma_update(None, "synchronous", "normal")?;
+        let committed = self.add_all(counts);
+        self.connection.pragma_update(None, "synchronous", "full")?;
+        committed
+    }
+
+    fn add_all(&mut self, counts: &[Count]) -> Result<Vec<Counted>, StoreError> {
+        let now = milliseconds(SystemTime::now());
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let answers = counts
+            .iter()
+            .map(|count| counter::add(&transaction, &count.amounts, now))
+            .collect::<Result<Vec<_>, _>>()?;
+        transaction.commit()?;
+        Ok(answers)
     }
 
     /// Commits work and tells of it.
@@ -145,7 +226,9 @@ impl State {
             *seen = now;
             self.announce(read::position(&self.connection)?.revision);
         }
-        let expired = read::expired(&self.connection, milliseconds(SystemTime::now()))?;
+        let now = milliseconds(SystemTime::now());
+        counter::forget(&self.connection, now)?;
+        let expired = read::expired(&self.connection, now)?;
         if !expired.is_empty() {
             self.attempt(Box::new(move |transaction| {
                 for (kind, id) in &expired {
@@ -166,7 +249,8 @@ impl State {
         let mut rows = SqliteRows(&transaction);
         let mut view = Transaction::new(&mut rows, &self.schemas, SystemTime::now());
         work(&mut view)?;
-        let (changed, told, touched) = (view.changed(), view.told(), view.touched());
+        let (changed, wrote) = (view.changed(), view.wrote());
+        let (told, touched) = (view.told(), view.touched());
         let mut revision = read::position(&transaction)?.revision;
         if changed {
             revision += 1;
@@ -178,6 +262,8 @@ impl State {
             let journal = journal.as_mut().unwrap_or_else(PoisonError::get_mut);
             transaction.commit()?;
             journal.note(revision - 1, revision, touched);
+        } else if wrote {
+            transaction.commit()?;
         }
         Ok(revision)
     }

@@ -4,6 +4,7 @@ mod audit;
 mod epochs;
 pub mod expiry;
 mod reads;
+mod records;
 mod writes;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 pub use audit::audit;
 pub use epochs::epochs;
 pub use reads::reads;
+pub use records::records;
 pub use writes::writes;
 
 pub fn schemas() -> Arc<Schemas> {
