@@ -2,6 +2,7 @@
 
 mod hmac_auth;
 mod jwt;
+mod oauth2;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,6 +12,7 @@ use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use http::HeaderValue;
 use keelgate_entities::kinds::{
     Acl, BasicAuthCredential, Consumer, HmacAuthCredential, JwtSecret, KeyAuthCredential,
+    OAuth2Credential,
 };
 use rustc_hash::FxBuildHasher;
 use uuid::Uuid;
@@ -18,6 +20,7 @@ use uuid::Uuid;
 pub use hmac_auth::HmacAuth;
 pub use jwt::Jwt;
 pub(crate) use jwt::Unproven;
+pub use oauth2::Application;
 
 /// Consumers and credentials of one snapshot. Built once per snapshot; plugins hold it in an
 /// `Arc` and borrow from it.
@@ -41,6 +44,10 @@ pub struct Directory {
     tokens: HashMap<String, Jwt>,
     /// Secrets of signed requests by name. A keyed hasher, as above.
     signers: HashMap<String, HmacAuth>,
+    /// Applications by the id of their credential.
+    applications: HashMap<Uuid, Application, FxBuildHasher>,
+    /// Ids of applications by what they call themselves. A keyed hasher, as above.
+    client_ids: HashMap<String, Uuid>,
     /// Groups by consumer.
     groups: HashMap<Uuid, Groups, FxBuildHasher>,
 }
@@ -127,6 +134,8 @@ impl Directory {
             passwords: HashMap::new(),
             tokens: HashMap::new(),
             signers: HashMap::new(),
+            applications: HashMap::default(),
+            client_ids: HashMap::new(),
             groups: HashMap::default(),
         }
     }
@@ -166,6 +175,20 @@ impl Directory {
             .filter_map(HmacAuth::of)
             .map(|credential| (credential.username.clone(), credential))
             .collect();
+        self
+    }
+
+    /// Adds applications. One whose consumer is absent is left out.
+    #[must_use]
+    pub fn with_oauth2(mut self, credentials: Vec<OAuth2Credential>) -> Self {
+        for credential in credentials {
+            if self.consumers.contains_key(&credential.consumer.0) {
+                let (client_id, application) = Application::of(credential);
+                self.client_ids
+                    .extend(client_id.map(|name| (name, application.id)));
+                self.applications.insert(application.id, application);
+            }
+        }
         self
     }
 
@@ -221,6 +244,17 @@ impl Directory {
     pub fn hmac_auth(&self, username: &str) -> Option<(&HmacAuth, &Consumer)> {
         let signer = self.signers.get(username)?;
         Some((signer, self.consumers.get(&signer.consumer)?))
+    }
+
+    /// An application by what it calls itself.
+    pub fn client(&self, client_id: &str) -> Option<&Application> {
+        self.applications.get(self.client_ids.get(client_id)?)
+    }
+
+    /// An application by the id of its credential, and its owner.
+    pub fn application(&self, id: Uuid) -> Option<(&Application, &Consumer)> {
+        let application = self.applications.get(&id)?;
+        Some((application, self.consumers.get(&application.consumer)?))
     }
 
     /// The groups of a consumer, if it is in any.

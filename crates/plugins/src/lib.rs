@@ -23,6 +23,11 @@
 //! the node (`registry::Node`), without locks and with bounded memory. Time and addresses are read
 //! from the exchange, never from the machine.
 //!
+//! What a plugin must find again on other nodes, or after a restart, is a record or a counter in the
+//! node's database ([`records`]): tokens, sessions, shared counts. It is no part of the configuration,
+//! and not every node has a database: a plugin that needs one says so when it is compiled, or refuses
+//! requests.
+//!
 //! A plugin that has a part in TCP, TLS and UDP sessions says so in [`Plugin::stream`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -41,6 +46,7 @@ mod logging;
 mod multipart;
 mod peer_tls;
 pub mod plugin;
+pub mod records;
 mod redis;
 pub mod registry;
 pub mod response;
@@ -65,6 +71,7 @@ mod jwt;
 mod key_auth;
 mod ldap_auth;
 mod loggly;
+mod oauth2;
 mod opentelemetry;
 mod prometheus;
 mod proxy_cache;
@@ -91,6 +98,7 @@ pub use error::PluginError;
 pub use exchange::Exchange;
 pub use headers::HeaderMap;
 pub use plugin::{Access, Flow, Phases, Plugin};
+pub use records::Records;
 pub use registry::Registry;
 pub use response::Response;
 pub use stream::StreamPlugin;

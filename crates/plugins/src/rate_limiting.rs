@@ -1,6 +1,7 @@
 //! `rate-limiting`: at most so many requests per second, minute, hour, day, month and year.
 
 pub(crate) mod caller;
+pub(crate) mod cluster;
 pub(crate) mod config;
 pub(crate) mod counters;
 pub(crate) mod handler;

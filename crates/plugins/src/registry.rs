@@ -16,11 +16,12 @@ use crate::prometheus::metrics::Metrics;
 use crate::proxy_cache::store::Store;
 use crate::rate_limiting::counters::Counters;
 use crate::rate_limiting::tally::Tallies;
+use crate::records::{Records, Room};
 use crate::redis::Servers;
 use crate::{
     Directory, Plugin, acl, basic_auth, bot_detection, correlation_id, cors, datadog, file_log,
     grpc_gateway, grpc_web, hmac_auth, http_log, ip_restriction, jwt, key_auth, ldap_auth, loggly,
-    opentelemetry, prometheus, proxy_cache, rate_limiting, redirect, request_size_limiting,
+    oauth2, opentelemetry, prometheus, proxy_cache, rate_limiting, redirect, request_size_limiting,
     request_termination, request_transformer, response_ratelimiting, response_transformer, session,
     standard_webhooks, statsd, syslog, tcp_log, udp_log, zipkin,
 };
@@ -120,6 +121,11 @@ const PLUGINS: &[Entry] = &[
         compile: loggly::handler::compile,
     },
     Entry {
+        name: oauth2::config::NAME,
+        schema: oauth2::config::schema,
+        compile: oauth2::handler::compile,
+    },
+    Entry {
         name: opentelemetry::config::NAME,
         schema: opentelemetry::config::schema,
         compile: opentelemetry::handler::compile,
@@ -206,6 +212,13 @@ const PLUGINS: &[Entry] = &[
     },
 ];
 
+/// Descriptions that differ where the node that serves has a database.
+const WITH_DATABASE: &[fn() -> PluginSchema] = &[
+    rate_limiting::config::schema_with_database,
+    response_ratelimiting::config::schema_with_database,
+    session::config::schema_with_database,
+];
+
 /// What plugins know of the node, and keep on it beyond the life of a configuration.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -229,6 +242,8 @@ pub(crate) struct Node {
     pub(crate) delivery: Arc<Delivery>,
     /// What `prometheus` counts.
     pub(crate) metrics: Arc<Metrics>,
+    /// Short-lived records.
+    pub(crate) records: Room,
 }
 
 /// The plugins of this build and their node-wide state. One per node; configurations come and go.
@@ -255,6 +270,7 @@ impl Registry {
                 proxy_cache: Arc::new(Store::new()),
                 delivery: Arc::default(),
                 metrics: Arc::default(),
+                records: Room::default(),
             },
             priorities: PLUGINS.iter().map(priority).collect(),
         }
@@ -266,6 +282,11 @@ impl Registry {
     pub fn trusting(mut self, authorities: Arc<RootCertStore>) -> Self {
         self.node.trust = Trust::new(authorities);
         self
+    }
+
+    /// Lets plugins have short-lived records; those that are compiled from now on.
+    pub fn keep_records(&self, records: Arc<dyn Records>) {
+        self.node.records.furnish(records);
     }
 
     /// The node, for tests of single plugins.
@@ -295,9 +316,22 @@ impl Registry {
         self.node.delivery.finish(limit).await;
     }
 
-    /// Descriptions of all plugins' settings.
+    /// Descriptions of all plugins' settings, for nodes that serve without a database, and for what
+    /// configures them.
     pub fn schemas() -> Vec<PluginSchema> {
         PLUGINS.iter().map(|entry| (entry.schema)()).collect()
+    }
+
+    /// The same for nodes that serve with a database.
+    pub fn schemas_with_database() -> Vec<PluginSchema> {
+        let mut schemas = Self::schemas();
+        for schema in WITH_DATABASE.iter().map(|schema| schema()) {
+            let mut known = schemas.iter_mut();
+            if let Some(known) = known.find(|known| known.name == schema.name) {
+                *known = schema;
+            }
+        }
+        schemas
     }
 
     /// The priority of a plugin: within a phase, a higher one runs first. `None` for a plugin that
@@ -359,6 +393,7 @@ mod tests {
                 "cors",
                 "session",
                 "jwt",
+                "oauth2",
                 "key-auth",
                 "ldap-auth",
                 "basic-auth",

@@ -1,5 +1,7 @@
 //! Hand-built exchanges and plugins for the tests of this crate.
 
+pub(crate) mod records;
+
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -150,6 +152,20 @@ pub(crate) fn compiled_for(directory: Directory, name: &str, config: Value) -> &
     &**Box::leak(Box::new(plugin))
 }
 
+/// A compiled plugin of a node with these records.
+pub(crate) fn compiled_with(
+    records: &Arc<records::InMemory>,
+    directory: Directory,
+    name: &str,
+    config: Value,
+) -> &'static dyn Plugin {
+    let plugin = plugin(name, object(config));
+    let registry = registry();
+    registry.keep_records(Arc::clone(records) as Arc<dyn crate::Records>);
+    let plugin = registry.compile(&plugin, &Arc::new(directory)).unwrap();
+    &**Box::leak(Box::new(plugin))
+}
+
 /// One request to a server of a test: its head, and its body. It is answered with this status.
 pub(crate) fn receive(connection: &mut TcpStream, status: u16) -> (String, Vec<u8>) {
     let mut read = Vec::new();
@@ -231,6 +247,21 @@ pub(crate) fn directory() -> Directory {
     Directory::new(consumers, keys)
         .with_basic_auth(vec![password])
         .with_groups(vec![member("admin"), member("users")])
+}
+
+/// Runs `access`, and waits for it; the response if the plugin ends the request.
+pub(crate) async fn access_waiting<'r>(
+    plugin: &'r dyn Plugin,
+    exchange: &mut Exchange<'r>,
+) -> Option<Response> {
+    let flow = match plugin.access(exchange) {
+        Access::Ready(flow) => flow,
+        Access::Pending(wait) => wait.await,
+    };
+    match flow {
+        Flow::Continue => None,
+        Flow::Respond(response) => Some(*response),
+    }
 }
 
 /// Runs `access`; the response if the plugin ends the request.

@@ -11,7 +11,7 @@ use clap::Subcommand;
 use keelgate_entities::declarative::{self, Table};
 use keelgate_entities::{Object, Schemas};
 use keelgate_plugins::Registry;
-use keelgate_settings::{DatabaseKind, Settings};
+use keelgate_settings::{DatabaseKind, Role, Settings};
 use keelgate_store::{Import, Store, StoreError, StoreExt as _};
 use serde_json::Value;
 
@@ -73,13 +73,13 @@ pub(crate) fn run(command: ConfigCommand) -> Result<()> {
             Ok(())
         }
         ConfigCommand::Parse { file, .. } => {
-            parse(&file, &schemas())?;
+            parse(&file, &Schemas::new(Registry::schemas()))?;
             anstream::println!("parse successful");
             Ok(())
         }
         ConfigCommand::DbImport { file, sources } => {
             let settings = settings(&sources, "db_import")?;
-            let table = parse(&file, &schemas())?;
+            let table = parse(&file, &schemas(&settings))?;
             anstream::println!("parse successful, beginning import");
             let about = Object::from_iter([
                 ("by".to_owned(), Value::Null),
@@ -112,8 +112,12 @@ pub(crate) fn run(command: ConfigCommand) -> Result<()> {
     }
 }
 
-fn schemas() -> Schemas {
-    Schemas::new(Registry::schemas())
+/// What a database takes, whatever of it the node of these settings loads.
+fn schemas(settings: &Settings) -> Schemas {
+    Schemas::new(match settings.node.role {
+        Role::Traditional => Registry::schemas_with_database(),
+        _ => Registry::schemas(),
+    })
 }
 
 fn parse(file: &Path, schemas: &Schemas) -> Result<Table> {
@@ -132,7 +136,7 @@ fn settings(sources: &Sources, command: &str) -> Result<Settings> {
 }
 
 async fn open(settings: &Settings) -> Result<Arc<dyn Store>> {
-    database::open(settings, Arc::new(schemas())).await
+    database::open(settings, Arc::new(schemas(settings))).await
 }
 
 /// What becomes of a file that is there.

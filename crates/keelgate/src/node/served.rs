@@ -13,7 +13,8 @@ use keelgate_plugins::{Directory, Plugin, Registry};
 use keelgate_proxy as proxy;
 use keelgate_runtime::{Env, Plugins};
 use keelgate_settings::{
-    DnsRecord, ErrorType, Listener, LogTarget, RouterFlavor, Settings, TrustedPeer,
+    DatabaseKind, DnsRecord, ErrorType, Listener, LogTarget, Role, RouterFlavor, Settings,
+    TrustedPeer,
 };
 use keelgate_telemetry::{Destination, LineSink};
 use rustls::RootCertStore;
@@ -73,7 +74,13 @@ pub(crate) fn environment(
 
 /// The schemas of the plugins that the settings let the node load.
 pub(crate) fn plugin_schemas(settings: &Settings) -> Vec<keelgate_entities::PluginSchema> {
-    Registry::schemas()
+    let schemas = match (settings.node.role, settings.database.database) {
+        (Role::Traditional, DatabaseKind::Sqlite | DatabaseKind::Postgres) => {
+            Registry::schemas_with_database()
+        }
+        _ => Registry::schemas(),
+    };
+    schemas
         .into_iter()
         .filter(|schema| settings.node.loads_plugin(schema.name, true))
         .collect()

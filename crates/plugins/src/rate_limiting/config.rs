@@ -11,14 +11,38 @@ use crate::{redis, setting};
 /// Name of the plugin.
 pub(crate) const NAME: &str = "rate-limiting";
 
-/// Description of the settings.
+/// Why nothing is counted in the database.
+pub(crate) const NO_DATABASE: &str = "'cluster' counts in the database of the node that serves, which this node has not: expected one \
+     of: local, redis";
+
+/// Description of the settings, on nodes that serve without a database.
 pub(crate) fn schema() -> PluginSchema {
+    described(policy().custom(check_policy))
+}
+
+/// The same on nodes that serve with one.
+pub(crate) fn schema_with_database() -> PluginSchema {
+    described(policy())
+}
+
+/// Where requests are counted.
+fn policy() -> Field {
+    Field::string("policy")
+        .default("local")
+        .len_min(0)
+        .one_of(["local", "cluster", "redis"])
+        .description(
+            "Where requests are counted: on each node by itself, in the database, or in Redis.",
+        )
+}
+
+fn described(policy: Field) -> PluginSchema {
     let schema = PluginSchema::new(NAME, 910, VERSION)
         .http_only()
         .fields(Period::ALL.map(|period| {
-            Field::number(period.setting())
-                .gt(0.0)
-                .description("Requests that are let through within one calendar window of this length, in UTC.")
+            Field::number(period.setting()).gt(0.0).description(
+                "Requests that are let through within one calendar window of this length, in UTC.",
+            )
         }))
         .fields([
             Field::string("limit_by")
@@ -27,12 +51,7 @@ pub(crate) fn schema() -> PluginSchema {
                 .description("What tells callers apart; where it is absent, their address does."),
             typedefs::header_name("header_name").description("The header for `limit_by: header`."),
             typedefs::path("path").description("The path for `limit_by: path`."),
-            Field::string("policy")
-                .default("local")
-                .len_min(0)
-                .one_of(["local", "cluster", "redis"])
-                .custom(check_policy)
-                .description("Where requests are counted: on each node by itself, in the database, or in Redis."),
+            policy,
             Field::boolean("fault_tolerant")
                 .required()
                 .default(true)
@@ -52,7 +71,9 @@ pub(crate) fn schema() -> PluginSchema {
             Field::number("sync_rate")
                 .required()
                 .default(-1)
-                .description("Seconds between two synchronisations with Redis; -1 for every request."),
+                .description(
+                    "Seconds between two synchronisations with Redis; -1 for every request.",
+                ),
         ])
         .custom(check_limits)
         .check(CheckRule::at_least_one_of(&[
@@ -78,7 +99,7 @@ pub(crate) fn schema() -> PluginSchema {
         ))
 }
 
-/// Refused when it is written, as on Kong's nodes without a database: no node counts in the database.
+/// Refused when it is written, as on Kong's nodes without a database.
 pub(crate) fn check_policy(policy: &str) -> Result<(), String> {
     match policy {
         "local" | "redis" => Ok(()),

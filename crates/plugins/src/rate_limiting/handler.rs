@@ -1,5 +1,6 @@
 //! How `rate-limiting` judges a request.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use keelgate_entities::kinds;
 use uuid::Uuid;
 
 use super::caller::Caller;
-use super::config::{self, Config, LimitBy, NAME, Policy};
+use super::cluster::ClusterCounts;
+use super::config::{Config, LimitBy, NAME, Policy};
 use super::counters::{Counters, Limit, Usage};
 use super::period::{Period, seconds_of};
 use super::shared::SharedCounts;
 use crate::error::Reason;
-use crate::redis::Unanswered;
 use crate::registry::Node;
 use crate::{Access, Directory, Exchange, Flow, Phases, Plugin, Response, setting};
 
@@ -38,7 +39,10 @@ pub(crate) struct RateLimiting {
 enum Counts {
     /// On this node, apart from those of other plugins.
     Local(Uuid, Arc<Counters>),
+    /// In Redis.
     Shared(SharedCounts),
+    /// In the database.
+    Cluster(ClusterCounts),
 }
 
 /// What tells callers apart; their address where it is absent.
@@ -72,10 +76,8 @@ pub(crate) fn compile(
             let interval = Duration::try_from_secs_f64(config.sync_rate).ok();
             Counts::Shared(SharedCounts::new(server, tally, plugin, interval))
         }
-        policy => {
-            check_policy(policy)?;
-            Counts::Local(plugin.id, Arc::clone(&node.rate_limits))
-        }
+        Policy::Cluster => Counts::Cluster(ClusterCounts::new(node, "ratelimit", plugin)?),
+        Policy::Local => Counts::Local(plugin.id, Arc::clone(&node.rate_limits)),
     };
     let limits: Vec<Limit> = [
         config.second,
@@ -106,15 +108,6 @@ pub(crate) fn compile(
         fault_tolerant: config.fault_tolerant,
         counts,
     }))
-}
-
-pub(crate) fn check_policy(policy: Policy) -> Result<(), Reason> {
-    let name = match policy {
-        Policy::Local => "local",
-        Policy::Cluster => "cluster",
-        Policy::Redis => "redis",
-    };
-    config::check_policy(name).map_err(|problem| Reason::setting("policy", problem))
 }
 
 impl By {
@@ -233,6 +226,15 @@ impl Plugin for RateLimiting {
                     }
                 }))
             }
+            Counts::Cluster(counts) => {
+                let caller = caller.text();
+                Access::Pending(Box::pin(async move {
+                    match counts.count(&caller, &self.limits, now).await {
+                        Ok(usage) => self.judge(exchange, Standing { usage, now }),
+                        Err(error) => uncounted(&error, self.fault_tolerant),
+                    }
+                }))
+            }
         }
     }
 
@@ -244,7 +246,7 @@ impl Plugin for RateLimiting {
 }
 
 /// What becomes of a request that cannot be counted.
-pub(crate) fn uncounted(error: &Unanswered, fault_tolerant: bool) -> Flow {
+pub(crate) fn uncounted(error: &dyn Error, fault_tolerant: bool) -> Flow {
     tracing::debug!(%error, fault_tolerant, "a request is not counted");
     match fault_tolerant {
         true => Flow::Continue,

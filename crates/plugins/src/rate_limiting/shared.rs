@@ -56,6 +56,19 @@ pub(crate) fn window(period: Period, now: u32) -> u64 {
     u64::from(period.start(now)) * 1000
 }
 
+/// The keys of a caller, one for each limit.
+pub(super) fn keys(prefix: &str, caller: &[u8], limits: &[Limit], now: u32) -> SmallVec<[Key; 2]> {
+    let key = |limit: &Limit| {
+        let mut key = Vec::with_capacity(prefix.len() + caller.len() + 24);
+        key.extend_from_slice(prefix.as_bytes());
+        key.extend_from_slice(caller);
+        let (at, period) = (window(limit.period, now), limit.period.setting());
+        write!(key, ":{at}:{period}").expect("memory takes what is written");
+        key
+    };
+    limits.iter().map(key).collect()
+}
+
 /// Adds to the counts of these keys.
 pub(crate) async fn add(
     server: &Server,
@@ -100,15 +113,7 @@ impl SharedCounts {
 
     /// The keys of a caller, one for each limit.
     pub(crate) fn keys(&self, caller: &[u8], limits: &[Limit], now: u32) -> SmallVec<[Key; 2]> {
-        let key = |limit: &Limit| {
-            let mut key = Vec::with_capacity(self.prefix.len() + caller.len() + 24);
-            key.extend_from_slice(self.prefix.as_bytes());
-            key.extend_from_slice(caller);
-            let (at, period) = (window(limit.period, now), limit.period.setting());
-            write!(key, ":{at}:{period}").expect("memory takes what is written");
-            key
-        };
-        limits.iter().map(key).collect()
+        keys(&self.prefix, caller, limits, now)
     }
 
     /// Counts a request without asking Redis, if what is known of all limits is fresh enough.

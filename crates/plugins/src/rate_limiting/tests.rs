@@ -204,13 +204,19 @@ fn counts_outlive_a_configuration() {
 }
 
 #[test]
-fn nothing_is_counted_in_the_database() {
+fn nothing_is_counted_in_a_database_that_is_not_there() {
     let cluster = json!({"hour": 1, "policy": "cluster"});
     let problem = "expected one of: local, redis";
     let message = refused("rate-limiting", cluster.clone());
     assert!(message.ends_with(problem), "{message}");
     let error = validated("rate-limiting", cluster).unwrap_err();
     assert_eq!(error["fields"], json!({"config": {"policy": problem}}));
+    let schemas = crate::Registry::schemas_with_database();
+    let schemas = keelgate_entities::Schemas::new(schemas);
+    let plugin = json!({"name": "rate-limiting", "config": {"hour": 1, "policy": "cluster"}});
+    let plugin = plugin.as_object().unwrap().clone();
+    let written = schemas.insert("plugins", plugin, std::time::SystemTime::now());
+    assert_eq!(written.unwrap()["config"]["policy"], "cluster");
 }
 
 #[test]

@@ -15,8 +15,27 @@ use crate::setting::null_as_default;
 /// Name of the plugin.
 pub(crate) const NAME: &str = "response-ratelimiting";
 
-/// Description of the settings.
+/// Description of the settings, on nodes that serve without a database.
 pub(crate) fn schema() -> PluginSchema {
+    described(policy().custom(check_policy))
+}
+
+/// The same on nodes that serve with one.
+pub(crate) fn schema_with_database() -> PluginSchema {
+    described(policy())
+}
+
+/// Where costs are counted.
+fn policy() -> Field {
+    Field::string("policy")
+        .default("local")
+        .one_of(["local", "cluster", "redis"])
+        .description(
+            "Where costs are counted: on each node by itself, in the database, or in Redis.",
+        )
+}
+
+fn described(policy: Field) -> PluginSchema {
     let limit = |period: Period| Field::number(period.setting()).gt(0.0);
     let limits = Field::record(ITEM, Period::ALL.map(limit))
         .required()
@@ -35,11 +54,7 @@ pub(crate) fn schema() -> PluginSchema {
             .default("consumer")
             .one_of(["consumer", "credential", "ip"])
             .description("What tells callers apart; where it is absent, their address does."),
-        Field::string("policy")
-            .default("local")
-            .one_of(["local", "cluster", "redis"])
-            .custom(check_policy)
-            .description("Where costs are counted: on each node by itself, in the database, or in Redis."),
+        policy,
         Field::boolean("fault_tolerant")
             .required()
             .default(true)

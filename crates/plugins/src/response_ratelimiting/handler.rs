@@ -15,9 +15,10 @@ use super::config::{Config, LimitBy, NAME};
 use crate::error::Reason;
 use crate::exchange::MadeBy;
 use crate::rate_limiting::caller::Caller;
+use crate::rate_limiting::cluster::ClusterCounts;
 use crate::rate_limiting::config::Policy;
 use crate::rate_limiting::counters::{Counters, Limit};
-use crate::rate_limiting::handler::{check_policy, number, uncounted};
+use crate::rate_limiting::handler::{number, uncounted};
 use crate::rate_limiting::period::{Period, seconds_of};
 use crate::rate_limiting::shared::{self, Key};
 use crate::redis::{Server, Unanswered};
@@ -42,6 +43,8 @@ enum Counts {
     Local(Uuid, Arc<Counters>),
     /// In Redis, under keys that begin so.
     Shared(Arc<Server>, String),
+    /// In the database.
+    Cluster(ClusterCounts),
 }
 
 /// Something that responses use up.
@@ -83,10 +86,8 @@ pub(crate) fn compile(
             let server = node.redis.server(&config.redis, &node.trust)?;
             Counts::Shared(server, shared::prefix("response-ratelimit", plugin))
         }
-        policy => {
-            check_policy(policy)?;
-            Counts::Local(plugin.id, Arc::clone(&node.rate_limits))
-        }
+        Policy::Cluster => Counts::Cluster(ClusterCounts::new(node, "response-ratelimit", plugin)?),
+        Policy::Local => Counts::Local(plugin.id, Arc::clone(&node.rate_limits)),
     };
     let resources = config.limits.into_iter().map(|(name, limits)| {
         let limits = Period::ALL.iter().filter_map(|period| {
@@ -144,7 +145,7 @@ impl ResponseRateLimiting {
         };
         match self.counts {
             Counts::Local(..) => SmallVec::from_slice(&caller.bytes()),
-            Counts::Shared(..) => SmallVec::from_vec(caller.text()),
+            Counts::Shared(..) | Counts::Cluster(_) => SmallVec::from_vec(caller.text()),
         }
     }
 
@@ -157,7 +158,7 @@ impl ResponseRateLimiting {
         key
     }
 
-    /// The key in Redis of one limit.
+    /// The key of one limit in Redis or the database.
     fn shared_key(
         prefix: &str,
         resource: &Resource,
@@ -173,26 +174,36 @@ impl ResponseRateLimiting {
         key
     }
 
+    /// The keys of all limits of a caller, resource by resource.
+    fn shared_keys(&self, prefix: &str, caller: &[u8], now: u32) -> Vec<Key> {
+        let resources = self.resources.iter();
+        resources
+            .flat_map(|resource| resource.limits.iter().map(move |limit| (resource, limit)))
+            .map(|(resource, limit)| Self::shared_key(prefix, resource, limit, caller, now))
+            .collect()
+    }
+
+    /// What the keys of all limits count.
+    fn used(&self, counts: impl IntoIterator<Item = u32>) -> Used {
+        let mut counts = counts.into_iter();
+        let of_resource = |resource: &Resource| {
+            let counts = counts.by_ref().take(resource.limits.len());
+            counts.collect()
+        };
+        self.resources.iter().map(of_resource).collect()
+    }
+
     /// What was used in Redis.
-    async fn used(
+    async fn used_in_redis(
         &self,
         server: &Server,
         prefix: &str,
         caller: &[u8],
         now: u32,
     ) -> Result<Used, Unanswered> {
-        let keys: Vec<Key> = self
-            .resources
-            .iter()
-            .flat_map(|resource| resource.limits.iter().map(move |limit| (resource, limit)))
-            .map(|(resource, limit)| Self::shared_key(prefix, resource, limit, caller, now))
-            .collect();
-        let mut used = shared::used(server, &keys).await?.into_iter();
-        let of_resource = |resource: &Resource| {
-            let counts = used.by_ref().take(resource.limits.len());
-            counts.map(shared::whole).collect()
-        };
-        Ok(self.resources.iter().map(of_resource).collect())
+        let keys = self.shared_keys(prefix, caller, now);
+        let counts = shared::used(server, &keys).await?;
+        Ok(self.used(counts.into_iter().map(shared::whole)))
     }
 
     /// Lets the request through, unless something is used up and that is enough to refuse it.
@@ -208,7 +219,7 @@ impl ResponseRateLimiting {
         Flow::Continue
     }
 
-    /// Counts what a response costs; in Redis beside the response.
+    /// Counts what a response costs; in Redis and in the database beside the response.
     fn add(&self, caller: &[u8], costs: &[u32], now: u32) {
         let costs = self.resources.iter().zip(costs);
         let costs = costs.filter(|(_, cost)| **cost > 0);
@@ -219,16 +230,13 @@ impl ResponseRateLimiting {
                     counters.add(*plugin, &key, &resource.limits, *cost, now);
                 }
             }
+            Counts::Cluster(counts) => {
+                counts
+                    .add(costs.flat_map(|cost| Self::amounts(counts.prefix(), caller, cost, now)));
+            }
             Counts::Shared(server, prefix) => {
-                let of_limits = |(resource, cost): (&Resource, &u32)| {
-                    let cost = i64::from(*cost);
-                    let key = |limit: &Limit| {
-                        let key = Self::shared_key(prefix, resource, limit, caller, now);
-                        (key, cost, limit.period)
-                    };
-                    resource.limits.iter().map(key).collect::<Vec<_>>()
-                };
-                let amounts: Vec<_> = costs.flat_map(of_limits).collect();
+                let amounts = costs.flat_map(|cost| Self::amounts(prefix, caller, cost, now));
+                let amounts: Vec<_> = amounts.collect();
                 if amounts.is_empty() {
                     return;
                 }
@@ -243,6 +251,20 @@ impl ResponseRateLimiting {
                 });
             }
         }
+    }
+
+    /// What is added to the keys of all limits of a resource.
+    fn amounts(
+        prefix: &str,
+        caller: &[u8],
+        (resource, cost): (&Resource, &u32),
+        now: u32,
+    ) -> Vec<(Key, i64, Period)> {
+        let amount = |limit: &Limit| {
+            let key = Self::shared_key(prefix, resource, limit, caller, now);
+            (key, i64::from(*cost), limit.period)
+        };
+        resource.limits.iter().map(amount).collect()
     }
 
     /// What the response says that it costs, for each resource.
@@ -293,8 +315,18 @@ impl Plugin for ResponseRateLimiting {
                 Access::Ready(self.judge(exchange, Standing { now, caller, used }))
             }
             Counts::Shared(server, prefix) => Access::Pending(Box::pin(async move {
-                match self.used(server, prefix, &caller, now).await {
+                match self.used_in_redis(server, prefix, &caller, now).await {
                     Ok(used) => self.judge(exchange, Standing { now, caller, used }),
+                    Err(error) => uncounted(&error, self.fault_tolerant),
+                }
+            })),
+            Counts::Cluster(counts) => Access::Pending(Box::pin(async move {
+                let keys = self.shared_keys(counts.prefix(), &caller, now);
+                match counts.used(keys).await {
+                    Ok(used) => {
+                        let used = self.used(used);
+                        self.judge(exchange, Standing { now, caller, used })
+                    }
                     Err(error) => uncounted(&error, self.fault_tolerant),
                 }
             })),

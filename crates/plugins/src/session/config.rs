@@ -14,8 +14,25 @@ use crate::setting::null_as_default;
 /// Name of the plugin.
 pub(crate) const NAME: &str = "session";
 
-/// Description of the settings.
+/// Description of the settings, on nodes that serve without a database.
 pub(crate) fn schema() -> PluginSchema {
+    described(storage().custom(check_storage))
+}
+
+/// The same on nodes that serve with one.
+pub(crate) fn schema_with_database() -> PluginSchema {
+    described(storage())
+}
+
+/// Where the content of sessions is.
+fn storage() -> Field {
+    Field::string("storage")
+        .default("cookie")
+        .one_of(["cookie", "kong"])
+        .description("Where the content of sessions is: in their cookies, or in the database.")
+}
+
+fn described(storage: Field) -> PluginSchema {
     let headers = |name| {
         Field::set(
             name,
@@ -40,11 +57,7 @@ pub(crate) fn schema() -> PluginSchema {
                 .encrypted()
                 .referenceable()
                 .description("What cookies are sealed with; nodes that share sessions share it."),
-            Field::string("storage")
-                .default("cookie")
-                .one_of(["cookie", "kong"])
-                .custom(check_storage)
-                .description("Where the content of sessions is: in their cookies."),
+            storage,
             Field::string("audience")
                 .default("default")
                 .description("Whom sessions are for; those for others are not opened."),
@@ -56,7 +69,7 @@ pub(crate) fn schema() -> PluginSchema {
             seconds("absolute_timeout", 86_400)
                 .description("Seconds after which a session is over; 0 for any."),
             seconds("stale_ttl", 10)
-                .description("Without effect where sessions are in their cookies."),
+                .description("Seconds that a session which was renewed is still known by its old cookie; without effect where sessions are in their cookies."),
             Field::string("cookie_name")
                 .default("session")
                 .description("Name of the cookie."),
@@ -142,12 +155,14 @@ fn renamed(name: &str, value: &Value) -> Object {
     fields
 }
 
+/// Why no session is kept in the database.
+pub(crate) const NO_DATABASE: &str =
+    "'kong' is the database of the node that serves, which this node has not; use 'cookie'";
+
 /// Refused when it is written: no node would find a session again.
-pub(crate) fn check_storage(storage: &str) -> Result<(), String> {
+fn check_storage(storage: &str) -> Result<(), String> {
     match storage {
-        "kong" => {
-            Err("sessions are not kept in the database by this build; use 'cookie'".to_owned())
-        }
+        "kong" => Err(NO_DATABASE.to_owned()),
         _ => Ok(()),
     }
 }
@@ -173,6 +188,7 @@ pub(crate) struct Config {
     pub(crate) idling_timeout: Option<f64>,
     pub(crate) rolling_timeout: Option<f64>,
     pub(crate) absolute_timeout: Option<f64>,
+    pub(crate) stale_ttl: Option<f64>,
     pub(crate) cookie_name: Option<String>,
     pub(crate) cookie_path: Option<String>,
     pub(crate) cookie_domain: Option<String>,
@@ -206,6 +222,7 @@ impl Default for Config {
             idling_timeout: Some(900.0),
             rolling_timeout: Some(3600.0),
             absolute_timeout: Some(86_400.0),
+            stale_ttl: Some(10.0),
             cookie_name: text("session"),
             cookie_path: text("/"),
             cookie_domain: None,

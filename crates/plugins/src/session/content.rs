@@ -6,8 +6,29 @@ use uuid::Uuid;
 /// Seconds between two notes of a session's use.
 const TOUCH_EVERY: u64 = 60;
 
-/// A session, as its cookie holds it. Times are seconds since 1970.
+/// What a cookie holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Content {
+    #[serde(flatten)]
+    pub(super) session: Session,
+    /// None where that is kept elsewhere.
+    #[serde(flatten)]
+    pub(super) holder: Option<Holder>,
+}
+
+/// Who has logged in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Holder {
+    #[serde(rename = "s")]
+    pub(super) subject: String,
+    #[serde(rename = "u")]
+    pub(super) consumer: Uuid,
+    #[serde(rename = "k")]
+    pub(super) credential: Uuid,
+}
+
+/// A session. Times are seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Session {
     /// New with each renewal.
     #[serde(rename = "i")]
@@ -20,12 +41,6 @@ pub(super) struct Session {
     /// When a use of it was last noted.
     #[serde(rename = "t")]
     pub(super) touched: u64,
-    #[serde(rename = "s")]
-    pub(super) subject: String,
-    #[serde(rename = "u")]
-    pub(super) consumer: Uuid,
-    #[serde(rename = "k")]
-    pub(super) credential: Uuid,
 }
 
 /// How long sessions last, in seconds; none for as long as they like.
@@ -45,15 +60,12 @@ pub(super) enum Due {
 }
 
 impl Session {
-    pub(super) fn new(subject: String, consumer: Uuid, credential: Uuid, now: u64) -> Self {
+    pub(super) fn new(now: u64) -> Self {
         Self {
             id: Uuid::new_v4(),
             created: now,
             renewed: now,
             touched: now,
-            subject,
-            consumer,
-            credential,
         }
     }
 
@@ -108,7 +120,7 @@ mod tests {
     };
 
     fn session() -> Session {
-        Session::new("alice".to_owned(), Uuid::nil(), Uuid::nil(), 1000)
+        Session::new(1000)
     }
 
     #[test]

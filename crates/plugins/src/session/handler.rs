@@ -6,10 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
 use keelgate_entities::kinds;
+use uuid::Uuid;
 
-use super::config::{self, Config, NAME, SameSite, Told};
-use super::content::{Due, Lifetime, Session};
+use super::config::{Config, NAME, NO_DATABASE, SameSite, Told};
+use super::content::{Content, Due, Holder, Lifetime, Session};
 use super::cookie::Seal;
+use super::storage::Storage;
 use crate::authentication::admit;
 use crate::body::{self, Form, Format};
 use crate::error::Reason;
@@ -38,6 +40,8 @@ pub(crate) struct Sessions {
     logout_methods: Vec<String>,
     logout_query_arg: Option<String>,
     logout_post_arg: Option<String>,
+    /// Where who has logged in is kept; none where cookies hold it.
+    storage: Option<Storage>,
     directory: Arc<Directory>,
 }
 
@@ -46,6 +50,8 @@ struct Cookie {
     /// What follows the value.
     attributes: String,
     seal: Seal,
+    /// For what is kept elsewhere.
+    kept: Seal,
     lifetime: Lifetime,
     outlasts_browser: bool,
 }
@@ -53,10 +59,14 @@ struct Cookie {
 /// What `access` found out.
 struct Opened {
     session: Session,
+    holder: Holder,
     /// Whether the client must be given it anew.
     changed: bool,
-    /// The second cookie, where the client must be given it anew.
-    remembered: Option<Session>,
+    /// Its name before it was renewed; none where it was not, or is new.
+    renewed: Option<Uuid>,
+    /// What the second cookie holds, and what it was called before, where the client must be given
+    /// it anew.
+    remembered: Option<(Session, Option<Uuid>)>,
 }
 
 /// A session of nobody: the client shall forget it.
@@ -64,14 +74,21 @@ struct Ended;
 
 /// Compiles a configuration.
 pub(crate) fn compile(
-    _node: &Node,
+    node: &Node,
     plugin: &kinds::Plugin,
     directory: &Arc<Directory>,
 ) -> Result<Arc<dyn Plugin>, Reason> {
     let config: Config = setting::decode(&plugin.config)?;
-    if let Some(storage) = &config.storage {
-        config::check_storage(storage).map_err(|problem| Reason::setting("storage", problem))?;
-    }
+    let storage = match config.storage.as_deref() {
+        Some("kong") => {
+            let records = node.records.own();
+            let records = records.ok_or_else(|| Reason::setting("storage", NO_DATABASE))?;
+            let stale = Duration::try_from_secs_f64(config.stale_ttl.unwrap_or(0.0));
+            let stale = stale.map_err(|problem| Reason::setting("stale_ttl", problem))?;
+            Some(Storage::new(records, stale))
+        }
+        _ => None,
+    };
     let remember = config
         .remember
         .then(|| {
@@ -101,6 +118,7 @@ pub(crate) fn compile(
         logout_methods: config.logout_methods,
         logout_query_arg: config.logout_query_arg,
         logout_post_arg: config.logout_post_arg,
+        storage,
         directory: Arc::clone(directory),
     }))
 }
@@ -129,6 +147,8 @@ impl Cookie {
         setting::header_value("cookie_path", &attributes)?;
         Ok(Self {
             seal: Seal::new(secret.as_bytes(), name, &config.audience),
+            // No cookie has a space in its name.
+            kept: Seal::new(secret.as_bytes(), &format!("{name} kept"), &config.audience),
             name: name.to_owned(),
             attributes,
             lifetime,
@@ -137,25 +157,33 @@ impl Cookie {
     }
 
     /// The session that the request's cookie holds, unless it is over.
-    fn open(&self, headers: &HeaderMap, now: u64) -> Option<Session> {
+    fn open(&self, headers: &HeaderMap, now: u64) -> Option<Content> {
         let value = cookies::find(headers, &self.name)?;
         let content = self.seal.open(value.trim_ascii())?;
-        let session: Session = serde_json::from_slice(&content).ok()?;
-        (!self.lifetime.is_over(&session, now)).then_some(session)
+        let content: Content = serde_json::from_slice(&content).ok()?;
+        (!self.lifetime.is_over(&content.session, now)).then_some(content)
+    }
+
+    /// Seconds that a session lasts at most without being renewed.
+    fn lasts(&self, session: &Session, now: u64) -> Option<u64> {
+        let [_, rolling, absolute] = self.lifetime.left(session, now);
+        rolling.into_iter().chain(absolute).min()
     }
 
     /// What gives the client a session; nothing if it cannot be sealed.
-    fn give(&self, session: &Session, now: u64) -> Option<HeaderValue> {
-        let content = serde_json::to_vec(session).ok()?;
+    fn give(&self, session: &Session, holder: Option<&Holder>, now: u64) -> Option<HeaderValue> {
+        let content = Content {
+            session: *session,
+            holder: holder.cloned(),
+        };
+        let content = serde_json::to_vec(&content).ok()?;
         let Some(value) = self.seal.seal(&content) else {
             tracing::error!("a session cannot be sealed: the system gives no random bytes");
             return None;
         };
         let (name, attributes) = (&self.name, &self.attributes);
         let mut cookie = format!("{name}={value}{attributes}");
-        let [_, rolling, absolute] = self.lifetime.left(session, now);
-        let left = rolling.into_iter().chain(absolute).min();
-        if let (true, Some(left)) = (self.outlasts_browser, left) {
+        if let (true, Some(left)) = (self.outlasts_browser, self.lasts(session, now)) {
             let expires = UNIX_EPOCH.checked_add(Duration::from_secs(now.saturating_add(left)));
             let expires = httpdate::fmt_http_date(expires.filter(in_this_era)?);
             cookie.push_str(&format!("; Expires={expires}; Max-Age={left}"));
@@ -199,31 +227,54 @@ fn attributes(config: &Config) -> String {
 }
 
 impl Sessions {
-    /// The session that the request is part of: its own cookie's, or a new one that the cookie
-    /// which outlasts the browser vouches for.
+    /// The session that the request is part of, where cookies hold all of it.
     fn open(&self, headers: &HeaderMap, now: u64) -> Option<Opened> {
-        if let Some(mut session) = self.cookie.open(headers, now) {
-            let due = self.cookie.lifetime.due(&session, now);
-            match due {
-                Due::Nothing => (),
-                Due::Touch => session.touched = now,
-                Due::Renewal => session.renew(now),
-            }
-            return Some(Opened {
-                session,
-                changed: due != Due::Nothing,
-                remembered: None,
-            });
+        let content = self.cookie.open(headers, now);
+        if let Some(opened) = content.and_then(|content| self.go_on(content, now)) {
+            return Some(opened);
         }
         let remembered = self.remember.as_ref()?.open(headers, now)?;
-        let mut renewed = remembered.clone();
-        renewed.renew(now);
-        let (consumer, credential) = (remembered.consumer, remembered.credential);
+        remember(remembered, now)
+    }
+
+    /// The same where cookies name sessions that are kept elsewhere.
+    async fn look_up(&self, storage: &Storage, headers: &HeaderMap, now: u64) -> Option<Opened> {
+        if let Some(mut content) = self.cookie.open(headers, now) {
+            let id = content.session.id;
+            content.holder = storage.find(&self.cookie.kept, id, now).await;
+            if let Some(opened) = self.go_on(content, now) {
+                return Some(opened);
+            }
+        }
+        let cookie = self.remember.as_ref()?;
+        let mut content = cookie.open(headers, now)?;
+        content.holder = storage.find(&cookie.kept, content.session.id, now).await;
+        remember(content, now)
+    }
+
+    /// The session of the request's own cookie.
+    fn go_on(&self, content: Content, now: u64) -> Option<Opened> {
+        let (mut session, holder) = (content.session, content.holder?);
+        let due = self.cookie.lifetime.due(&session, now);
+        let id = session.id;
+        match due {
+            Due::Nothing => (),
+            Due::Touch => session.touched = now,
+            Due::Renewal => session.renew(now),
+        }
         Some(Opened {
-            session: Session::new(remembered.subject, consumer, credential, now),
-            changed: true,
-            remembered: Some(renewed),
+            session,
+            holder,
+            changed: due != Due::Nothing,
+            renewed: (due == Due::Renewal).then_some(id),
+            remembered: None,
         })
+    }
+
+    /// Whether the request has one of the cookies.
+    fn has_cookie(&self, headers: &HeaderMap) -> bool {
+        let mut cookies = std::iter::once(&self.cookie).chain(&self.remember);
+        cookies.any(|cookie| cookies::find(headers, &cookie.name).is_some())
     }
 
     /// Whether the request asks for the end of its session.
@@ -255,6 +306,18 @@ impl Sessions {
         }
     }
 
+    /// Removes what is kept of the sessions that the request's cookies name.
+    fn remove(&self, headers: &HeaderMap, now: u64) {
+        let Some(storage) = &self.storage else {
+            return;
+        };
+        for cookie in std::iter::once(&self.cookie).chain(&self.remember) {
+            if let Some(content) = cookie.open(headers, now) {
+                storage.remove(content.session.id);
+            }
+        }
+    }
+
     /// Lets the client forget all that it has.
     fn forget(&self, headers: &mut HeaderMap) {
         let cookies = std::iter::once(&self.cookie).chain(&self.remember);
@@ -263,19 +326,40 @@ impl Sessions {
         }
     }
 
-    fn give(&self, session: &Session, remembered: Option<&Session>, now: u64, to: &mut HeaderMap) {
-        if let Some(cookie) = self.cookie.give(session, now) {
-            to.append(SET_COOKIE, cookie);
-        }
-        if let (Some(cookie), Some(remembered)) = (&self.remember, remembered)
-            && let Some(cookie) = cookie.give(remembered, now)
-        {
-            to.append(SET_COOKIE, cookie);
+    /// Gives the client what has changed, and keeps what is kept elsewhere.
+    fn give(&self, opened: &Opened, now: u64, to: &mut HeaderMap) {
+        let Opened {
+            session, holder, ..
+        } = opened;
+        let own = (&self.cookie, session, opened.renewed);
+        let remembered = self.remember.as_ref().zip(opened.remembered.as_ref());
+        let remembered = remembered.map(|(cookie, (session, before))| (cookie, session, *before));
+        for (cookie, session, before) in std::iter::once(own).chain(remembered) {
+            let given = match &self.storage {
+                None => cookie.give(session, Some(holder), now),
+                Some(storage) => {
+                    // A session that was only used has the row that it had.
+                    if before.is_some() || session.renewed == now {
+                        let lasts = cookie.lasts(session, now);
+                        storage.keep(&cookie.kept, session.id, holder, lasts, now, before);
+                    }
+                    cookie.give(session, None, now)
+                }
+            };
+            if let Some(given) = given {
+                to.append(SET_COOKIE, given);
+            }
         }
     }
 
     /// Tells of a session in headers; without one, nobody else does.
-    fn tell(&self, told: &[Told], session: Option<&Session>, now: u64, headers: &mut HeaderMap) {
+    fn tell(
+        &self,
+        told: &[Told],
+        session: Option<(&Session, &Holder)>,
+        now: u64,
+        headers: &mut HeaderMap,
+    ) {
         for told in told {
             let (name, at) = match told {
                 Told::Id => ("session-id", None),
@@ -287,12 +371,12 @@ impl Sessions {
                 Told::AbsoluteTimeout => ("session-absolute-timeout", Some(2)),
             };
             let name = HeaderName::from_static(name);
-            let value = session.and_then(|session| {
+            let value = session.and_then(|(session, holder)| {
                 let left = self.cookie.lifetime.left(session, now);
                 match (told, at) {
                     (Told::Id, _) => HeaderValue::try_from(session.id.to_string()).ok(),
                     (Told::Audience, _) => Some(self.audience.clone()),
-                    (Told::Subject, _) => HeaderValue::from_bytes(session.subject.as_bytes()).ok(),
+                    (Told::Subject, _) => HeaderValue::from_bytes(holder.subject.as_bytes()).ok(),
                     (_, Some(at)) => left[at].map(HeaderValue::from),
                     (_, None) => left.into_iter().flatten().min().map(HeaderValue::from),
                 }
@@ -307,6 +391,59 @@ impl Sessions {
             }
         }
     }
+}
+
+impl Sessions {
+    /// Goes on as whoever has logged in, or as nobody.
+    fn proceed<'r>(
+        &'r self,
+        exchange: &mut Exchange<'r>,
+        opened: Option<Opened>,
+        now: u64,
+    ) -> Flow {
+        let session = opened.as_ref();
+        let session = session.map(|opened| (&opened.session, &opened.holder));
+        if session.is_some() && self.is_logout(exchange) {
+            let mut response = Response::empty(StatusCode::OK);
+            self.forget(&mut response.headers);
+            self.remove(&exchange.headers, now);
+            return Flow::Respond(Box::new(response));
+        }
+        self.tell(&self.request_headers, session, now, &mut exchange.headers);
+        let Some(opened) = opened else {
+            return Flow::Continue;
+        };
+        let Holder {
+            consumer,
+            credential,
+            ..
+        } = opened.holder;
+        let Some(consumer) = self.directory.consumers.get(&consumer) else {
+            self.tell(&self.request_headers, None, now, &mut exchange.headers);
+            self.remove(&exchange.headers, now);
+            exchange.keep(NAME, Ended);
+            return Flow::Continue;
+        };
+        let identifier = HeaderValue::try_from(credential.to_string()).ok();
+        let credential = (Credential { id: credential }, identifier);
+        admit(exchange, &self.directory, consumer, Some(credential));
+        exchange.keep(NAME, opened);
+        Flow::Continue
+    }
+}
+
+/// A new session that the cookie which outlasts the browser vouches for.
+fn remember(content: Content, now: u64) -> Option<Opened> {
+    let (mut remembered, holder) = (content.session, content.holder?);
+    let before = remembered.id;
+    remembered.renew(now);
+    Some(Opened {
+        session: Session::new(now),
+        holder,
+        changed: true,
+        renewed: None,
+        remembered: Some((remembered, Some(before))),
+    })
 }
 
 impl Plugin for Sessions {
@@ -329,32 +466,18 @@ impl Plugin for Sessions {
 
     fn access<'a, 'r: 'a>(&'r self, exchange: &'a mut Exchange<'r>) -> Access<'a> {
         let now = seconds(exchange.times.received_at);
-        let opened = self.open(&exchange.headers, now);
-        let session = opened.as_ref().map(|opened| &opened.session);
-        if session.is_some() && self.is_logout(exchange) {
-            let mut response = Response::empty(StatusCode::OK);
-            self.forget(&mut response.headers);
-            return Access::Ready(Flow::Respond(Box::new(response)));
+        match &self.storage {
+            Some(storage) if self.has_cookie(&exchange.headers) => {
+                Access::Pending(Box::pin(async move {
+                    let opened = self.look_up(storage, &exchange.headers, now).await;
+                    self.proceed(exchange, opened, now)
+                }))
+            }
+            _ => {
+                let opened = self.open(&exchange.headers, now);
+                Access::Ready(self.proceed(exchange, opened, now))
+            }
         }
-        self.tell(&self.request_headers, session, now, &mut exchange.headers);
-        let Some(opened) = opened else {
-            return Access::Ready(Flow::Continue);
-        };
-        let Session {
-            consumer,
-            credential,
-            ..
-        } = opened.session;
-        let Some(consumer) = self.directory.consumers.get(&consumer) else {
-            self.tell(&self.request_headers, None, now, &mut exchange.headers);
-            exchange.keep(NAME, Ended);
-            return Access::Ready(Flow::Continue);
-        };
-        let identifier = HeaderValue::try_from(credential.to_string()).ok();
-        let credential = (Credential { id: credential }, identifier);
-        admit(exchange, &self.directory, consumer, Some(credential));
-        exchange.keep(NAME, opened);
-        Access::Ready(Flow::Continue)
     }
 
     fn header_filter<'r>(&'r self, exchange: &mut Exchange<'r>) {
@@ -365,33 +488,39 @@ impl Plugin for Sessions {
         let headers = &mut exchange.response.headers;
         let opened = opened.filter(|opened| {
             login.is_none_or(|(consumer, credential)| {
-                let session = &opened.session;
-                session.consumer == consumer.id && session.credential == credential.id
+                let holder = &opened.holder;
+                holder.consumer == consumer.id && holder.credential == credential.id
             })
         });
-        let session = match (opened, login) {
-            (Some(opened), _) => {
-                if opened.changed {
-                    self.give(&opened.session, opened.remembered.as_ref(), now, headers);
-                }
-                Some(opened.session)
-            }
+        let opened = match (opened, login) {
+            (Some(opened), _) => Some(opened),
             (None, Some((consumer, credential))) => {
                 let subject = consumer.username.as_ref().or(consumer.custom_id.as_ref());
                 let subject = subject.cloned().unwrap_or_else(|| consumer.id.to_string());
-                let session = Session::new(subject, consumer.id, credential.id, now);
-                self.give(&session, Some(&session), now, headers);
-                Some(session)
+                Some(Opened {
+                    session: Session::new(now),
+                    holder: Holder {
+                        subject,
+                        consumer: consumer.id,
+                        credential: credential.id,
+                    },
+                    changed: true,
+                    renewed: None,
+                    remembered: Some((Session::new(now), None)),
+                })
             }
-            (None, None) => {
-                if ended {
-                    self.forget(headers);
-                }
-                None
-            }
+            (None, None) => None,
         };
-        if session.is_some() {
-            self.tell(&self.response_headers, session.as_ref(), now, headers);
+        match &opened {
+            Some(opened) => {
+                if opened.changed {
+                    self.give(opened, now, headers);
+                }
+                let session = Some((&opened.session, &opened.holder));
+                self.tell(&self.response_headers, session, now, headers);
+            }
+            None if ended => self.forget(headers),
+            None => (),
         }
     }
 }

@@ -1,5 +1,9 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::json;
 
+use crate::testing::records::InMemory;
 use crate::testing::*;
 use crate::{Exchange, Plugin, Response};
 
@@ -21,6 +25,33 @@ fn request(session: &'static dyn Plugin, mut exchange: Exchange<'static>, at: u6
         None => assert!(access(key_auth, &mut exchange).is_none()),
     }
     session.header_filter(&mut exchange);
+    let cookies = values(&exchange.response.headers, "set-cookie");
+    let cookies = cookies.into_iter().map(str::to_owned).collect();
+    Answer {
+        response,
+        cookies,
+        exchange,
+    }
+}
+
+/// The same where the plugin waits for the database.
+async fn request_kept(
+    session: &'static dyn Plugin,
+    mut exchange: Exchange<'static>,
+    at: u64,
+) -> Answer {
+    let key_auth = compiled("key-auth", json!({"anonymous": "bob"}));
+    exchange.times.received_at = std::time::UNIX_EPOCH + Duration::from_secs(at);
+    let response = access_waiting(session, &mut exchange).await;
+    match &response {
+        Some(response) => exchange.response.headers = response.headers.clone(),
+        None => assert!(access(key_auth, &mut exchange).is_none()),
+    }
+    session.header_filter(&mut exchange);
+    // What is written beside the response.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
     let cookies = values(&exchange.response.headers, "set-cookie");
     let cookies = cookies.into_iter().map(str::to_owned).collect();
     Answer {
@@ -289,6 +320,7 @@ fn settings_are_completed_and_checked() {
     assert_eq!(config["cookie_same_site"], "Lax");
     assert_eq!(config["cookie_http_only"], false);
     assert_eq!(config["remember"], true);
+    // A node that serves without a database.
     let error = validated("session", json!({"storage": "kong"})).unwrap_err();
     let problem = error["fields"]["config"]["storage"].as_str().unwrap();
     assert!(problem.ends_with("use 'cookie'"), "{problem}");
@@ -306,4 +338,127 @@ fn settings_are_completed_and_checked() {
         let message = refused("session", config);
         assert!(message.contains(&format!("config.{field}")), "{message}");
     }
+}
+
+/// A plugin that keeps sessions in the database.
+fn kept(records: &Arc<InMemory>, more: serde_json::Value) -> &'static dyn Plugin {
+    let mut config = json!({"secret": "s3cret", "storage": "kong"});
+    let more = more.as_object().unwrap().clone();
+    config.as_object_mut().unwrap().extend(more);
+    compiled_with(records, directory(), "session", config)
+}
+
+#[tokio::test]
+async fn the_database_knows_who_has_logged_in_and_does_not_tell() {
+    let records = Arc::new(InMemory::new());
+    let plugin = kept(&records, json!({}));
+    let answer = request_kept(plugin, exchange("GET", "/a?apikey=ka"), NOW).await;
+    let cookies = answer.cookies;
+    assert_eq!(cookies.len(), 1);
+    let [(row, lasts)] = &records.all("sessions")[..] else {
+        panic!();
+    };
+    assert_eq!(*lasts, Some(Duration::from_secs(3600)));
+    assert_eq!(row["expires"], NOW + 3600);
+    let id = row["session_id"].as_str().unwrap();
+    assert!(!cookies[0].contains(id) && !row["data"].as_str().unwrap().contains("alice"));
+    let answer = request_kept(plugin, get(&cookies), NOW + 1).await;
+    assert!(is_alice(&answer) && answer.cookies.is_empty());
+    assert_eq!(answer.exchange.credential.unwrap().id, KEY);
+    // Another node on the same database, and one on another.
+    let other = kept(&records, json!({}));
+    assert!(is_alice(&request_kept(other, get(&cookies), NOW + 1).await));
+    let elsewhere = kept(&Arc::new(InMemory::new()), json!({}));
+    assert!(!is_alice(
+        &request_kept(elsewhere, get(&cookies), NOW + 1).await
+    ));
+    records.set("sessions", "data", &json!("x"));
+    assert!(!is_alice(
+        &request_kept(plugin, get(&cookies), NOW + 1).await
+    ));
+}
+
+#[tokio::test]
+async fn a_logout_ends_a_kept_session_for_good() {
+    let records = Arc::new(InMemory::new());
+    let plugin = kept(&records, json!({"remember": true}));
+    let login = request_kept(plugin, exchange("GET", "/a?apikey=ka"), NOW).await;
+    assert_eq!(records.all("sessions").len(), 2);
+    let logout = with_cookies(exchange("DELETE", "/a?session_logout"), &login.cookies);
+    let answer = request_kept(plugin, logout, NOW).await;
+    assert_eq!(answer.response.unwrap().status, 200);
+    assert!(records.all("sessions").is_empty());
+    assert!(!is_alice(
+        &request_kept(plugin, get(&login.cookies), NOW).await
+    ));
+}
+
+#[tokio::test]
+async fn a_kept_session_that_is_renewed_is_known_by_its_old_cookie_for_a_while() {
+    let records = Arc::new(InMemory::new());
+    let plugin = kept(&records, json!({"idling_timeout": 0}));
+    let login = request_kept(plugin, exchange("GET", "/a?apikey=ka"), NOW).await;
+    let at = NOW + 2701;
+    let renewed = request_kept(plugin, get(&login.cookies), at).await;
+    assert!(is_alice(&renewed) && renewed.cookies.len() == 1);
+    let lasts: Vec<_> = records
+        .all("sessions")
+        .into_iter()
+        .map(|row| row.1)
+        .collect();
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    assert_eq!(lasts, [seconds(10), seconds(3600)]);
+    assert!(is_alice(
+        &request_kept(plugin, get(&login.cookies), at + 9).await
+    ));
+    assert!(!is_alice(
+        &request_kept(plugin, get(&login.cookies), at + 10).await
+    ));
+    assert!(is_alice(
+        &request_kept(plugin, get(&renewed.cookies), at + 10).await
+    ));
+}
+
+#[tokio::test]
+async fn who_is_remembered_by_the_database_gets_a_new_session() {
+    let records = Arc::new(InMemory::new());
+    let plugin = kept(&records, json!({"remember": true, "stale_ttl": 0}));
+    let login = request_kept(plugin, exchange("GET", "/a?apikey=ka"), NOW).await;
+    let [_, remember] = &login.cookies[..] else {
+        panic!();
+    };
+    let remembered = std::slice::from_ref(remember);
+    let answer = request_kept(plugin, get(remembered), NOW + 60).await;
+    assert!(is_alice(&answer));
+    assert_eq!(answer.cookies.len(), 2);
+    assert!(!is_alice(
+        &request_kept(plugin, get(remembered), NOW + 60).await
+    ));
+    assert!(is_alice(
+        &request_kept(plugin, get(&answer.cookies), NOW + 60).await
+    ));
+}
+
+#[tokio::test]
+async fn a_session_that_is_only_used_stays_where_it_is() {
+    let records = Arc::new(InMemory::new());
+    let plugin = kept(&records, json!({}));
+    let login = request_kept(plugin, exchange("GET", "/a?apikey=ka"), NOW).await;
+    let used = request_kept(plugin, get(&login.cookies), NOW + 120).await;
+    assert!(is_alice(&used) && used.cookies.len() == 1);
+    assert_eq!(records.all("sessions").len(), 1);
+    assert!(is_alice(
+        &request_kept(plugin, get(&used.cookies), NOW + 121).await
+    ));
+}
+
+#[tokio::test]
+async fn nobody_is_known_while_the_database_is_away() {
+    let records = Arc::new(InMemory::new());
+    let plugin = kept(&records, json!({}));
+    let login = request_kept(plugin, exchange("GET", "/a?apikey=ka"), NOW).await;
+    records.go_away();
+    assert!(!is_alice(
+        &request_kept(plugin, get(&login.cookies), NOW).await
+    ));
 }
