@@ -8,6 +8,7 @@
 mod block;
 mod filing;
 mod table;
+mod tag;
 
 use keelgate_entities::kinds::PathHandling;
 
@@ -135,6 +136,7 @@ impl Index {
 impl Names {
     fn get(&self, block: &Block, name: &[u8]) -> Option<u32> {
         self.table.find(table::hash(name), |at| {
+            block.fetch(at);
             (Bucket::read(block, at).host == name).then_some(at)
         })
     }

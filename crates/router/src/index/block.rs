@@ -1,17 +1,22 @@
 //! The block of bytes that buckets and lists lie in, side by side.
 //!
 //! - A bucket: number of lengths, length of the host, its directory; pairs of a key length and the
-//!   best rank among the keys of that length (in order of that rank); of a bucket of few keys a tag
-//!   and a distance for each of its lists, which follow it; the host.
+//!   best rank among the keys of that length (in order of that rank); of a bucket of few keys the tags
+//!   of its lists, and their distances; the host. These lists follow it.
 //! - A list: length of the key, number of records, the key, the records in order of rank.
 //!
-//! Numbers are 32 bits, tags and distances 16, all little-endian. A bucket begins where a cache line
-//! does when the block does, so that a search in a bucket of few keys reads two or three lines that
-//! lie together, and nothing else.
+//! Numbers are 32 bits, distances 16, all little-endian; tags are bytes, in whole sixteens. A bucket
+//! begins where a cache line does when the block does, so that a search in a bucket of few keys reads
+//! two or three lines that lie together, and nothing else. The lower bits of its offset, which are
+//! free, count its lines: they are asked for together, since each wait for one costs as much as all
+//! else that a search does.
+
+use std::hint::black_box;
 
 use keelgate_entities::kinds::PathHandling;
 
 use super::filing::{Decision, Entry};
+use super::tag;
 
 /// The bytes. They are written by this module alone, so that what is read is well-formed.
 #[derive(Default)]
@@ -36,7 +41,8 @@ pub(super) enum Directory<'b> {
 pub(super) struct Near<'b> {
     block: &'b Block,
     bucket: u32,
-    places: &'b [u8],
+    tags: &'b [u8],
+    distances: &'b [u8],
 }
 
 /// The rules of a bucket that have one key.
@@ -60,18 +66,21 @@ pub(super) struct Record {
 const RECORD: usize = 12;
 /// A length with its rank.
 const LENGTH: usize = 8;
-/// The tag and the distance of a list.
-const PLACE: usize = 4;
+/// The distance of a list.
+const DISTANCE: usize = 2;
 const LIST_HEAD: usize = 8;
 const BUCKET_HEAD: usize = 12;
 const CACHE_LINE: usize = 64;
+
+/// Of a bucket's offset, those bits that count its lines; further lines are not asked for early.
+const LINES: u32 = 7;
 
 /// Set where the number beside it is that of a table; else it counts places.
 const IN_TABLE: u32 = 1 << 31;
 
 /// A bucket with at most so many keys has its lists beside it. Beyond, looking through all tags
 /// takes longer than a table does.
-const FEW: usize = 24;
+const FEW: usize = 2 * tag::TOGETHER;
 
 const HAS_PORT: u32 = 1 << 16;
 const PATH_DECIDES: u32 = 1 << 17;
@@ -139,7 +148,7 @@ impl Block {
         lists: impl ExactSizeIterator<Item = (usize, usize)>,
     ) -> bool {
         let count = lists.len();
-        let own = BUCKET_HEAD + lengths.len() * LENGTH + count * PLACE + host.len();
+        let own = BUCKET_HEAD + lengths.len() * LENGTH + directory_length(count) + host.len();
         let all = lists.fold(own, |sum, (key, records)| {
             sum + LIST_HEAD + key + records * RECORD
         });
@@ -148,7 +157,23 @@ impl Block {
 
     /// A bucket whose lists are found by a table.
     pub(super) fn add_bucket(&mut self, host: &[u8], lengths: &[(u32, u32)], table: u32) -> u32 {
-        self.begin_bucket(host, lengths, IN_TABLE | table, 0)
+        let bucket = self.begin_bucket(host, lengths, IN_TABLE | table, 0);
+        self.with_lines(bucket)
+    }
+
+    /// The offset of the bucket written last, with the count of its lines.
+    fn with_lines(&self, bucket: u32) -> u32 {
+        let lines = (self.end() - bucket).div_ceil(CACHE_LINE as u32);
+        bucket | lines.min(LINES)
+    }
+
+    /// Asks for the lines of a bucket.
+    #[inline]
+    pub(super) fn fetch(&self, bucket: u32) {
+        let start = (bucket & !LINES) as usize;
+        for line in 1..(bucket & LINES) as usize {
+            black_box(self.0.get(start + line * CACHE_LINE).copied());
+        }
     }
 
     /// A bucket and the lists beside it, of which [`Block::lie_near`] holds: for each the hash of
@@ -164,30 +189,32 @@ impl Block {
     {
         let count = lists.len();
         let bucket = self.begin_bucket(host, lengths, count as u32, count);
-        let mut place = bucket as usize + BUCKET_HEAD + lengths.len() * LENGTH;
-        for (hash, key, records) in lists {
+        let tags = bucket as usize + BUCKET_HEAD + lengths.len() * LENGTH;
+        let distances = tags + directory_length(count) - count * DISTANCE;
+        for (at, (hash, key, records)) in lists.enumerate() {
             let distance = (self.add_list(key, records) - bucket) as u16;
-            self.0[place..place + 2].copy_from_slice(&tag(hash).to_le_bytes());
-            self.0[place + 2..place + PLACE].copy_from_slice(&distance.to_le_bytes());
-            place += PLACE;
+            self.0[tags + at] = tag::of(hash);
+            let place = distances + at * DISTANCE;
+            self.0[place..place + DISTANCE].copy_from_slice(&distance.to_le_bytes());
         }
-        bucket
+        self.with_lines(bucket)
     }
 
     fn begin_bucket(
         &mut self,
         host: &[u8],
         lengths: &[(u32, u32)],
-        directory: u32,
-        places: usize,
+        numbered: u32,
+        near: usize,
     ) -> u32 {
         self.0.resize(self.0.len().next_multiple_of(CACHE_LINE), 0);
         let at = self.end();
-        self.add_numbers(&[lengths.len() as u32, host.len() as u32, directory]);
+        self.add_numbers(&[lengths.len() as u32, host.len() as u32, numbered]);
         for &(length, first) in lengths {
             self.add_numbers(&[length, first]);
         }
-        self.0.resize(self.0.len() + places * PLACE, 0);
+        self.0
+            .resize(self.0.len() + directory_length(near), tag::FREE);
         self.0.extend_from_slice(host);
         at
     }
@@ -219,17 +246,20 @@ impl Block {
 
 impl<'b> Bucket<'b> {
     #[inline]
-    pub(super) fn read(block: &'b Block, at: u32) -> Self {
-        let ([lengths, host, directory], rest) = numbers(&block.0[at as usize..]);
+    pub(super) fn read(block: &'b Block, bucket: u32) -> Self {
+        let at = bucket & !LINES;
+        let ([lengths, host, numbered], rest) = numbers(&block.0[at as usize..]);
         let (lengths, rest) = rest.split_at(lengths as usize * LENGTH);
-        let (directory, rest) = if directory & IN_TABLE != 0 {
-            (Directory::Table((directory & !IN_TABLE) as usize), rest)
+        let (directory, rest) = if numbered & IN_TABLE != 0 {
+            (Directory::Table((numbered & !IN_TABLE) as usize), rest)
         } else {
-            let (places, rest) = rest.split_at(directory as usize * PLACE);
+            let (own, rest) = rest.split_at(directory_length(numbered as usize));
+            let (tags, distances) = own.split_at(own.len() - numbered as usize * DISTANCE);
             let near = Near {
                 block,
                 bucket: at,
-                places,
+                tags,
+                distances,
             };
             (Directory::Near(near), rest)
         };
@@ -253,16 +283,19 @@ impl<'b> Near<'b> {
     /// The list of a key with this hash.
     #[inline]
     pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<List<'b>> {
-        let wanted = tag(hash).to_le_bytes();
-        let (places, _) = self.places.as_chunks::<PLACE>();
-        places
-            .iter()
-            .filter(|[low, high, ..]| [*low, *high] == wanted)
-            .find_map(|&[_, _, low, high]| {
-                let distance = u16::from_le_bytes([low, high]);
+        let (tags, _) = self.tags.as_chunks::<{ tag::TOGETHER }>();
+        let (distances, _) = self.distances.as_chunks::<DISTANCE>();
+        for (part, tags) in tags.iter().enumerate() {
+            for place in tag::places(*tags, tag::of(hash)) {
+                let distance = distances.get(part * tag::TOGETHER + place)?;
+                let distance = u16::from_le_bytes(*distance);
                 let list = List::read(self.block, self.bucket + u32::from(distance));
-                (list.key == key).then_some(list)
-            })
+                if list.key == key {
+                    return Some(list);
+                }
+            }
+        }
+        None
     }
 }
 
@@ -286,9 +319,9 @@ impl<'b> List<'b> {
     }
 }
 
-/// The part of a hash that stands beside a bucket.
-fn tag(hash: u64) -> u16 {
-    (hash >> 48) as u16
+/// The length of the tags and distances of so many lists.
+fn directory_length(lists: usize) -> usize {
+    lists.next_multiple_of(tag::TOGETHER) + lists * DISTANCE
 }
 
 /// The numbers at the start of `bytes`, and what follows them.
@@ -345,7 +378,7 @@ mod tests {
         let lists: [(u64, &[u8], _); 3] = [
             (1, b"/a", own(1)),
             (1, b"/b", own(2)),
-            (2 << 48, b"", own(3)),
+            (2 << 56, b"", own(3)),
         ];
         let bucket = block.add_bucket_with_lists(b"a.test", &[(2, 2), (0, 4)], lists.into_iter());
         let read = Bucket::read(&block, bucket);
@@ -357,17 +390,17 @@ mod tests {
         let find = |hash, key: &[u8]| Some(near.find(hash, key)?.records().next()?.route);
         assert_eq!(find(1, b"/a"), Some(1));
         assert_eq!(find(1, b"/b"), Some(2));
-        assert_eq!(find(2 << 48, b""), Some(3));
+        assert_eq!(find(2 << 56, b""), Some(3));
         assert_eq!(find(1, b"/c"), None);
-        assert_eq!(find(3 << 48, b"/a"), None);
+        assert_eq!(find(3 << 56, b"/a"), None);
     }
 
     #[test]
     fn many_or_long_lists_do_not_lie_near() {
         let near =
             |lists: &[(usize, usize)]| Block::lie_near(b"a", &[(1, 1)], lists.iter().copied());
-        assert!(near(&[(10, 1); 24]));
-        assert!(!near(&[(10, 1); 25]));
+        assert!(near(&[(10, 1); 32]));
+        assert!(!near(&[(10, 1); 33]));
         assert!(!near(&[(10, 6000)]));
         assert!(!near(&[(1 << 16, 1)]));
     }

@@ -4,61 +4,80 @@ use std::hash::Hasher;
 
 use rustc_hash::FxHasher;
 
-/// The place of an entry, and a part of its hash, which keeps most strangers from being looked at.
+use super::tag;
+
+/// Entries that share a cache line: a search looks at one line in nearly all cases.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
-    tag: u32,
-    at: u32,
+#[repr(align(64))]
+struct Group {
+    /// A part of each hash, which keeps most strangers from being looked at.
+    tags: [u8; ROOM],
+    offsets: [u32; ROOM],
 }
 
-/// Stands for nothing; no offset is this large.
-const FREE: u32 = u32::MAX;
+/// Entries in a group at most, and on average.
+const ROOM: usize = 12;
+const FILLED: usize = 8;
 
 /// Offsets by hash. It never grows, and at least a third of it is free, so that a search ends soon.
 pub(super) struct Table {
-    slots: Box<[Slot]>,
+    groups: Box<[Group]>,
+}
+
+impl Group {
+    #[inline]
+    fn tags(&self) -> [u8; tag::TOGETHER] {
+        let mut tags = [tag::NO_ENTRY; tag::TOGETHER];
+        tags[..ROOM].copy_from_slice(&self.tags);
+        tags
+    }
 }
 
 impl Table {
     /// Pairs of hash and offset.
     pub(super) fn new(entries: &[(u64, u32)]) -> Self {
-        let free = Slot { tag: 0, at: FREE };
-        let mut slots =
-            vec![free; (entries.len() * 3 / 2 + 1).next_power_of_two()].into_boxed_slice();
-        let mask = slots.len() - 1;
-        for &(hash, at) in entries {
+        let empty = Group {
+            tags: [tag::FREE; ROOM],
+            offsets: [0; ROOM],
+        };
+        let count = entries.len().div_ceil(FILLED).next_power_of_two();
+        let mut groups = vec![empty; count].into_boxed_slice();
+        let mask = count - 1;
+        for &(hash, offset) in entries {
             let mut index = hash as usize & mask;
-            while slots[index].at != FREE {
+            let place = loop {
+                let free = groups[index].tags.iter().position(|own| *own == tag::FREE);
+                if let Some(place) = free {
+                    break place;
+                }
                 index = (index + 1) & mask;
-            }
-            let tag = tag(hash);
-            slots[index] = Slot { tag, at };
+            };
+            groups[index].tags[place] = tag::of(hash);
+            groups[index].offsets[place] = offset;
         }
-        Self { slots }
+        Self { groups }
     }
 
     /// What `check` gives for the first offset with this hash that it accepts.
     #[inline]
     pub(super) fn find<T>(&self, hash: u64, mut check: impl FnMut(u32) -> Option<T>) -> Option<T> {
-        let mask = self.slots.len() - 1;
+        let mask = self.groups.len() - 1;
         let mut index = hash as usize & mask;
         loop {
-            let slot = self.slots[index];
-            if slot.at == FREE {
-                return None;
+            let group = &self.groups[index];
+            let tags = group.tags();
+            for place in tag::places(tags, tag::of(hash)) {
+                if let Some(found) = check(group.offsets[place]) {
+                    return Some(found);
+                }
             }
-            if slot.tag == tag(hash)
-                && let Some(found) = check(slot.at)
-            {
-                return Some(found);
+            // What did not fit went into the next group.
+            if tag::places(tags, tag::FREE).next().is_some() {
+                return None;
             }
             index = (index + 1) & mask;
         }
     }
-}
-
-fn tag(hash: u64) -> u32 {
-    (hash >> 32) as u32
 }
 
 #[inline]
@@ -74,11 +93,21 @@ mod tests {
 
     #[test]
     fn entries_with_the_same_hash_are_told_apart_by_the_check() {
-        let table = Table::new(&[(7, 1), (7, 2), (8 | 1 << 32, 3)]);
+        let table = Table::new(&[(7, 1), (7, 2), (8 | 2 << 56, 3)]);
         let find = |hash, wanted| table.find(hash, |at| (at == wanted).then_some(at));
         assert_eq!(find(7, 2), Some(2));
-        assert_eq!(find(8 | 1 << 32, 3), Some(3));
+        assert_eq!(find(8 | 2 << 56, 3), Some(3));
         assert_eq!(find(7, 3), None);
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_group_lies_in_the_next() {
+        let entries: Vec<(u64, u32)> = (0..20).map(|at| (u64::from(at) << 56 | 7, at)).collect();
+        let table = Table::new(&entries);
+        for &(hash, own) in &entries {
+            assert_eq!(table.find(hash, |at| (at == own).then_some(at)), Some(own));
+        }
+        assert_eq!(table.find(99 << 56 | 7, Some), None);
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub fn upstream_path<'p>(
         (Some(_), "") if slash => Cow::Borrowed(base),
         (Some(base), "") => Cow::Borrowed(base),
         (Some(""), rest) if rest.starts_with('/') => Cow::Borrowed(rest),
+        (Some(""), rest) if path[..path.len() - rest.len()].ends_with('/') => {
+            Cow::Borrowed(&path[path.len() - rest.len() - 1..])
+        }
         (None, "") if slash && path.len() > 1 => Cow::Owned(format!("{base}/")),
         (None, "") => Cow::Borrowed(base),
         (bare, rest) => {
