@@ -25,6 +25,8 @@ pub struct HeaderMap {
     fields: Vec<Field>,
     /// A bit for each name that is, or was, there: most names that are asked for are not.
     there: u64,
+    /// The same for names that may be there more than once.
+    again: u64,
 }
 
 /// What names a header; letters may be of either case.
@@ -106,7 +108,7 @@ impl HeaderMap {
         Self {
             text,
             fields: Vec::with_capacity(fields + added),
-            there: 0,
+            ..Self::default()
         }
     }
 
@@ -119,30 +121,32 @@ impl HeaderMap {
     pub fn push_read(&mut self, name: Range<usize>, value: Range<usize>) {
         assert!(value.end <= self.text.len());
         let key = Key::of(&self.text[name.clone()]);
-        self.there |= key.bit();
-        self.fields
-            .push(Field::read(key, Part::of(name), Part::of(value)));
+        self.add(Field::read(key, Part::of(name), Part::of(value)));
     }
 
     /// Makes a field that the gateway itself decides on the only one of its name; `write` appends
     /// the value. Neither name nor value may be anything but a name and a value.
     pub fn tell(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+        let there = self.find(name);
+        // A new one is written as the line that it will be.
         let start = self.text.len();
+        if there.is_none() {
+            self.text.extend_from_slice(name.as_bytes());
+            self.text.extend_from_slice(b": ");
+        }
+        let value = self.text.len();
         write(&mut self.text);
-        let value = Part::of(start..self.text.len());
+        let value = Part::of(value..self.text.len());
         debug_assert!(HeaderValue::from_bytes(value.of_text(&self.text)).is_ok());
-        if let Some(at) = self.find(name) {
+        if let Some(at) = there {
             self.fields[at].say(value);
             self.drop_after(at);
             return;
         }
-        let start = self.text.len();
-        self.text.extend_from_slice(name.as_bytes());
+        self.text.extend_from_slice(b"\r\n");
         debug_assert!(HeaderName::from_bytes(name.as_bytes()).is_ok());
-        let key = Key::of(name.as_bytes());
-        self.there |= key.bit();
-        let name = Part::of(start..self.text.len());
-        self.fields.push(Field::read(key, name, value));
+        let written = Part::of(start..start + name.len());
+        self.add(Field::read(Key::of(name.as_bytes()), written, value));
     }
 
     /// Values, over all names.
@@ -161,23 +165,27 @@ impl HeaderMap {
     }
 
     /// Whether there is one of this name.
+    #[inline]
     pub fn contains_key(&self, name: impl AsHeaderName) -> bool {
         self.find(name.as_name()).is_some()
     }
 
     /// The first value of this name.
+    #[inline]
     pub fn get(&self, name: impl AsHeaderName) -> Option<&HeaderValue> {
         let at = self.find(name.as_name())?;
         Some(self.fields[at].value(&self.text))
     }
 
     /// The first value of this name as it stands there.
+    #[inline]
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
         let at = self.find(name)?;
         Some(self.fields[at].value_bytes(&self.text))
     }
 
     /// All values of this name.
+    #[inline]
     pub fn get_all(&self, name: impl AsHeaderName) -> GetAll<'_> {
         GetAll {
             map: self,
@@ -198,13 +206,10 @@ impl HeaderMap {
         }
     }
 
-    /// Names and values as they go onto the wire of HTTP/1: names as their sender wrote them, and in
-    /// lower case, marked so, where nobody wrote them.
-    pub fn lines(&self) -> impl Iterator<Item = (WrittenName<'_>, &[u8])> {
+    /// The fields as they go onto the wire of HTTP/1.
+    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         let text = &self.text;
-        self.fields
-            .iter()
-            .map(move |field| (field.written_name(text), field.value_bytes(text)))
+        self.fields.iter().map(move |field| Line { text, field })
     }
 
     /// Makes this the only value of its name; the first of those that were there before.
@@ -230,6 +235,7 @@ impl HeaderMap {
     pub fn append_all(&mut self, other: Self) {
         let moved = Part::of(0..self.text.len()).end();
         self.text.extend_from_slice(&other.text);
+        self.again |= other.again | self.there & other.there;
         self.there |= other.there;
         let fields = other.fields.into_iter();
         self.fields.extend(fields.map(|field| field.moved(moved)));
@@ -243,16 +249,27 @@ impl HeaderMap {
     }
 
     /// Takes all values of a name away.
+    #[inline]
     pub fn discard(&mut self, name: impl AsHeaderName) {
         if let Some(at) = self.find(name.as_name()) {
-            self.drop_after(at);
-            self.fields.remove(at);
+            self.discard_from(at);
         }
     }
 
+    fn discard_from(&mut self, at: usize) {
+        self.drop_after(at);
+        self.fields.remove(at);
+    }
+
     fn push(&mut self, name: HeaderName, value: HeaderValue) {
-        let field = Field::made(name, value);
-        self.there |= field.key().bit();
+        self.add(Field::made(name, value));
+    }
+
+    #[inline]
+    fn add(&mut self, field: Field) {
+        let bit = field.key().bit();
+        self.again |= self.there & bit;
+        self.there |= bit;
         self.fields.push(field);
     }
 
@@ -290,11 +307,41 @@ impl HeaderMap {
     /// The place of the next value from `from` on that has the same name as the one `at`.
     fn next_like(&self, at: usize, from: usize) -> Option<usize> {
         let like = &self.fields[at];
+        if self.again & like.key().bit() == 0 {
+            return None;
+        }
         let rest = self.fields.get(from..)?;
         let found = rest
             .iter()
             .position(|field| field.is_like(like, &self.text))?;
         Some(from + found)
+    }
+}
+
+/// A field as it goes onto the wire of HTTP/1.
+#[derive(Clone, Copy)]
+pub struct Line<'a> {
+    text: &'a [u8],
+    field: &'a Field,
+}
+
+impl<'a> Line<'a> {
+    /// The name as its sender wrote it, or in lower case, marked so, where nobody wrote it.
+    #[inline]
+    pub fn name(&self) -> WrittenName<'a> {
+        self.field.written_name(self.text)
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> &'a [u8] {
+        self.field.value_bytes(self.text)
+    }
+
+    /// The whole line with its line break, where it stands written out: in most cases.
+    #[inline]
+    pub fn whole(&self) -> Option<&'a [u8]> {
+        self.field.written_line(self.text)
     }
 }
 

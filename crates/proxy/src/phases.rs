@@ -119,12 +119,12 @@ struct Received {
     hop: Vec<request_head::HopHeader>,
 }
 
-/// Serves one request.
+/// Serves one request, and takes what it needs of it: moved, its head would be copied several times.
 pub(crate) async fn serve<U: Upload, R: Respond>(
     core: &Core,
     client: &Client,
     timer: &Timer,
-    incoming: Incoming,
+    incoming: &mut Incoming,
     upload: &mut U,
     respond: &mut R,
 ) -> Outcome {

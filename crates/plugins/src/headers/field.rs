@@ -126,6 +126,7 @@ impl Field {
         made.get_or_init(|| value_of(self.value_bytes(text)))
     }
 
+    #[inline]
     pub(super) fn value_bytes<'a>(&'a self, text: &'a [u8]) -> &'a [u8] {
         match self.value {
             Some(part) => part.of_text(text),
@@ -136,11 +137,24 @@ impl Field {
         }
     }
 
+    #[inline]
     pub(super) fn written_name<'a>(&'a self, text: &'a [u8]) -> WrittenName<'a> {
         match self.name {
             Some(part) => WrittenName::AsSent(part.of_text(text)),
             None => WrittenName::Lower(self.made_name()),
         }
+    }
+
+    /// The line with its break, where name and value stand in the text as on one.
+    #[inline]
+    pub(super) fn written_line<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
+        let (name, value) = (self.name?, self.value?);
+        if value.start != name.end() + 2 {
+            return None;
+        }
+        let line = text.get(name.start as usize..value.end() as usize + 2)?;
+        let stands = line[name.length as usize..].starts_with(b": ") && line.ends_with(b"\r\n");
+        stands.then_some(line)
     }
 
     fn name_bytes<'a>(&'a self, text: &'a [u8]) -> &'a [u8] {

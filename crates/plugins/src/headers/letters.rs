@@ -15,23 +15,32 @@ pub(super) fn are_alike(one: &[u8], other: &[u8]) -> bool {
     // The last eight may be compared in part a second time.
     let (words, _) = one.as_chunks::<8>();
     let (other_words, _) = other.as_chunks::<8>();
-    words
-        .iter()
-        .zip(other_words)
-        .chain([(last, other_last)])
-        .all(|(word, other)| lower(*word) == lower(*other))
+    for (word, other) in words.iter().zip(other_words) {
+        if !words_are_alike(*word, *other) {
+            return false;
+        }
+    }
+    words_are_alike(*last, *other_last)
 }
 
-/// Eight bytes, the upper-case letters among them in lower case.
-fn lower(word: [u8; 8]) -> u64 {
+/// The same of eight bytes.
+#[inline]
+fn words_are_alike(one: [u8; 8], other: [u8; 8]) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let word = u64::from_ne_bytes(word);
-    let low = word & (ONES * 0x7f);
+    const CASE: u64 = ONES * 0x20;
+    let (one, other) = (u64::from_ne_bytes(one), u64::from_ne_bytes(other));
+    let differs = one ^ other;
+    // In most names the first letter alone is written in another way.
+    if differs == 0 {
+        return true;
+    }
+    let lower = one | CASE;
+    let low = lower & (ONES * 0x7f);
     // The highest bit of a byte tells whether its lower ones are at least that much.
-    let from_a = low + ONES * (0x80 - b'A' as u64);
-    let beyond_z = low + ONES * (0x7f - b'Z' as u64);
-    let is_letter = (from_a ^ beyond_z) & !word & (ONES * 0x80);
-    word | is_letter >> 2
+    let from_a = low + ONES * (0x80 - b'a' as u64);
+    let beyond_z = low + ONES * (0x7f - b'z' as u64);
+    let is_letter = (from_a ^ beyond_z) & !lower & (ONES * 0x80);
+    differs & !(is_letter >> 2) == 0
 }
 
 #[cfg(test)]

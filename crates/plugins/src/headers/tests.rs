@@ -20,9 +20,9 @@ fn read(lines: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn written(headers: &HeaderMap) -> Vec<String> {
-    let line = |(name, value): (WrittenName<'_>, &[u8])| {
-        let value = String::from_utf8_lossy(value);
-        match name {
+    let line = |line: Line<'_>| {
+        let value = String::from_utf8_lossy(line.value());
+        match line.name() {
             WrittenName::AsSent(name) => format!("{} {value}", String::from_utf8_lossy(name)),
             WrittenName::Lower(name) => format!("{name} {value}"),
         }
@@ -57,6 +57,22 @@ fn what_is_set_takes_the_place_of_all_that_was_there() {
     assert_eq!(written(&headers), ["X-A 3", "Via v", "x-b 6", "X-C 7"]);
     assert_eq!(headers["x-b"], "6");
     assert_eq!(headers["x-c"], "7");
+}
+
+#[test]
+fn lines_that_stand_written_out_are_lent_whole() {
+    let head = b"A: 1\r\nB:2\r\nC: 3 \r\nD:\r\nE: 5";
+    let mut headers = HeaderMap::of_head(head, 5, 0, 0);
+    for (name, value) in [(0, 3..4), (6, 8..9), (11, 14..15), (18, 0..0), (22, 25..26)] {
+        headers.push_read(name..name + 1, value);
+    }
+    headers.tell("F", |out| out.extend_from_slice(b"6"));
+    let whole: Vec<_> = headers.lines().map(|line| line.whole()).collect();
+    let (first, last) = (&b"A: 1\r\n"[..], &b"F: 6\r\n"[..]);
+    assert_eq!(whole, [Some(first), None, None, None, None, Some(last)]);
+    headers.tell("A", |out| out.extend_from_slice(b"7"));
+    headers.insert("f", value("8"));
+    assert!(headers.lines().all(|line| line.whole().is_none()));
 }
 
 #[test]
@@ -135,7 +151,10 @@ fn fields_of_another_message_keep_their_spelling() {
     let mut headers = HeaderMap::new();
     headers.tell("X-Told", |out| out.extend_from_slice(b"1"));
     headers.append_all(other);
-    let lines: Vec<_> = headers.lines().collect();
+    let lines: Vec<_> = headers
+        .lines()
+        .map(|line| (line.name(), line.value()))
+        .collect();
     let sent = |name: &'static str| WrittenName::AsSent(name.as_bytes());
     assert_eq!(lines, [(sent("X-Told"), &b"1"[..]), (sent("ETag"), b"x")]);
     assert_eq!(headers["etag"], "x");

@@ -66,7 +66,7 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, connection: Connection
         let last = left == 0 || core.draining.is_on();
         let keep = !last && wants_keepalive(&head);
         let minor = head.minor;
-        let incoming = match accept(&core, head) {
+        let mut incoming = match accept(&core, head) {
             Ok(incoming) => incoming,
             Err(refused) => {
                 let (head, refusal) = *refused;
@@ -83,8 +83,15 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, connection: Connection
         };
         let mut upload = RequestBody::new(&core, &connection, &incoming);
         let mut respond = Responder::new(&core, &connection, &timer, minor, keep);
-        let outcome =
-            phases::serve(&core, &client, &timer, incoming, &mut upload, &mut respond).await;
+        let served = phases::serve(
+            &core,
+            &client,
+            &timer,
+            &mut incoming,
+            &mut upload,
+            &mut respond,
+        );
+        let outcome = served.await;
         if outcome == Outcome::Abort {
             // A body that ends with the connection must not seem to be whole.
             if respond.ends_by_closing() {

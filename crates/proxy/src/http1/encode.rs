@@ -31,7 +31,8 @@ pub(crate) fn line(name: &str, value: &[u8], out: &mut Vec<u8>) {
 /// Header lines from a map, without those that `skip` names; its names may be in letters of either
 /// case.
 pub(crate) fn lines(headers: &HeaderMap, skip: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) {
-    for (name, value) in headers.lines() {
+    for line in headers.lines() {
+        let name = line.name();
         let bytes = match name {
             WrittenName::AsSent(name) => name,
             WrittenName::Lower(name) => name.as_bytes(),
@@ -39,6 +40,11 @@ pub(crate) fn lines(headers: &HeaderMap, skip: impl Fn(&[u8]) -> bool, out: &mut
         if skip(bytes) {
             continue;
         }
+        if let Some(whole) = line.whole() {
+            out.extend_from_slice(whole);
+            continue;
+        }
+        let value = line.value();
         out.reserve(bytes.len() + value.len() + 4);
         let start = out.len();
         out.extend_from_slice(bytes);

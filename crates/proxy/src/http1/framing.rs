@@ -6,9 +6,10 @@ use keelgate_plugins::HeaderMap;
 use super::Malformed;
 
 /// How the end of a body is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Framing {
     /// There is no body.
+    #[default]
     Empty,
     /// So many bytes.
     Length(u64),

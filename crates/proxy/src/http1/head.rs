@@ -9,6 +9,7 @@ use keelgate_plugins::HeaderMap;
 use smallvec::SmallVec;
 
 use super::Malformed;
+use super::hop::Said;
 use super::name::Letters;
 
 /// Header lines in one head at most; httparse needs the room before it reads.
@@ -55,7 +56,9 @@ pub(crate) struct ResponseHead {
     pub(crate) reason: Reason,
     /// 0 or 1.
     pub(crate) minor: u8,
+    /// Without `Connection`.
     pub(crate) headers: HeaderMap,
+    pub(crate) connection: Said,
 }
 
 impl RequestHead {
@@ -125,7 +128,8 @@ impl RequestHead {
             return Err(Malformed::HeaderTooLarge);
         }
         let head = &input[..length];
-        let (headers, underscores) = headers_of(head, request.headers, limits, ADDED_TO_REQUESTS)?;
+        let (headers, underscores) =
+            headers_of(head, request.headers, limits, ADDED_TO_REQUESTS, None)?;
         let target = path.to_owned();
         input.advance(length);
         Ok(Some(Self {
@@ -168,13 +172,16 @@ impl ResponseHead {
             return Err(Malformed::HeaderTooLarge);
         }
         let head = &input[..length];
-        let (headers, _) = headers_of(head, response.headers, limits, ADDED_TO_RESPONSES)?;
+        let mut connection = Said::default();
+        let apart = Some(&mut connection);
+        let (headers, _) = headers_of(head, response.headers, limits, ADDED_TO_RESPONSES, apart)?;
         input.advance(length);
         Ok(Some(Self {
             status,
             reason,
             minor,
             headers,
+            connection,
         }))
     }
 }
@@ -213,12 +220,13 @@ fn has_tab_around(input: &[u8], base: usize, value: &[u8]) -> bool {
 }
 
 /// The headers that are passed on, with room for those that phases add; and whether some name
-/// contains an underscore. They lie in `head`.
+/// contains an underscore. They lie in `head`. What `Connection` says is taken `apart` if it is to be.
 fn headers_of(
     head: &[u8],
     lines: &[httparse::Header<'_>],
     limits: Limits,
     (added, bytes): (usize, usize),
+    mut apart: Option<&mut Said>,
 ) -> Result<(HeaderMap, bool), Malformed> {
     let base = head.as_ptr() as usize;
     let mut headers = HeaderMap::of_head(head, lines.len(), added, bytes);
@@ -233,6 +241,12 @@ fn headers_of(
         }
         if line.name.len() > MAX_NAME {
             return Err(Malformed::Head);
+        }
+        if let Some(said) = &mut apart
+            && line.name.eq_ignore_ascii_case("connection")
+        {
+            said.hear(line.value);
+            continue;
         }
         underscores |= letters.have_underscore();
         // An empty value lies anywhere.
@@ -436,8 +450,11 @@ mod tests {
 
     #[test]
     fn a_response_keeps_its_reason() {
-        let mut input = BytesMut::from("HTTP/1.0 200 Fine By Me\r\nETag: x\r\n\r\n");
+        let whole = "HTTP/1.0 200 Fine By Me\r\nETag: x\r\nCONNECTION: close, etag\r\n\r\n";
+        let mut input = BytesMut::from(whole);
         let head = ResponseHead::take(&mut input, LIMITS).unwrap().unwrap();
+        assert!(head.connection.close && head.headers.keys().eq(["etag"]));
+        assert_eq!(head.connection.named, ["etag"]);
         assert_eq!((head.status.as_u16(), head.minor), (200, 0));
         assert_eq!(&head.reason[..], b"Fine By Me");
         let mut input = BytesMut::from("HTTP/1.1 404 \r\n\r\n");

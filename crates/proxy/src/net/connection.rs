@@ -87,7 +87,10 @@ impl Connection {
             if self.input.borrow().len() > BODY_ROOM {
                 return Poll::Pending;
             }
-            // In most cases nothing comes: the room that is left will do.
+            // In most cases nothing comes. What was decrypted already does not tell that the peer is gone.
+            if ready!(self.stream.borrow().tcp().poll_read_ready(cx)).is_err() {
+                return Poll::Ready(());
+            }
             match ready!(self.poll_fill(1, cx)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => {}

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -32,7 +32,14 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => {
+                let (tcp, session) = stream.get_ref();
+                // To find that nothing has come takes the session far longer than the socket.
+                if session.wants_read() {
+                    ready!(tcp.poll_read_ready(cx))?;
+                }
+                Pin::new(stream).poll_read(cx, buf)
+            }
         }
     }
 }

@@ -89,7 +89,7 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
             pieces: &body.ahead,
             framing: body.framing,
             more: body.more,
-            trailers: body.trailers.as_ref(),
+            trailers: body.trailers.as_deref(),
         },
         &flight.core.spare,
     );
@@ -119,26 +119,28 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
         limit: read_limit,
     };
     let mut informational = Informational::default();
-    let response = loop {
-        let response = match waiting.head(flight, &mut pump, respond).await {
-            Ok(Ok(response)) => response,
+    let mut response = ResponseHead::default();
+    loop {
+        let wait = waiting.head(flight, &mut response, &mut pump, respond);
+        match wait.await {
+            Ok(Ok(())) => {}
             Ok(Err(fault)) => return Err(failed(fault)),
             Err(fault) => return Err(Failure::Upload(fault)),
-        };
+        }
         if !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS
         {
-            break response;
+            break;
         }
         if !informational.may_be_followed_by(&response) {
             return Err(failed(Fault::Response(Malformed::Head)));
         }
         // Whoever waited for `100` was told by the gateway itself.
         if response.status != StatusCode::CONTINUE
-            && relay::informational(response, respond).await.is_err()
+            && relay::informational(&mut response, respond).await.is_err()
         {
             return Err(Failure::Upload(UploadFault::Gone));
         }
-    };
+    }
     let latency = called.elapsed();
     flight.exchange.times.upstream = Some(latency);
     flight.upstream_status = Some(response.status.as_u16());
@@ -159,7 +161,7 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
             && (request.trailers || flight.exchange.version == Version::HTTP_2),
         websocket: request.websocket,
     };
-    let passed = relay.run(flight, response, &mut pump, respond).await;
+    let passed = relay.run(flight, &mut response, &mut pump, respond).await;
     if switching && passed.is_ok() {
         drop(pump);
         if let (Some(client), Some(upstream)) = (respond.connection(), call.connection()) {
@@ -263,15 +265,16 @@ struct Waiting<'c> {
 }
 
 impl Waiting<'_> {
-    /// The next head. While the request is on its way up, its own limits hold; the upstream's time
+    /// Receives the next head. While the request is on its way up, its own limits hold; the upstream's time
     /// begins when it has the whole request.
     async fn head<R: Respond>(
         &self,
         flight: &Flight<'_>,
+        received: &mut ResponseHead,
         pump: &mut Pump<'_>,
         respond: &R,
-    ) -> Result<Result<ResponseHead, Fault>, UploadFault> {
-        let head = poll_fn(|cx| self.call.poll_head(self.head_only, cx));
+    ) -> Result<Result<(), Fault>, UploadFault> {
+        let head = poll_fn(|cx| self.call.poll_head(self.head_only, received, cx));
         let mut head = pin!(unless_gone(head, self.watch, respond));
         let found = match pump.ahead_of(head.as_mut()).await? {
             Some(found) => found,

@@ -6,18 +6,17 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap as Trailers, HeaderName, Method, StatusCode};
+use http::{HeaderMap as Trailers, Method, StatusCode};
 use keelgate_plugins::HeaderMap;
 use keelgate_plugins::exchange::{MadeBy, ResponseHead as Response};
-use smallvec::SmallVec;
 
 use super::attempt::unless_gone;
 use super::body_filter::BodyFilter;
 use super::pump::Pump;
 use super::{Flight, header_filter};
 use crate::downstream::{Outgoing, Respond, UploadFault};
+use crate::http1::Framing;
 use crate::http1::framing::may_have_body;
-use crate::http1::{Framing, hop};
 use crate::net::Timer;
 use crate::upstream::{Call, Fault, ResponseHead};
 
@@ -53,13 +52,12 @@ impl Relay<'_> {
     pub(super) async fn run<R: Respond>(
         &self,
         flight: &mut Flight<'_>,
-        response: ResponseHead,
+        response: &mut ResponseHead,
         pump: &mut Pump<'_>,
         respond: &mut R,
     ) -> Result<Option<Trailers>, Cut> {
         let status = response.status;
-        let mut headers = response.headers;
-        drop_hop_headers(&mut headers, self.websocket);
+        let mut headers = end_to_end(response, self.websocket);
         let told = std::mem::take(&mut flight.exchange.response.headers);
         if !told.is_empty() {
             // The gateway's own come first where the upstream uses the same names.
@@ -201,25 +199,24 @@ impl Relay<'_> {
 
 /// Passes an informational response on.
 pub(super) async fn informational<R: Respond>(
-    response: ResponseHead,
+    response: &mut ResponseHead,
     respond: &mut R,
 ) -> io::Result<()> {
-    let mut headers = response.headers;
-    drop_hop_headers(&mut headers, false);
+    let headers = end_to_end(response, false);
     respond.informational(response.status, &headers).await
 }
 
-/// Removes what the upstream said for this hop only; it may name the WebSocket protocol to a client
-/// that asked for that.
-fn drop_hop_headers(headers: &mut HeaderMap, websocket: bool) {
-    let named: SmallVec<[HeaderName; 2]> = hop::named(headers).collect();
-    for name in named {
+/// The headers of a response without those that the upstream sent for this hop only; they may name the
+/// WebSocket protocol to a client that asked for that.
+fn end_to_end(response: &mut ResponseHead, websocket: bool) -> HeaderMap {
+    let mut headers = std::mem::take(&mut response.headers);
+    for name in &response.hop {
         headers.discard(name);
     }
-    headers.discard("connection");
     if let Some(upgrade) = headers.get_bytes("upgrade")
         && !(websocket && upgrade.eq_ignore_ascii_case(b"websocket"))
     {
         headers.discard("upgrade");
     }
+    headers
 }

@@ -29,8 +29,8 @@ pub(super) struct RequestBody {
     pub(super) framing: Framing,
     /// What was read of it while an attempt was under way.
     pub(super) passed: RefCell<Passed>,
-    /// The fields after a body that was read whole.
-    pub(super) trailers: Option<Trailers>,
+    /// The fields after a body that was read whole; they are rare, and long.
+    pub(super) trailers: Option<Box<Trailers>>,
 }
 
 impl RequestBody {
@@ -63,7 +63,7 @@ pub(super) enum Passed {
         length: u64,
         /// Whether they are all that there was.
         end: bool,
-        trailers: Option<Trailers>,
+        trailers: Option<Box<Trailers>>,
     },
     /// More than is kept.
     Lost,
@@ -95,7 +95,7 @@ impl Passed {
     pub(super) fn end(&mut self, fields: Option<&Trailers>) {
         if let Self::Kept { end, trailers, .. } = self {
             *end = true;
-            *trailers = fields.cloned();
+            *trailers = fields.cloned().map(Box::new);
         }
     }
 }
@@ -182,7 +182,8 @@ pub(super) async fn prepare<U: Upload>(
             None => {
                 body.more = false;
                 if trailers {
-                    body.trailers = fields_after(upload, flight.exchange.headers.keys());
+                    let fields = fields_after(upload, flight.exchange.headers.keys());
+                    body.trailers = fields.map(Box::new);
                 }
                 if body.trailers.is_none() {
                     body.framing = Framing::Length(read);

@@ -24,10 +24,11 @@ pub(super) fn begin<'r>(
     runtime: &'r Runtime,
     timer: &'r Timer,
     client: &'r Client,
-    incoming: Incoming,
+    incoming: &mut Incoming,
 ) -> Flight<'r> {
     let settings = &core.settings;
-    let (raw_path, query) = path::split_target(&incoming.target);
+    let target = std::mem::take(&mut incoming.target);
+    let (raw_path, query) = path::split_target(&target);
     let hop = request_head::hop_headers(&incoming.headers);
     // Written where it stays: an exchange is long.
     Flight {
@@ -50,7 +51,7 @@ pub(super) fn begin<'r>(
             } else {
                 Protocol::Http
             },
-            host: incoming.host,
+            host: std::mem::take(&mut incoming.host),
             port: client.local.port(),
             raw_path: raw_path.to_owned(),
             query: query.map(str::to_owned),
@@ -83,7 +84,7 @@ pub(super) fn begin<'r>(
             },
             version: incoming.version,
             method: incoming.method.clone(),
-            headers: incoming.headers,
+            headers: std::mem::take(&mut incoming.headers),
         },
         plugins: runtime
             .unrouted()
@@ -93,11 +94,11 @@ pub(super) fn begin<'r>(
             .collect::<SmallVec<_>>(),
         service: None,
         received: Received {
-            target: incoming.target,
-            method: incoming.method,
+            target,
+            method: incoming.method.clone(),
             underscores: incoming.underscores,
             framing: incoming.framing,
-            authority: incoming.authority,
+            authority: incoming.authority.take(),
             hop,
         },
         forwarded: Forwarded::default(),

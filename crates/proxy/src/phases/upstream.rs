@@ -21,7 +21,7 @@ pub(super) async fn proxy<'r, U: Upload, R: Respond>(
     respond: &mut R,
 ) -> Outcome {
     let result = match prepare(flight, entry, upload).await {
-        Ok(request) => call(flight, entry, request, upload, respond).await,
+        Ok(mut request) => call(flight, entry, &mut request, upload, respond).await,
         Err(answer) => Err(answer),
     };
     match result {
@@ -85,7 +85,7 @@ pub(super) fn speaks_http2(entry: &ServiceEntry) -> bool {
 async fn call<'r, U: Upload, R: Respond>(
     flight: &mut Flight<'r>,
     entry: &'r ServiceEntry,
-    mut request: Request,
+    request: &mut Request,
     upload: &mut U,
     respond: &mut R,
 ) -> Result<Outcome, Answer> {
@@ -98,8 +98,7 @@ async fn call<'r, U: Upload, R: Respond>(
         request_debug::spent(flight, Part::Balancer, started);
         flight.proxied = true;
         flight.remember(choice.address, began);
-        let fault = match attempt::run(flight, entry, &choice, &mut request, upload, respond).await
-        {
+        let fault = match attempt::run(flight, entry, &choice, request, upload, respond).await {
             Ok(outcome) => return Ok(outcome),
             Err(Failure::Upload(fault)) => return Err(Answer::of_upload(flight, &fault)),
             Err(Failure::Upstream { fault, reused }) => {
@@ -113,7 +112,7 @@ async fn call<'r, U: Upload, R: Respond>(
                 }
                 let again = request.body.take_back()
                     && fault.may_be_retried()
-                    && can_be_sent_again(flight, &request, &fault);
+                    && can_be_sent_again(flight, request, &fault);
                 if again && (left > 0 || reused) {
                     if !reused {
                         left -= 1;

@@ -5,7 +5,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap as Trailers, StatusCode};
+use http::{HeaderMap as Trailers, HeaderName, StatusCode};
 use keelgate_plugins::HeaderMap;
 
 use super::{Fault, Pool, http1, http2};
@@ -30,12 +30,15 @@ pub(crate) struct Ahead<'a> {
     pub(crate) trailers: Option<&'a Trailers>,
 }
 
-/// The head of a response.
+/// The head of a response; nothing was told before it was received.
+#[derive(Default)]
 pub(crate) struct ResponseHead {
     pub(crate) status: StatusCode,
     /// What the upstream called the status, in versions that have a word for it; may be empty.
     pub(crate) reason: Option<Reason>,
     pub(crate) headers: HeaderMap,
+    /// Names of those that are for this hop only.
+    pub(crate) hop: Vec<HeaderName>,
     /// `Chunked` stands for a length that is not told.
     pub(crate) framing: Framing,
     /// Whether fields may follow the body.
@@ -49,7 +52,8 @@ pub(crate) struct ResponseHead {
 /// at once.
 pub(crate) enum Call {
     Http1(http1::Call),
-    Http2(http2::Call),
+    /// Boxed, for it is far larger.
+    Http2(Box<http2::Call>),
 }
 
 impl Call {
@@ -104,16 +108,17 @@ impl Call {
         }
     }
 
-    /// The next head of the response: any number of informational ones, then the final one.
+    /// Receives the next head of the response: any number of informational ones, then the final one.
     /// `head_only` when a `HEAD` was sent.
     pub(crate) fn poll_head(
         &self,
         head_only: bool,
+        head: &mut ResponseHead,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<ResponseHead, Fault>> {
+    ) -> Poll<Result<(), Fault>> {
         match self {
-            Self::Http1(call) => call.poll_head(head_only, cx),
-            Self::Http2(call) => call.poll_head(head_only, cx),
+            Self::Http1(call) => call.poll_head(head_only, head, cx),
+            Self::Http2(call) => call.poll_head(head_only, head, cx),
         }
     }
 

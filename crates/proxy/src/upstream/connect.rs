@@ -42,7 +42,7 @@ impl Peer<'_> {
                 .limit(limit, self.place(links, &key))
                 .await
                 .map_err(|_| Fault::ConnectTimeout)??;
-            return Ok(Call::Http2(http2::Call::new(place)));
+            return Ok(Call::Http2(Box::new(http2::Call::new(place))));
         }
         if let Some(pooled) = pool.take(&key) {
             return Ok(Call::Http1(http1::Call::new(pooled)));
@@ -51,11 +51,8 @@ impl Peer<'_> {
             .limit(limit, Box::pin(self.open()))
             .await
             .map_err(|_| Fault::ConnectTimeout)??;
-        Ok(Call::Http1(http1::Call::new(Pooled {
-            connection: Connection::new(stream),
-            key,
-            served: 0,
-        })))
+        let pooled = Pooled::new(Connection::new(stream), key);
+        Ok(Call::Http1(http1::Call::new(pooled)))
     }
 
     async fn place(&self, links: &Links, key: &Key) -> Result<Place, Fault> {

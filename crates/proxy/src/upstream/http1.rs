@@ -10,7 +10,7 @@ use http::{HeaderMap as Trailers, StatusCode};
 use super::call::{Ahead, ResponseHead};
 use super::pool::Pooled;
 use super::{Fault, Pool};
-use crate::http1::{self, BodyDecoder, Framing, Limits, Piece, encode, hop};
+use crate::http1::{self, BodyDecoder, Framing, Limits, Piece, encode};
 use crate::net::Connection;
 
 /// Longest head of an upstream's response, in bytes.
@@ -43,11 +43,11 @@ impl Call {
     }
 
     pub(super) fn reused(&self) -> bool {
-        self.pooled.served > 0
+        self.pooled.served() > 0
     }
 
     pub(super) fn connection(&self) -> &Connection {
-        &self.pooled.connection
+        self.pooled.connection()
     }
 
     /// The first piece goes together with the head.
@@ -100,8 +100,9 @@ impl Call {
     pub(super) fn poll_head(
         &self,
         head_only: bool,
+        received: &mut ResponseHead,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<ResponseHead, Fault>> {
+    ) -> Poll<Result<(), Fault>> {
         let head = loop {
             let mut input = self.connection().input();
             if !input.is_empty()
@@ -131,13 +132,15 @@ impl Call {
                     && keeps_alive(&head),
             );
         }
-        Poll::Ready(Ok(ResponseHead {
+        *received = ResponseHead {
             status: head.status,
             reason: Some(head.reason),
             headers: head.headers,
+            hop: head.connection.named,
             framing,
             trailers: framing == Framing::Chunked,
-        }))
+        };
+        Poll::Ready(Ok(()))
     }
 
     pub(super) fn poll_piece(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
@@ -189,8 +192,8 @@ fn tells_impossible_body(response: &http1::ResponseHead) -> bool {
 /// Whether the upstream keeps the connection for another request.
 fn keeps_alive(response: &http1::ResponseHead) -> bool {
     if response.minor == 0 {
-        hop::lists(&response.headers, "keep-alive")
+        response.connection.keep_alive
     } else {
-        !hop::lists(&response.headers, "close")
+        !response.connection.close
     }
 }

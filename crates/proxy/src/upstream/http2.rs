@@ -110,8 +110,9 @@ impl Call {
     pub(super) fn poll_head(
         &self,
         head_only: bool,
+        received: &mut ResponseHead,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<ResponseHead, Fault>> {
+    ) -> Poll<Result<(), Fault>> {
         let mut waiting = self.response.borrow_mut();
         let Some(response) = waiting.as_mut() else {
             return Poll::Ready(Err(Fault::Broken(broken())));
@@ -120,7 +121,8 @@ impl Call {
             let (parts, ()) = informational
                 .map_err(|error| self.fault(error))?
                 .into_parts();
-            return Poll::Ready(Ok(head(parts, Framing::Empty, false)));
+            *received = head(parts, Framing::Empty, false);
+            return Poll::Ready(Ok(()));
         }
         let response = ready!(Pin::new(response).poll(cx));
         let (parts, body) = response.map_err(|error| self.fault(error))?.into_parts();
@@ -141,7 +143,8 @@ impl Call {
             None => Framing::Chunked,
         };
         *self.body.borrow_mut() = Some(body);
-        Poll::Ready(Ok(head(parts, framing, !ended)))
+        *received = head(parts, framing, !ended);
+        Poll::Ready(Ok(()))
     }
 
     pub(super) fn poll_piece(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
@@ -190,6 +193,8 @@ fn head(parts: http::response::Parts, framing: Framing, trailers: bool) -> Respo
         status: parts.status,
         reason: None,
         headers: parts.headers.into(),
+        // The library refuses what HTTP/2 has no use for.
+        hop: Vec::new(),
         framing,
         trailers,
     }

@@ -43,24 +43,43 @@ impl Hash for Key {
     }
 }
 
-/// A connection to an upstream, new or used before.
-pub(crate) struct Pooled {
-    pub(crate) connection: Connection,
-    pub(crate) key: Key,
-    /// Requests that it served before.
-    pub(crate) served: u32,
+/// A connection to an upstream, new or used before. It has a box of its own, in which it goes from the
+/// pool to a request and back.
+pub(crate) struct Pooled(Box<Kept>);
+
+struct Kept {
+    connection: Connection,
+    key: Key,
+    served: u32,
+    /// When it came into the pool, if it has been there.
+    since: Option<Instant>,
 }
 
-struct Idle {
-    connection: Connection,
-    served: u32,
-    since: Instant,
+impl Pooled {
+    /// A new connection.
+    pub(crate) fn new(connection: Connection, key: Key) -> Self {
+        Self(Box::new(Kept {
+            connection,
+            key,
+            served: 0,
+            since: None,
+        }))
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.0.connection
+    }
+
+    /// Requests that it served before.
+    pub(crate) fn served(&self) -> u32 {
+        self.0.served
+    }
 }
 
 /// Idle connections of one core.
 pub(crate) struct Pool {
     settings: Keepalive,
-    idle: RefCell<HashMap<Key, Vec<Idle>, FxBuildHasher>>,
+    idle: RefCell<HashMap<Key, Vec<Pooled>, FxBuildHasher>>,
     /// How many there are, over all keys.
     count: Cell<usize>,
 }
@@ -79,26 +98,22 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         // An empty list is left to the next sweep.
         let list = idle.get_mut(key)?;
-        let found = loop {
+        loop {
             let popped = list.pop();
             self.count
                 .set(self.count.get() - usize::from(popped.is_some()));
             match popped {
-                Some(idle) if self.is_too_old(&idle) || idle.connection.is_stale() => {}
-                found => break found,
+                Some(idle) if self.is_too_old(&idle) || idle.connection().is_stale() => {}
+                found => return found,
             }
-        };
-        found.map(|idle| Pooled {
-            connection: idle.connection,
-            key: key.clone(),
-            served: idle.served,
-        })
+        }
     }
 
     /// Keeps a connection whose response was read to its end.
-    pub(crate) fn put(&self, pooled: Pooled) {
-        let served = pooled.served + 1;
-        let worn = self.settings.max_requests != 0 && served >= self.settings.max_requests;
+    pub(crate) fn put(&self, mut pooled: Pooled) {
+        let kept = &mut pooled.0;
+        kept.served += 1;
+        let worn = self.settings.max_requests != 0 && kept.served >= self.settings.max_requests;
         if self.settings.pool_size == 0 || worn {
             return;
         }
@@ -106,9 +121,9 @@ impl Pool {
         if self.count.get() >= MAX_IDLE {
             return;
         }
-        let list = match idle.get_mut(&pooled.key) {
+        let list = match idle.get_mut(&kept.key) {
             Some(list) => list,
-            None => idle.entry(pooled.key).or_default(),
+            None => idle.entry(kept.key.clone()).or_default(),
         };
         if list.len() >= self.settings.pool_size {
             // The one that idles longest gives way.
@@ -116,11 +131,8 @@ impl Pool {
         } else {
             self.count.set(self.count.get() + 1);
         }
-        list.push(Idle {
-            connection: pooled.connection,
-            served,
-            since: clock::now(),
-        });
+        kept.since = Some(clock::now());
+        list.push(pooled);
     }
 
     /// Closes what has idled too long.
@@ -128,8 +140,8 @@ impl Pool {
         let mut left = 0;
         self.idle.borrow_mut().retain(|_, list| {
             list.retain(|idle| {
-                idle.connection.rest();
-                !self.is_too_old(idle) && !idle.connection.is_stale()
+                idle.connection().rest();
+                !self.is_too_old(idle) && !idle.connection().is_stale()
             });
             left += list.len();
             !list.is_empty()
@@ -137,8 +149,9 @@ impl Pool {
         self.count.set(left);
     }
 
-    fn is_too_old(&self, idle: &Idle) -> bool {
+    fn is_too_old(&self, idle: &Pooled) -> bool {
         let limit = self.settings.idle_timeout;
-        !limit.is_zero() && clock::now().saturating_duration_since(idle.since) >= limit
+        let is_long = |since| clock::now().saturating_duration_since(since) >= limit;
+        !limit.is_zero() && idle.0.since.is_some_and(is_long)
     }
 }

@@ -46,7 +46,7 @@ pub(super) async fn serve(
     let method = parts.method.clone();
     let accepted = accept(core, parts, body.is_end_stream());
     let outcome = match accepted {
-        Ok(incoming) => {
+        Ok(mut incoming) => {
             let mut upload = RequestBody {
                 expected: expects_continue(&incoming.headers) && !body.is_end_stream(),
                 reply,
@@ -58,7 +58,15 @@ pub(super) async fn serve(
                 body,
             };
             let timer = Timer::default();
-            phases::serve(core, client, &timer, incoming, &mut upload, &mut respond).await
+            phases::serve(
+                core,
+                client,
+                &timer,
+                &mut incoming,
+                &mut upload,
+                &mut respond,
+            )
+            .await
         }
         Err((headers, refusal)) => {
             let asked = Asked {
