@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
 use hdrhistogram::Histogram;
+use keelgate_runtime::scheduling::run_when_idle;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
@@ -87,7 +88,8 @@ pub(crate) fn run(keelgate: &Path, options: &ExportArguments, quick: bool) -> an
     let count = WARM_UP + options.seconds + 1;
     let bench = Bench {
         cluster: Cluster::prepare(keelgate, options.routes, count)?,
-        clock: Builder::new_current_thread().enable_time().build()?,
+        runtime: Builder::new_current_thread().enable_all().build()?,
+        client: reqwest::Client::new(),
         options,
     };
     let mut figures = ARMS.map(|_| Figures::new());
@@ -102,7 +104,8 @@ pub(crate) fn run(keelgate: &Path, options: &ExportArguments, quick: bool) -> an
 
 struct Bench<'a> {
     cluster: Cluster<'a>,
-    clock: Runtime,
+    runtime: Runtime,
+    client: reqwest::Client,
     options: &'a ExportArguments,
 }
 
@@ -142,7 +145,11 @@ impl Bench<'_> {
         let seconds = WARM_UP + self.options.seconds;
         let duration = CHANGE * u32::try_from(seconds)?;
         let (outcome, changed) = std::thread::scope(|scope| {
-            let changing = scope.spawn(|| self.change(node, seconds));
+            let changing = scope.spawn(|| {
+                // It shares a processor with the generator, whose answers it must not keep waiting.
+                run_when_idle();
+                self.change(node, seconds)
+            });
             let outcome = node.data_plane.load.run(duration, Some(self.options.rate));
             (outcome, changing.join())
         });
@@ -181,7 +188,7 @@ impl Bench<'_> {
     }
 
     fn wait(&self, time: Duration) {
-        self.clock
+        self.runtime
             .block_on(async { tokio::time::sleep(time).await });
     }
 
@@ -239,8 +246,7 @@ impl Bench<'_> {
 
     fn report(&self, status_port: u16) -> anyhow::Result<Value> {
         let url = format!("http://127.0.0.1:{status_port}/status");
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (_, body) = runtime.block_on(wait::fetch(&reqwest::Client::new(), &url))?;
+        let (_, body) = self.runtime.block_on(wait::fetch(&self.client, &url))?;
         let mut report: Value = serde_json::from_str(&body)?;
         Ok(report["keelgate"].take())
     }

@@ -11,6 +11,7 @@
 //! | `election` | who writes; a pure machine and its driver |
 //! | `catalogue` | what lies in a storage, for operators |
 //! | `fetch` | what to read, and why something is refused |
+//! | `durable` | files that survive a crash |
 //!
 //! The protocol is written down in `docs/rfcs/0001-fallback-storage.md`.
 
@@ -18,6 +19,7 @@
 
 mod backoff;
 mod catalogue;
+mod durable;
 mod election;
 mod fetch;
 mod index;
@@ -31,6 +33,7 @@ mod time;
 
 pub use backoff::Backoff;
 pub use catalogue::{Catalogue, Entry, Examined, Registered, VersionEntry, catalogue};
+pub use durable::write_durably;
 pub use election::{Lease, Registration};
 pub use fetch::{Candidate, Fetched, Fetcher, Refusal, RefusalReason, Verify};
 pub use index::{Index, IndexEntry};

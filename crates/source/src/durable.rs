@@ -1,9 +1,11 @@
 //! Small files that survive a crash.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use keelgate_fallback::write_durably;
 
 /// Makes a directory that only this user can enter: what it holds may contain secrets.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
@@ -25,17 +27,7 @@ pub(crate) fn remove_partial(path: &Path) -> io::Result<()> {
 /// Writes `bytes` beside `path` and makes them durable, without putting them in its place yet.
 pub(crate) fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     let partial = partial(path);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&partial)?;
-    // Some kernels copy whole pages of 2 MiB in one go, for which requests would wait.
-    for piece in bytes.chunks(64 * 1024) {
-        file.write_all(piece)?;
-    }
-    file.sync_all()?;
+    write_durably(&partial, 0o600, bytes)?;
     Ok(partial)
 }
 

@@ -4,7 +4,7 @@
 //! readers need no lock, because a rename shows them either the old file or the new one.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,10 +15,14 @@ use keelgate_snapshot::MAX_DOCUMENT_BYTES;
 use tokio::sync::Semaphore;
 use xxhash_rust::xxh3::xxh3_128;
 
+use self::seen::Seen;
 use super::place::{Failure, Place};
 use super::{
     Answer, ErrorKind, LIST_LIMIT, Listed, Object, Operation, Storage, StorageError, Version,
 };
+use crate::durable::write_durably;
+
+mod seen;
 
 const LOCK: &str = ".lock";
 /// Snapshots hold credentials and keys: not everybody on the machine may read them. A group may, so
@@ -26,7 +30,7 @@ const LOCK: &str = ".lock";
 const FILE_MODE: u32 = 0o640;
 const DIRECTORY_MODE: u32 = 0o750;
 
-/// How many bytes one system call moves. Some kernels copy whole pages of 2 MiB without giving the
+/// How many bytes one system call reads. Some kernels copy whole pages of 2 MiB without giving the
 /// processor up, for which requests would wait.
 const PIECE: u64 = 64 * 1024;
 
@@ -38,7 +42,7 @@ const AT_ONCE: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Directory {
-    root: Arc<PathBuf>,
+    root: Arc<Root>,
     place: Place,
     slots: Arc<Semaphore>,
 }
@@ -65,7 +69,10 @@ impl Directory {
                 time_out,
                 mend,
             },
-            root: Arc::new(root),
+            root: Arc::new(Root {
+                path: root,
+                seen: Seen::default(),
+            }),
             slots: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
@@ -86,7 +93,7 @@ impl Directory {
                 let attempt = move || {
                     // Given back when the operation ends, whoever still waits for it.
                     let _slot = slot;
-                    work(&Root(&root))
+                    work(&root)
                 };
                 match tokio::task::spawn_blocking(attempt).await {
                     Ok(Err(Obstacle::Locked)) => tokio::time::sleep(LOCK_POLL).await,
@@ -146,6 +153,11 @@ impl Storage for Directory {
     ) -> Answer<'a, Object> {
         let (name, known) = (key.to_owned(), known.cloned());
         Box::pin(self.run(Operation::Read, key, move |root| {
+            if let Some(known) = &known
+                && root.version(&name)?.as_ref() == Some(known)
+            {
+                return Err(Failure::bare(ErrorKind::NotModified).into());
+            }
             let object = root.read(&name, limit)?;
             if known.as_ref() == Some(&object.version) {
                 return Err(Failure::bare(ErrorKind::NotModified).into());
@@ -175,7 +187,7 @@ impl Storage for Directory {
     fn list<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<Listed>> {
         let folder = prefix.to_owned();
         Box::pin(self.run(Operation::List, prefix, move |root| {
-            root.entries(&root.path(&folder), |name, entry| {
+            root.entries(&root.of(&folder), |name, entry| {
                 let metadata = entry.metadata()?;
                 Ok(metadata.is_file().then(|| Listed {
                     name,
@@ -188,7 +200,7 @@ impl Storage for Directory {
 
     fn folders(&self) -> Answer<'_, Vec<String>> {
         Box::pin(self.run(Operation::List, "", |root| {
-            root.entries(root.0, |name, entry| {
+            root.entries(&root.path, |name, entry| {
                 Ok(entry.file_type()?.is_dir().then_some(name))
             })
         }))
@@ -198,7 +210,7 @@ impl Storage for Directory {
         let name = key.to_owned();
         Box::pin(self.run(Operation::Delete, key, move |root| {
             let _lock = root.lock()?;
-            match fs::remove_file(root.path(&name)) {
+            match fs::remove_file(root.of(&name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
                 _ => Ok(()),
             }
@@ -207,17 +219,28 @@ impl Storage for Directory {
 }
 
 /// The blocking side.
-struct Root<'a>(&'a Path);
+#[derive(Debug)]
+struct Root {
+    path: PathBuf,
+    seen: Seen,
+}
 
-impl Root<'_> {
+impl Root {
     /// Keys were found plain, so that they cannot leave the directory.
-    fn path(&self, key: &str) -> PathBuf {
-        self.0.join(key)
+    fn of(&self, key: &str) -> PathBuf {
+        self.path.join(key)
+    }
+
+    /// The version of a file, if that is known without reading it.
+    fn version(&self, key: &str) -> Result<Option<Version>, Failure> {
+        // Opened, because a network file system asks its server then.
+        Ok(self.seen.version(&File::open(self.of(key))?.metadata()?))
     }
 
     fn read(&self, key: &str, limit: u64) -> Result<Object, Failure> {
-        let file = File::open(self.path(key))?;
-        let size = file.metadata()?.len();
+        let file = File::open(self.of(key))?;
+        let metadata = file.metadata()?;
+        let size = metadata.len();
         if size > limit {
             return Err(Failure::too_large(limit));
         }
@@ -228,6 +251,7 @@ impl Root<'_> {
             return Err(Failure::too_large(limit));
         }
         let version = version_of(&bytes);
+        self.seen.note(&metadata, &version);
         Ok(Object {
             bytes: bytes.into(),
             version,
@@ -235,39 +259,35 @@ impl Root<'_> {
     }
 
     fn write(&self, key: &str, bytes: &[u8], expected: &Expected) -> Result<Version, Obstacle> {
-        let path = self.path(key);
+        let path = self.of(key);
         let _lock = self.lock()?;
         self.check(key, expected)?;
-        let folder = path.parent().unwrap_or(self.0);
+        let folder = path.parent().unwrap_or(&self.path);
         make_directory(folder)?;
         // One fixed name per object: what a crash leaves behind is overwritten by the next write,
         // under the same lock.
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let partial = folder.join(format!(".{name}.partial"));
-        let mut file = File::options()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(FILE_MODE)
-            .open(&partial)?;
-        for piece in bytes.chunks(PIECE as usize) {
-            file.write_all(piece)?;
-        }
-        file.sync_all()?;
+        write_durably(&partial, FILE_MODE, bytes)?;
         fs::rename(&partial, &path)?;
         File::open(folder)?.sync_all()?;
-        Ok(version_of(bytes))
+        let version = version_of(bytes);
+        self.seen.note(&fs::metadata(&path)?, &version);
+        Ok(version)
     }
 
     /// Whether a write finds what it expects.
     fn check(&self, key: &str, expected: &Expected) -> Result<(), Failure> {
         match expected {
             Expected::Anything => Ok(()),
-            Expected::Absent => match self.path(key).try_exists()? {
+            Expected::Absent => match self.of(key).try_exists()? {
                 true => Err(Failure::bare(ErrorKind::AlreadyExists)),
                 false => Ok(()),
             },
             // What is larger than any object that is read cannot be the version that was read.
+            Expected::Version(version) if matches!(self.version(key), Ok(Some(seen)) if seen == *version) => {
+                Ok(())
+            }
             Expected::Version(version) => match self.read(key, MAX_DOCUMENT_BYTES as u64) {
                 Ok(object) if object.version == *version => Ok(()),
                 Ok(_) => Err(Failure::bare(ErrorKind::Precondition)),
@@ -284,13 +304,13 @@ impl Root<'_> {
     /// Takes the directory's lock, or says that another writer has it; it is released when the
     /// file is dropped, also by a crash.
     fn lock(&self) -> Result<File, Obstacle> {
-        make_directory(self.0)?;
+        make_directory(&self.path)?;
         let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(FILE_MODE)
-            .open(self.0.join(LOCK))?;
+            .open(self.path.join(LOCK))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(Obstacle::Locked),

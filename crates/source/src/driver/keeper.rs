@@ -16,8 +16,9 @@ const KEEP_AGAIN: Duration = Duration::from_secs(30);
 /// A configuration above this size, in bytes, is not written to disk as often as it changes.
 const LARGE: usize = 4 << 20;
 
-/// How long after a large configuration was written the next one is.
-const PAUSE: Duration = Duration::from_secs(5);
+/// How long after a large configuration was written the next one is. Other than the usual delay of
+/// backups, so that a node that makes them seldom writes both at once.
+const PAUSE: Duration = Duration::from_secs(3);
 
 /// Waits until nothing new can serve.
 async fn ended(mut served: watch::Receiver<Option<Snapshot>>) {

@@ -129,3 +129,34 @@ async fn a_lock_that_is_never_given_back_is_told() {
     assert_eq!(error.kind, ErrorKind::TimedOut);
     assert!(error.to_string().contains(".lock"), "{error}");
 }
+
+#[tokio::test]
+async fn a_file_that_another_replaced_or_changed_has_another_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = opened(folder.path(), PATIENT);
+    let key = "config.json";
+    let path = folder.path().join(key);
+    let own = Bytes::from_static(b"own");
+    let version = storage.put(key, own.clone()).await.unwrap();
+    let unchanged = storage.get(key, Some(&version), 100).await.unwrap_err();
+    assert_eq!(unchanged.kind, ErrorKind::NotModified);
+
+    let replace = |content: &str| {
+        fs::write(folder.path().join("other"), content).unwrap();
+        fs::rename(folder.path().join("other"), &path).unwrap();
+    };
+    let lengthen = |content: &str| fs::write(&path, content).unwrap();
+    for (change, content) in [
+        (&replace as &dyn Fn(&str), "new"),
+        (&lengthen, "longer than before"),
+    ] {
+        change(content);
+        let refused = storage.put_if_match(key, own.clone(), &version).await;
+        assert_eq!(refused.unwrap_err().kind, ErrorKind::Precondition);
+        let found = storage.get(key, Some(&version), 100).await.unwrap();
+        assert_eq!(found.bytes, content);
+    }
+    let found = storage.get(key, None, 100).await.unwrap();
+    let replaced = storage.put_if_match(key, own, &found.version).await;
+    assert_eq!(replaced.unwrap(), version);
+}
