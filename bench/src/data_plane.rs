@@ -106,6 +106,7 @@ impl<'a> Cluster<'a> {
                 requests: [Request::get(&format!("/route-{last}/1024"), &[])?].into(),
                 senders: CONNECTIONS,
                 connect: false,
+                apart: true,
             },
             log,
         })

@@ -72,6 +72,7 @@ pub(crate) fn load(options: &LoadArguments) -> anyhow::Result<()> {
         requests: [Request::get(&options.path, &[])?].into(),
         senders: options.connections,
         connect: false,
+        apart: false,
     };
     let outcome = load.run(Duration::from_secs_f64(options.seconds), options.rate)?;
     let latency = &outcome.latency;

@@ -80,6 +80,8 @@ struct Round {
     all: Histogram<u64>,
     /// Those of the seconds in which no export came to its end.
     apart: Histogram<u64>,
+    /// Requests that met a time in which the generator was held up, those of the warm-up included.
+    left_out: u64,
 }
 
 /// Measures all arms several rounds over, and prints the table and the ratios.
@@ -155,7 +157,9 @@ impl Bench<'_> {
         });
         let (exported, cpu) = changed.map_err(|_| anyhow!("the changes broke off"))??;
         let mut round = Round::new();
-        for (second, latency) in outcome?.seconds.iter().enumerate().skip(WARM_UP) {
+        let outcome = outcome?;
+        round.left_out = outcome.requests - outcome.latency.len();
+        for (second, latency) in outcome.seconds.iter().enumerate().skip(WARM_UP) {
             round.all.add(latency)?;
             if !exported.contains(&second) {
                 round.apart.add(latency)?;
@@ -261,6 +265,7 @@ impl Round {
         Self {
             all: latencies(),
             apart: latencies(),
+            left_out: 0,
         }
     }
 }
@@ -300,11 +305,12 @@ impl Figures {
             let value = self.quantile(quantile, all.clone(), |round| &round.all);
             format!("{value:.0}")
         };
-        let requests: u64 = self.rounds.iter().map(|round| round.all.len()).sum();
+        let sum = |of: fn(&Round) -> u64| self.rounds.iter().map(of).sum::<u64>().to_string();
         let seconds = (seconds * self.rounds.len()) as f64;
         vec![
             name.to_owned(),
-            requests.to_string(),
+            sum(|round| round.all.len()),
+            sum(|round| round.left_out),
             quantile(0.5),
             quantile(0.99),
             quantile(0.999),
@@ -335,6 +341,7 @@ fn print(options: &ExportArguments, changes: &Changes, figures: &[Figures; 3]) {
         &[
             "export",
             "requests",
+            "left out",
             "p50 us",
             "p99 us",
             "p99.9 us",

@@ -1,11 +1,14 @@
 //! The load generator: as fast as it goes, or at a fixed rate.
 
+mod stalls;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use self::stalls::Stalls;
 use crate::connection::{Connection, Transport};
 use crate::request::{self, Request};
 
@@ -20,10 +23,14 @@ pub(crate) struct Load {
     pub(crate) senders: usize,
     /// Whether each request has a connection of its own.
     pub(crate) connect: bool,
+    /// Whether the gateway runs on other processors than this. What holds the generator up is then
+    /// none of the gateway's work, and the latencies of requests that meet it do not count.
+    pub(crate) apart: bool,
 }
 
 /// What came of it.
 pub(crate) struct Outcome {
+    /// All that were answered.
     pub(crate) requests: u64,
     /// Latencies in microseconds.
     pub(crate) latency: Histogram<u64>,
@@ -47,6 +54,7 @@ impl Load {
             }
             let mut connections = connections.into_iter();
             let start = Instant::now();
+            let stalls = Arc::new(Stalls::new(start));
             let tasks: Vec<_> = (0..self.senders)
                 .map(|index| {
                     let pace = rate.map(|rate| {
@@ -59,13 +67,18 @@ impl Load {
                     let sender = Sender {
                         load: self.clone(),
                         connection: connections.next(),
+                        stalls: Arc::clone(&stalls),
                     };
                     tokio::spawn(sender.send(start, start + duration, pace))
                 })
                 .collect();
+            tokio::spawn(async move { stalls.beat().await });
+            let mut requests = 0;
             let mut seconds: Vec<Histogram<u64>> = Vec::new();
             for task in tasks {
-                for (second, latency) in task.await??.into_iter().enumerate() {
+                let (sent, latencies) = task.await??;
+                requests += sent;
+                for (second, latency) in latencies.into_iter().enumerate() {
                     match seconds.get_mut(second) {
                         Some(all) => all.add(latency)?,
                         None => seconds.push(latency),
@@ -77,7 +90,7 @@ impl Load {
                 latency.add(second)?;
             }
             Ok(Outcome {
-                requests: latency.len(),
+                requests,
                 latency,
                 seconds,
             })
@@ -90,16 +103,18 @@ struct Sender {
     load: Load,
     /// None where each request opens its own.
     connection: Option<Connection>,
+    stalls: Arc<Stalls>,
 }
 
 impl Sender {
+    /// How many were answered, and their latencies by second.
     async fn send(
         mut self,
         start: Instant,
         end: Instant,
         pace: Option<(Instant, Duration)>,
-    ) -> anyhow::Result<Vec<Histogram<u64>>> {
-        let mut seconds = Vec::new();
+    ) -> anyhow::Result<(u64, Vec<Histogram<u64>>)> {
+        let (mut requests, mut seconds) = (0, Vec::new());
         let mut due = pace.map_or_else(Instant::now, |(first, _)| first);
         while due < end {
             let begin = match pace {
@@ -115,14 +130,18 @@ impl Sender {
             while seconds.len() <= second {
                 seconds.push(Histogram::new(3)?);
             }
-            let latency = u64::try_from((now - begin).as_micros()).unwrap_or(u64::MAX);
-            seconds[second].record(latency)?;
+            requests += 1;
+            self.stalls.look(now);
+            if !(self.load.apart && self.stalls.since(begin)) {
+                let latency = u64::try_from((now - begin).as_micros()).unwrap_or(u64::MAX);
+                seconds[second].record(latency)?;
+            }
             due = match pace {
                 Some((_, interval)) => due + interval,
                 None => now,
             };
         }
-        Ok(seconds)
+        Ok((requests, seconds))
     }
 
     async fn exchange(&mut self) -> anyhow::Result<()> {

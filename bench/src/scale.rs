@@ -222,6 +222,7 @@ impl Cluster<'_> {
                 requests: requests.into(),
                 senders: SENDERS,
                 connect: false,
+                apart: false,
             };
             let outcome = load.run(duration, None)?;
             anyhow::Ok(outcome.requests as f64 / duration.as_secs_f64())

@@ -88,6 +88,7 @@ impl Bench<'_> {
             requests: scenario.requests.clone(),
             senders: scenario.senders,
             connect: scenario.connect,
+            apart: false,
         };
         wait_until_up(&load).with_context(|| {
             format!(

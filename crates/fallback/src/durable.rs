@@ -12,10 +12,16 @@ use std::path::Path;
 
 /// How many bytes one system call moves. Some kernels copy whole pages of 2 MiB without giving the
 /// processor up, for which requests would wait.
-const PIECE: usize = 128 * 1024;
+const PIECE: usize = 64 * 1024;
+
+/// The same past the page cache, where nothing is copied: each is one request to the disk, and what
+/// is not larger is written as everything is.
+#[cfg(target_os = "linux")]
+const DIRECT_PIECE: usize = 512 * 1024;
 
 /// Offsets, lengths and addresses of writes past the page cache are multiples of this: no disk has
 /// larger blocks.
+#[cfg(target_os = "linux")]
 const BLOCK: usize = 4096;
 
 /// Writes `bytes` to a new file, or over the one that is there, and waits until the disk has them.
@@ -27,9 +33,7 @@ const BLOCK: usize = 4096;
 /// # Errors
 /// What the system says.
 pub fn write_durably(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    if bytes.len() > PIECE
-        && let Some(file) = write_directly(path, mode, bytes)?
-    {
+    if let Some(file) = write_directly(path, mode, bytes)? {
         return file.sync_all();
     }
     let mut file = options(mode).open(path)?;
@@ -45,21 +49,25 @@ fn options(mode: u32) -> OpenOptions {
     options
 }
 
-/// Writes past the page cache; nothing where the file system has no such thing.
+/// Writes a large file past the page cache; nothing for a small one, and where the file system has no
+/// such thing.
 #[cfg(target_os = "linux")]
 fn write_directly(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<Option<File>> {
     use rustix::fs::OFlags;
 
+    if bytes.len() <= DIRECT_PIECE {
+        return Ok(None);
+    }
     let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or_default();
     let mut file = match options(mode).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(error) if is_unsupported(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut space = vec![0; PIECE + BLOCK];
+    let mut space = vec![0; DIRECT_PIECE + BLOCK];
     let start = space.as_ptr().align_offset(BLOCK);
-    let aligned = &mut space[start..start + PIECE];
-    for (number, piece) in bytes.chunks(PIECE).enumerate() {
+    let aligned = &mut space[start..start + DIRECT_PIECE];
+    for (number, piece) in bytes.chunks(DIRECT_PIECE).enumerate() {
         let whole = piece.len().next_multiple_of(BLOCK);
         aligned[..piece.len()].copy_from_slice(piece);
         aligned[piece.len()..whole].fill(0);
@@ -96,12 +104,13 @@ mod tests {
         let path = folder.path().join("document");
         // Longer ones first, so that shorter ones replace them.
         for length in [
-            3 * PIECE + BLOCK + 1,
-            2 * PIECE + BLOCK,
-            2 * PIECE - 1,
-            2 * PIECE,
-            PIECE + 1,
-            PIECE,
+            (1 << 21) + 4097,
+            (1 << 20) + 4096,
+            (1 << 20) - 1,
+            1 << 20,
+            (1 << 19) + 1,
+            1 << 19,
+            1 << 16,
             1,
             0,
         ] {
@@ -116,7 +125,7 @@ mod tests {
     #[test]
     fn what_the_system_refuses_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let large = vec![0; 2 * PIECE];
+        let large = vec![0; 1 << 20];
         for bytes in [&large[..], b"small"] {
             let refused = write_durably(folder.path(), 0o600, bytes).unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::IsADirectory);
@@ -127,7 +136,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn where_the_page_cache_cannot_be_passed_by_it_is_used() {
         let full = Path::new("/dev/full");
-        let refused = write_durably(full, 0o600, &vec![0; 2 * PIECE]).unwrap_err();
+        let refused = write_durably(full, 0o600, &vec![0; 1 << 20]).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
     }
 }
