@@ -7,6 +7,7 @@ pub(crate) mod config;
 mod grant;
 pub(crate) mod handler;
 mod parameters;
+pub(crate) mod recent;
 mod redirect;
 mod scope;
 mod stored;

@@ -70,6 +70,10 @@ pub trait Records: Send + Sync + 'static {
     /// Whether records can be found and not be made.
     fn is_read_only(&self) -> bool;
 
+    /// Another number whenever this node has changed or removed records: what was found before may be
+    /// remembered until then, and not for long, since other nodes do so, too.
+    fn generation(&self) -> u64;
+
     /// The record whose unique field has this value.
     fn find(&self, kind: &'static str, field: &'static str, value: &str) -> Answer<Option<Object>>;
 

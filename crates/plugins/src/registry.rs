@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::error::{PluginError, Reason};
 use crate::ldap_auth::verdicts::Verdicts;
 use crate::logging::delivery::Delivery;
+use crate::oauth2::recent::Recent;
 use crate::peer_tls::Trust;
 use crate::prometheus::metrics::Metrics;
 use crate::proxy_cache::store::Store;
@@ -244,6 +245,8 @@ pub(crate) struct Node {
     pub(crate) metrics: Arc<Metrics>,
     /// Short-lived records.
     pub(crate) records: Room,
+    /// Tokens of `oauth2` that have been seen lately.
+    pub(crate) recent_tokens: Arc<Recent>,
 }
 
 /// The plugins of this build and their node-wide state. One per node; configurations come and go.
@@ -271,6 +274,7 @@ impl Registry {
                 delivery: Arc::default(),
                 metrics: Arc::default(),
                 records: Room::default(),
+                recent_tokens: Arc::default(),
             },
             priorities: PLUGINS.iter().map(priority).collect(),
         }

@@ -142,6 +142,10 @@ impl Store for MemoryStore {
         Box::pin(async move { revision.await.map(drop) })
     }
 
+    fn generation(&self) -> u64 {
+        self.loaded().revision
+    }
+
     fn export(&self) -> Answer<'_, (Position, Table)> {
         let loaded = self.loaded();
         let table = loaded.contents.table(&self.schemas, AT);

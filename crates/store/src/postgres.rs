@@ -27,6 +27,7 @@ mod tls;
 mod writer;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use keelgate_entities::declarative::Table;
@@ -404,6 +405,10 @@ impl Store for PostgresStore {
                 (Err(error), _) => Err(error),
             }
         })
+    }
+
+    fn generation(&self) -> u64 {
+        self.writer.generation.load(Ordering::Acquire)
     }
 
     fn count(&self, amounts: Vec<Amount>) -> Answer<'_, Counted> {

@@ -16,6 +16,7 @@ mod write;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -48,6 +49,7 @@ pub struct SqliteStore {
     idle: Arc<Mutex<Vec<Connection>>>,
     revision: watch::Receiver<u64>,
     journal: Arc<Mutex<Journal>>,
+    generation: Arc<AtomicU64>,
 }
 
 impl SqliteStore {
@@ -67,7 +69,9 @@ impl SqliteStore {
         let told = Told {
             publish,
             journal: Arc::clone(&journal),
+            generation: Arc::default(),
         };
+        let generation = Arc::clone(&told.generation);
         let writer = Writer::start(connection, Arc::clone(&schemas), told, path)?;
         Ok(Self {
             path: path.to_owned(),
@@ -76,6 +80,7 @@ impl SqliteStore {
             idle: Arc::default(),
             revision,
             journal,
+            generation,
         })
     }
 
@@ -174,6 +179,10 @@ impl Store for SqliteStore {
                 SystemTime::now(),
             ))
         })
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     fn count(&self, amounts: Vec<Amount>) -> Answer<'_, Counted> {

@@ -173,6 +173,10 @@ pub trait Store: Send + Sync + 'static {
     /// Runs work that only reads, on one revision, without waiting for writers.
     fn view(&self, work: Work) -> Answer<'_, ()>;
 
+    /// Another number whenever this process has changed or removed short-lived records: what was read of
+    /// them before may be remembered until then, and not for long, since other processes do so, too.
+    fn generation(&self) -> u64;
+
     /// Adds to counters, to all or to none of them. What was counted may be lost in a power cut. Only
     /// stores with a database count.
     fn count(&self, _amounts: Vec<Amount>) -> Answer<'_, Counted> {

@@ -25,6 +25,7 @@ pub struct Transaction<'a> {
     now: SystemTime,
     changed: bool,
     wrote: bool,
+    outdated: bool,
     touched: Touched,
     audit: Option<Draft>,
 }
@@ -37,6 +38,7 @@ impl<'a> Transaction<'a> {
             now,
             changed: false,
             wrote: false,
+            outdated: false,
             touched: Touched::default(),
             audit: None,
         }
@@ -52,10 +54,17 @@ impl<'a> Transaction<'a> {
         self.wrote
     }
 
-    /// Takes note of a write.
-    fn note(&mut self, schema: &Schema, id: &str) {
+    /// Whether short-lived records were changed or removed that somebody may remember.
+    pub(crate) fn outdated(&self) -> bool {
+        self.outdated
+    }
+
+    /// Takes note of a write, of something new or not.
+    fn note(&mut self, schema: &Schema, id: &str, is_new: bool) {
         self.wrote = true;
-        if !schema.record {
+        if schema.record {
+            self.outdated |= !is_new;
+        } else {
             self.touched.add(schema.name, id);
             self.changed = true;
         }
@@ -150,7 +159,7 @@ impl<'a> Transaction<'a> {
             let key = Object::from_iter([("id".to_owned(), id.into())]);
             return Err(ApiError::primary_key_violation(key).into());
         }
-        self.write(kind, id, entity)?;
+        self.write(kind, id, entity, true)?;
         if let Some(audit) = self.audit_of(kind) {
             audit.note(Operation::Create, kind, id, &[]);
         }
@@ -169,7 +178,7 @@ impl<'a> Transaction<'a> {
             Some(_) => self.rows.get(kind, id)?,
             None => None,
         };
-        self.write(kind, id, entity)?;
+        self.write(kind, id, entity, false)?;
         match (self.audit_of(kind), &before) {
             (Some(audit), Some(before)) => {
                 let fields = audit::difference(before, entity);
@@ -181,7 +190,13 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    fn write(&mut self, kind: &str, id: &str, entity: &Object) -> Result<(), StoreError> {
+    fn write(
+        &mut self,
+        kind: &str,
+        id: &str,
+        entity: &Object,
+        is_new: bool,
+    ) -> Result<(), StoreError> {
         let schema = self.schema(kind)?;
         let index = Index::of(schema, entity, self.now);
         for entry in &index.unique {
@@ -201,7 +216,7 @@ impl<'a> Transaction<'a> {
             }
         }
         self.rows.write(kind, id, entity, &index)?;
-        self.note(schema, id);
+        self.note(schema, id, is_new);
         Ok(())
     }
 
@@ -243,7 +258,7 @@ impl<'a> Transaction<'a> {
         }
         for (kind, id) in doomed.iter().rev() {
             self.rows.remove(kind, id)?;
-            self.note(self.schema(kind)?, id);
+            self.note(self.schema(kind)?, id, false);
             if let Some(audit) = self.audit_of(kind) {
                 audit.note(Operation::Delete, kind, id, &[]);
             }
@@ -260,7 +275,7 @@ impl<'a> Transaction<'a> {
         if import == Import::Replace {
             self.rows.clear()?;
             self.touched.add_all();
-            (self.changed, self.wrote) = (true, true);
+            (self.changed, self.wrote, self.outdated) = (true, true, true);
         }
         // `kinds()` has referenced kinds before those that refer to them.
         let mut entities = 0;
@@ -274,7 +289,7 @@ impl<'a> Transaction<'a> {
             for chunk in coming.chunks(IMPORTED_TOGETHER) {
                 self.rows.expect(schema, chunk)?;
                 for (id, entity) in chunk {
-                    self.write(schema.name, id, entity)?;
+                    self.write(schema.name, id, entity, false)?;
                 }
                 entities += chunk.len();
             }

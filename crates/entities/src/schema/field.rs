@@ -265,6 +265,13 @@ impl Field {
         self
     }
 
+    /// No two have the same value, as is said of it.
+    #[must_use]
+    pub fn unique(mut self) -> Self {
+        self.unique = true;
+        self
+    }
+
     /// May be a reference to a secret.
     #[must_use]
     pub fn referenceable(mut self) -> Self {

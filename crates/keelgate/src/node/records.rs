@@ -64,6 +64,10 @@ impl Records for StoredRecords {
         self.store.is_read_only()
     }
 
+    fn generation(&self) -> u64 {
+        self.store.generation()
+    }
+
     fn find(&self, kind: &'static str, field: &'static str, value: &str) -> Answer<Option<Object>> {
         let key = Key::field(field, value);
         self.ask(async move |store| store.get(kind, key).await)

@@ -1,5 +1,7 @@
 //! Requests that carry a token.
 
+use std::sync::Arc;
+
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use keelgate_entities::kinds::Consumer;
@@ -7,6 +9,7 @@ use keelgate_entities::kinds::Consumer;
 use super::answer::{self, Failure, Problem};
 use super::handler::{OAuth2, seconds};
 use super::parameters::Parameters;
+use super::recent::{Name, Recent};
 use super::stored::Token;
 use crate::authentication::{admit, admit_anonymous};
 use crate::body::{self, Format};
@@ -28,7 +31,7 @@ enum Refusal {
 const INVALID: Refusal = Refusal::Invalid("The access token is invalid or has expired");
 
 /// Whom a token speaks for.
-type Bearer<'r> = (Token, &'r Application, &'r Consumer);
+type Bearer<'r> = (Arc<Token>, &'r Application, &'r Consumer);
 
 impl OAuth2 {
     /// Lets a request through that carries a good token. With an anonymous consumer, several
@@ -42,16 +45,44 @@ impl OAuth2 {
         let Some(token) = token else {
             return Access::Ready(self.refuse(exchange, &Refusal::Missing));
         };
+        let name = Recent::name(&token);
+        let records = self.records().ok();
+        let recent = records.and_then(|records| self.recent.find(&name, records.generation()));
+        if let Some(token) = recent {
+            return Access::Ready(self.go_on(exchange, Some(token)));
+        }
         Access::Pending(Box::pin(async move {
-            match self.bearer(exchange, &token).await {
-                Ok(Ok(bearer)) => {
-                    self.admit(exchange, bearer);
-                    Flow::Continue
-                }
-                Ok(Err(refusal)) => self.refuse(exchange, &refusal),
+            match self.look_up(name, &token).await {
+                Ok(token) => self.go_on(exchange, token),
                 Err(failure) => Flow::Respond(Box::new(failure.answer())),
             }
         }))
+    }
+
+    async fn look_up(&self, name: Name, token: &str) -> Result<Option<Arc<Token>>, Failure> {
+        let records = self.records()?;
+        // Of before the question: what changes meanwhile is asked for anew.
+        let generation = records.generation();
+        let found = Token::find(records, "access_token", token).await?;
+        let found = found.map(Arc::new);
+        if let Some(token) = &found {
+            self.recent.remember(name, generation, Arc::clone(token));
+        }
+        Ok(found)
+    }
+
+    /// Lets the request through if the token is good here.
+    fn go_on<'r>(&'r self, exchange: &mut Exchange<'r>, token: Option<Arc<Token>>) -> Flow {
+        let bearer = token
+            .ok_or(INVALID)
+            .and_then(|token| self.judge_token(exchange, token));
+        match bearer {
+            Ok(bearer) => {
+                self.admit(exchange, bearer);
+                Flow::Continue
+            }
+            Err(refusal) => self.refuse(exchange, &refusal),
+        }
     }
 
     /// The token that the request carries, which does not go upstream where it is to be hidden.
@@ -83,33 +114,29 @@ impl OAuth2 {
         Some(token)
     }
 
-    async fn bearer(
+    fn judge_token(
         &self,
         exchange: &Exchange<'_>,
-        token: &str,
-    ) -> Result<Result<Bearer<'_>, Refusal>, Failure> {
-        let records = self.records()?;
-        let Some(token) = Token::find(records, "access_token", token).await? else {
-            return Ok(Err(INVALID));
-        };
+        token: Arc<Token>,
+    ) -> Result<Bearer<'_>, Refusal> {
         let service = exchange.service.map(|service| service.id);
         match token.service {
-            Some(of) if Some(of.0) != service => return Ok(Err(INVALID)),
+            Some(of) if Some(of.0) != service => return Err(INVALID),
             None if !self.is_global => {
-                return Ok(Err(Refusal::Invalid(
+                return Err(Refusal::Invalid(
                     "The access token is global, but the current plugin is configured without \
                      'global_credentials'",
-                )));
+                ));
             }
             _ => (),
         }
         if token.is_over(seconds(exchange.times.received_at)) {
-            return Ok(Err(INVALID));
+            return Err(INVALID);
         }
         let known = self.directory.application(token.credential.0);
-        Ok(known
+        known
             .map(|(application, consumer)| (token, application, consumer))
-            .ok_or(INVALID))
+            .ok_or(INVALID)
     }
 
     fn admit<'r>(&'r self, exchange: &mut Exchange<'r>, bearer: Bearer<'r>) {

@@ -30,6 +30,7 @@ pub(crate) fn schema() -> PluginSchema {
             Field::string("provision_key")
                 .required()
                 .auto()
+                .unique()
                 .encrypted()
                 .description("What proves that it is the login page which speaks for users."),
             Field::number("token_expiration")

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::answer::{self, Failure, Problem};
 use super::config::{Config, Pkce};
 use super::parameters::{self, Parameters};
+use super::recent::Recent;
 use crate::authentication::challenge;
 use crate::body::Format;
 use crate::directory::Application;
@@ -38,6 +39,7 @@ pub(crate) struct OAuth2 {
     pub(super) anonymous: Option<String>,
     pub(super) challenges: Challenges,
     pub(super) directory: Arc<Directory>,
+    pub(super) recent: Arc<Recent>,
     records: Option<Arc<dyn Records>>,
     provision_key: String,
     accepts_terminated: bool,
@@ -101,6 +103,7 @@ pub(crate) fn compile(
             scheme,
         },
         directory: Arc::clone(directory),
+        recent: Arc::clone(&node.recent_tokens),
         records: node.records.records(),
         provision_key: config.provision_key,
         accepts_terminated: config.accept_http_if_already_terminated,

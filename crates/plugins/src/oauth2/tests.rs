@@ -737,6 +737,22 @@ async fn tokens_are_found_wherever_they_may_stand() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_seen_is_no_good_once_it_is_gone() {
+    let gateway = Gateway::new(json!({}));
+    let body = password_token(&gateway).await;
+    let token = text(&body, "access_token");
+    for _ in 0..2 {
+        assert!(gateway.is_good(token).await);
+    }
+    let refresh = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", text(&body, "refresh_token")),
+    ];
+    assert_eq!(gateway.token_for_app(&refresh).await.0, 200);
+    assert!(!gateway.is_good(token).await, "it was exchanged");
+}
+
+#[tokio::test]
 async fn a_token_may_stand_in_another_header() {
     let gateway = Gateway::new(json!({"auth_header_name": "x-token"}));
     let body = password_token(&gateway).await;

@@ -22,6 +22,7 @@ struct Held {
     records: HashMap<&'static str, Vec<(Object, Option<Duration>)>>,
     counters: HashMap<Vec<u8>, i64>,
     is_away: bool,
+    generation: u64,
 }
 
 impl InMemory {
@@ -48,6 +49,7 @@ impl InMemory {
     /// Changes a field of all records of a kind.
     pub(crate) fn set(&self, kind: &str, field: &str, value: &Value) {
         let mut held = self.held();
+        held.generation += 1;
         for (record, _) in held.records.get_mut(kind).into_iter().flatten() {
             record.insert(field.to_owned(), value.clone());
         }
@@ -72,6 +74,7 @@ fn is(record: &Object, field: &str, value: &str) -> bool {
 }
 
 fn remove(held: &mut Held, record: &RecordId) -> bool {
+    held.generation += 1;
     let all = held.records.entry(record.kind).or_default();
     let before = all.len();
     all.retain(|(other, _)| !is(other, "id", &record.id));
@@ -81,6 +84,10 @@ fn remove(held: &mut Held, record: &RecordId) -> bool {
 impl Records for InMemory {
     fn is_read_only(&self) -> bool {
         false
+    }
+
+    fn generation(&self) -> u64 {
+        self.held().generation
     }
 
     fn find(&self, kind: &'static str, field: &'static str, value: &str) -> Answer<Option<Object>> {
@@ -112,6 +119,7 @@ impl Records for InMemory {
         lasts: Option<Duration>,
     ) -> Answer<Option<Object>> {
         self.answer(|held| {
+            held.generation += 1;
             let mut all = held.records.entry(record.kind).or_default().iter_mut();
             let found = all.find(|(other, _)| is(other, "id", &record.id))?;
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(super::NOW);

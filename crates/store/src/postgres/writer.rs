@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use keelgate_entities::Schemas;
@@ -47,6 +48,8 @@ pub(super) struct Writer {
     /// The newest revision that is known.
     pub(super) newest: watch::Sender<u64>,
     turn: Arc<Mutex<()>>,
+    /// Counts transactions that have changed or removed short-lived records.
+    pub(super) generation: AtomicU64,
 }
 
 /// Where the cluster stands when a transaction begins, which nobody changes until it ends.
@@ -79,6 +82,7 @@ impl Writer {
             patience,
             newest: watch::Sender::new(0),
             turn: Arc::default(),
+            generation: AtomicU64::new(0),
         }
     }
 
@@ -94,12 +98,15 @@ impl Writer {
     /// Runs work in a transaction of its own, and answers the revision after it.
     pub(super) async fn transact(self: &Arc<Self>, work: Work) -> Result<u64, StoreError> {
         let schemas = Arc::clone(&self.schemas);
+        let outdated = Arc::<AtomicBool>::default();
+        let noted = Arc::clone(&outdated);
         let after = self.in_turn(move |session, standing| {
             let revision = next_revision(standing.position)?;
             let mut rows = PostgresRows::writing(session, revision, &schemas);
             let mut view = Transaction::new(&mut rows, &schemas, time(standing.now));
             work(&mut view)?;
             let (changed, wrote, told) = (view.changed(), view.wrote(), view.told());
+            noted.store(view.outdated(), Ordering::Relaxed);
             rows.flush()?;
             if let Some(told) = told {
                 audit::append(session, revision, told)?;
@@ -111,7 +118,12 @@ impl Writer {
                 (false, false) => Outcome::Nothing,
             })
         });
-        after.await.map(|position| position.revision)
+        let after = after.await;
+        // Also where it is not known whether that was committed.
+        if outdated.load(Ordering::Relaxed) {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+        after.map(|position| position.revision)
     }
 
     /// Begins an epoch above the present one and above `above`.

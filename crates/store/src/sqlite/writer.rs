@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -127,6 +128,8 @@ pub(super) struct Told {
     pub(super) publish: watch::Sender<u64>,
     /// Held across each commit, so that whoever sees a revision finds what it has touched.
     pub(super) journal: Arc<Mutex<Journal>>,
+    /// Counts commits that have changed or removed records.
+    pub(super) generation: Arc<AtomicU64>,
 }
 
 impl State {
@@ -249,7 +252,7 @@ impl State {
         let mut rows = SqliteRows(&transaction);
         let mut view = Transaction::new(&mut rows, &self.schemas, SystemTime::now());
         work(&mut view)?;
-        let (changed, wrote) = (view.changed(), view.wrote());
+        let (changed, wrote, outdated) = (view.changed(), view.wrote(), view.outdated());
         let (told, touched) = (view.told(), view.touched());
         let mut revision = read::position(&transaction)?.revision;
         if changed {
@@ -264,6 +267,9 @@ impl State {
             journal.note(revision - 1, revision, touched);
         } else if wrote {
             transaction.commit()?;
+        }
+        if outdated {
+            self.told.generation.fetch_add(1, Ordering::Release);
         }
         Ok(revision)
     }
