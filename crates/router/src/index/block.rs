@@ -8,8 +8,8 @@
 //! Numbers are 32 bits, distances 16, all little-endian; tags are bytes, in whole sixteens. A bucket
 //! begins where a cache line does when the block does, so that a search in a bucket of few keys reads
 //! two or three lines that lie together, and nothing else. The lower bits of its offset, which are
-//! free, count its lines: they are asked for together, since each wait for one costs as much as all
-//! else that a search does.
+//! free, count its lines: of a long block they are asked for together, since each wait for one costs
+//! as much as all else that a search does.
 
 use std::hint::black_box;
 
@@ -20,7 +20,11 @@ use super::tag;
 
 /// The bytes. They are written by this module alone, so that what is read is well-formed.
 #[derive(Default)]
-pub(super) struct Block(Vec<u8>);
+pub(super) struct Block {
+    bytes: Vec<u8>,
+    /// Whether it is too long for the caches that are near.
+    is_far: bool,
+}
 
 /// The rules of one host pattern.
 pub(super) struct Bucket<'b> {
@@ -71,6 +75,9 @@ const DISTANCE: usize = 2;
 const LIST_HEAD: usize = 8;
 const BUCKET_HEAD: usize = 12;
 const CACHE_LINE: usize = 64;
+
+/// The length of a block that the caches of one core hold beside all else.
+const HELD: usize = 512 * 1024;
 
 /// Of a bucket's offset, those bits that count its lines; further lines are not asked for early.
 const LINES: u32 = 7;
@@ -137,7 +144,7 @@ impl Block {
     /// # Panics
     /// Beyond 4 GiB, which a thousand times the largest configuration does not fill.
     fn end(&self) -> u32 {
-        u32::try_from(self.0.len()).expect("keys are a part of a configuration below 4 GiB")
+        u32::try_from(self.bytes.len()).expect("keys are a part of a configuration below 4 GiB")
     }
 
     /// Whether a bucket with these lists, told by the length of the key and the number of records,
@@ -167,12 +174,15 @@ impl Block {
         bucket | lines.min(LINES)
     }
 
-    /// Asks for the lines of a bucket.
+    /// Asks for the lines of a bucket, unless they are near.
     #[inline]
     pub(super) fn fetch(&self, bucket: u32) {
+        if !self.is_far {
+            return;
+        }
         let start = (bucket & !LINES) as usize;
         for line in 1..(bucket & LINES) as usize {
-            black_box(self.0.get(start + line * CACHE_LINE).copied());
+            black_box(self.bytes[start + line * CACHE_LINE]);
         }
     }
 
@@ -193,9 +203,9 @@ impl Block {
         let distances = tags + directory_length(count) - count * DISTANCE;
         for (at, (hash, key, records)) in lists.enumerate() {
             let distance = (self.add_list(key, records) - bucket) as u16;
-            self.0[tags + at] = tag::of(hash);
+            self.bytes[tags + at] = tag::of(hash);
             let place = distances + at * DISTANCE;
-            self.0[place..place + DISTANCE].copy_from_slice(&distance.to_le_bytes());
+            self.bytes[place..place + DISTANCE].copy_from_slice(&distance.to_le_bytes());
         }
         self.with_lines(bucket)
     }
@@ -207,15 +217,16 @@ impl Block {
         numbered: u32,
         near: usize,
     ) -> u32 {
-        self.0.resize(self.0.len().next_multiple_of(CACHE_LINE), 0);
+        self.bytes
+            .resize(self.bytes.len().next_multiple_of(CACHE_LINE), 0);
         let at = self.end();
         self.add_numbers(&[lengths.len() as u32, host.len() as u32, numbered]);
         for &(length, first) in lengths {
             self.add_numbers(&[length, first]);
         }
-        self.0
-            .resize(self.0.len() + directory_length(near), tag::FREE);
-        self.0.extend_from_slice(host);
+        self.bytes
+            .resize(self.bytes.len() + directory_length(near), tag::FREE);
+        self.bytes.extend_from_slice(host);
         at
     }
 
@@ -226,7 +237,7 @@ impl Block {
     ) -> u32 {
         let at = self.end();
         self.add_numbers(&[key.len() as u32, records.len() as u32]);
-        self.0.extend_from_slice(key);
+        self.bytes.extend_from_slice(key);
         for record in records {
             self.add_numbers(&[record.rank, record.route, record.bits]);
         }
@@ -235,12 +246,14 @@ impl Block {
 
     fn add_numbers(&mut self, numbers: &[u32]) {
         for number in numbers {
-            self.0.extend_from_slice(&number.to_le_bytes());
+            self.bytes.extend_from_slice(&number.to_le_bytes());
         }
     }
 
-    pub(super) fn shrink(&mut self) {
-        self.0.shrink_to_fit();
+    /// To be called when all is written.
+    pub(super) fn finish(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.is_far = self.bytes.len() > HELD;
     }
 }
 
@@ -248,7 +261,7 @@ impl<'b> Bucket<'b> {
     #[inline]
     pub(super) fn read(block: &'b Block, bucket: u32) -> Self {
         let at = bucket & !LINES;
-        let ([lengths, host, numbered], rest) = numbers(&block.0[at as usize..]);
+        let ([lengths, host, numbered], rest) = numbers(&block.bytes[at as usize..]);
         let (lengths, rest) = rest.split_at(lengths as usize * LENGTH);
         let (directory, rest) = if numbered & IN_TABLE != 0 {
             (Directory::Table((numbered & !IN_TABLE) as usize), rest)
@@ -302,7 +315,7 @@ impl<'b> Near<'b> {
 impl<'b> List<'b> {
     #[inline]
     pub(super) fn read(block: &'b Block, at: u32) -> Self {
-        let ([key, count], rest) = numbers(&block.0[at as usize..]);
+        let ([key, count], rest) = numbers(&block.bytes[at as usize..]);
         let (key, rest) = rest.split_at(key as usize);
         Self {
             key,
@@ -393,6 +406,20 @@ mod tests {
         assert_eq!(find(2 << 56, b""), Some(3));
         assert_eq!(find(1, b"/c"), None);
         assert_eq!(find(3 << 56, b"/a"), None);
+    }
+
+    #[test]
+    fn every_bucket_of_a_long_block_can_be_asked_for() {
+        let mut block = Block::default();
+        let hosts: Vec<String> = (0..4000).map(|number| "a".repeat(number % 700)).collect();
+        let add = |host: &String| block.add_bucket(host.as_bytes(), &[(1, 1)], 0);
+        let buckets: Vec<u32> = hosts.iter().map(add).collect();
+        block.finish();
+        assert!(block.is_far);
+        for (bucket, host) in buckets.into_iter().zip(hosts) {
+            block.fetch(bucket);
+            assert_eq!(Bucket::read(&block, bucket).host, host.as_bytes());
+        }
     }
 
     #[test]

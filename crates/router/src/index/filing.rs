@@ -56,7 +56,7 @@ impl Index {
             let name = shapes[number].map_or("", |shape: Shape<'_>| shape.name());
             buckets[number] = add_bucket(&mut block, &mut tables, name.as_bytes(), own);
         }
-        block.shrink();
+        block.finish();
 
         let named = || shapes.iter().zip(&buckets);
         let names = |pick: fn(Shape<'_>) -> bool| {
