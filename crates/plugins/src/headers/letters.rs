@@ -12,14 +12,16 @@ pub(super) fn are_alike(one: &[u8], other: &[u8]) -> bool {
     let (Some(last), Some(other_last)) = (one.last_chunk::<8>(), other.last_chunk::<8>()) else {
         return one.eq_ignore_ascii_case(other);
     };
-    // The last eight may be compared in part a second time.
-    let (words, _) = one.as_chunks::<8>();
-    let (other_words, _) = other.as_chunks::<8>();
-    for (word, other) in words.iter().zip(other_words) {
-        if !words_are_alike(*word, *other) {
+    let (mut one, mut other) = (one, other);
+    while let (Some((word, rest)), Some((other_word, other_rest))) =
+        (one.split_first_chunk(), other.split_first_chunk())
+    {
+        if !words_are_alike(*word, *other_word) {
             return false;
         }
+        (one, other) = (rest, other_rest);
     }
+    // They may have been compared in part before.
     words_are_alike(*last, *other_last)
 }
 
