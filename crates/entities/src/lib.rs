@@ -28,7 +28,7 @@ mod secret;
 pub use config::Config;
 pub use error::ApiError;
 pub use flavor::RouterFlavor;
-pub use list::{List, Pick};
+pub use list::{Change, List, Pick};
 pub use reference::Reference;
 pub use schema::{Field, PluginSchema, Schema};
 pub use schemas::{ReferenceByKey, Schemas};

@@ -1,11 +1,13 @@
 //! A list of entities in parts, of which two lists share what they have in common.
 
 use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
+use uuid::Uuid;
 
 /// Entities of one kind. A copy costs little; one that differs in few entities shares the other parts.
 pub struct List<T>(Vec<Arc<[T]>>);
@@ -51,6 +53,62 @@ impl<T> List<T> {
     pub fn is(&self, other: &Self) -> bool {
         let mut pairs = self.0.iter().zip(&other.0);
         self.0.len() == other.0.len() && pairs.all(|(one, other)| Arc::ptr_eq(one, other))
+    }
+}
+
+impl<T: PartialEq> List<T> {
+    /// What this list has in the place of what an earlier one had; costs the parts that they do not
+    /// share. `id` tells an entity's identity.
+    pub fn since<'a>(&'a self, earlier: &'a Self, id: impl Fn(&T) -> Uuid) -> Change<'a, T> {
+        let gone = earlier.without(self);
+        let mut gone: HashMap<Uuid, &T> = gone.map(|entity| (id(entity), entity)).collect();
+        let new = self.without(earlier);
+        let new = new.filter(|entity| {
+            let id = id(entity);
+            let is_same = gone.get(&id).is_some_and(|before| before == entity);
+            if is_same {
+                gone.remove(&id);
+            }
+            !is_same
+        });
+        let new = new.collect();
+        Change {
+            gone: gone.into_values().collect(),
+            new,
+        }
+    }
+
+    /// The entities of the parts that another list does not have.
+    fn without<'a>(&'a self, other: &Self) -> impl Iterator<Item = &'a T> + use<'a, T> {
+        let known: HashSet<_> = other
+            .0
+            .iter()
+            .map(|part| Arc::as_ptr(part).cast::<()>())
+            .collect();
+        let parts = self.0.iter();
+        let parts = parts.filter(move |part| !known.contains(&Arc::as_ptr(part).cast::<()>()));
+        parts.flat_map(|part| part.iter())
+    }
+}
+
+/// What has changed in a list.
+#[derive(Debug)]
+pub struct Change<'a, T> {
+    /// The entities as they were before: removed ones, and changed ones.
+    pub gone: Vec<&'a T>,
+    /// The entities as they are now: changed ones, and new ones.
+    pub new: Vec<&'a T>,
+}
+
+impl<T> Change<'_, T> {
+    /// How much has changed.
+    pub fn len(&self) -> usize {
+        self.gone.len() + self.new.len()
+    }
+
+    /// Whether nothing has.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -127,6 +185,24 @@ mod tests {
         let picked: Vec<u32> = list.picks().map(|pick| *pick).collect();
         assert_eq!(picked, [1, 2, 3]);
         assert!(!list.is_empty() && List::<u32>::from(vec![]).is_empty());
+    }
+
+    #[test]
+    fn what_has_changed_since_an_earlier_list_is_found_in_the_parts_that_differ() {
+        let part = |pairs: &[(u128, char)]| -> Arc<[(u128, char)]> { pairs.into() };
+        let id = |entity: &(u128, char)| Uuid::from_u128(entity.0);
+        let shared = part(&[(1, 'a'), (2, 'b')]);
+        let earlier = List::of(vec![
+            Arc::clone(&shared),
+            part(&[(3, 'c'), (4, 'd'), (5, 'e')]),
+        ]);
+        let list = List::of(vec![shared, part(&[(3, 'c'), (4, 'D')]), part(&[(6, 'f')])]);
+        let mut change = list.since(&earlier, id);
+        change.gone.sort();
+        assert_eq!(change.gone, [&(4, 'd'), &(5, 'e')]);
+        assert_eq!(change.new, [&(4, 'D'), &(6, 'f')]);
+        assert_eq!(change.len(), 4);
+        assert!(list.since(&list.clone(), id).is_empty());
     }
 
     #[test]

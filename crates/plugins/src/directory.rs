@@ -1,11 +1,14 @@
 //! Who may call: consumers and their credentials, indexed for look-up.
 
+mod changes;
 mod hmac_auth;
+mod index;
 mod jwt;
 mod oauth2;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::RandomState;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
@@ -17,40 +20,44 @@ use keelgate_entities::kinds::{
 use rustc_hash::FxBuildHasher;
 use uuid::Uuid;
 
+pub use changes::Changes;
 pub use hmac_auth::HmacAuth;
+pub use index::Index;
 pub use jwt::Jwt;
 pub(crate) use jwt::Unproven;
 pub use oauth2::Application;
 
-/// Consumers and credentials of one snapshot. Built once per snapshot; plugins hold it in an
-/// `Arc` and borrow from it.
+/// Consumers and credentials of one snapshot: made of all of them, or of those before and what has
+/// changed. Plugins hold it in an `Arc` and borrow from it.
 #[derive(Debug, Default)]
 pub struct Directory {
     /// Consumers by id.
-    pub consumers: HashMap<Uuid, Consumer, FxBuildHasher>,
+    pub consumers: Index<Uuid, Consumer, FxBuildHasher>,
     /// Ids by `username`.
-    pub by_username: HashMap<String, Uuid>,
+    pub by_username: Index<String, Uuid, RandomState>,
     /// What upstreams are told about each consumer, by its id.
-    identities: HashMap<Uuid, Identity, FxBuildHasher>,
+    identities: Index<Uuid, Identity, FxBuildHasher>,
     /// API keys by the SHA-256 of their secret.
     ///
     /// Looking a digest up, instead of the secret, keeps the time of a look-up free of information
     /// about stored secrets: bytes are only ever compared between digests, and a client cannot
     /// choose the digest of what it sends. It also lets the hasher be a cheap one.
-    keys: HashMap<[u8; 32], KeyAuth, FxBuildHasher>,
+    keys: Index<[u8; 32], KeyAuth, FxBuildHasher>,
     /// Names and password digests by name. A keyed hasher, since clients choose what is looked up.
-    passwords: HashMap<String, BasicAuth>,
+    passwords: Index<String, BasicAuth, RandomState>,
     /// Keys of tokens by what tokens name them by. A keyed hasher, as above.
-    tokens: HashMap<String, Jwt>,
+    tokens: Index<String, Jwt, RandomState>,
     /// Secrets of signed requests by name. A keyed hasher, as above.
-    signers: HashMap<String, HmacAuth>,
+    signers: Index<String, HmacAuth, RandomState>,
     /// Applications by the id of their credential.
-    applications: HashMap<Uuid, Application, FxBuildHasher>,
+    applications: Index<Uuid, Application, FxBuildHasher>,
     /// Ids of applications by what they call themselves. A keyed hasher, as above.
-    client_ids: HashMap<String, Uuid>,
+    client_ids: Index<String, Uuid, RandomState>,
     /// Groups by consumer.
-    groups: HashMap<Uuid, Groups, FxBuildHasher>,
+    groups: GroupIndex,
 }
+
+type GroupIndex = Index<Uuid, Groups, FxBuildHasher>;
 
 /// The headers that tell an upstream who calls.
 #[derive(Clone, Debug)]
@@ -120,7 +127,7 @@ impl Directory {
             .filter_map(|c| Some((c.username.clone()?, c.id)))
             .collect();
         let identities = consumers.iter().map(|c| (c.id, Identity::of(c))).collect();
-        let consumers: HashMap<_, _, _> = consumers.into_iter().map(|c| (c.id, c)).collect();
+        let consumers: Index<_, _, _> = consumers.into_iter().map(|c| (c.id, c)).collect();
         let keys = key_auth
             .into_iter()
             .filter(|credential| consumers.contains_key(&credential.consumer.0))
@@ -131,12 +138,12 @@ impl Directory {
             by_username,
             identities,
             keys,
-            passwords: HashMap::new(),
-            tokens: HashMap::new(),
-            signers: HashMap::new(),
-            applications: HashMap::default(),
-            client_ids: HashMap::new(),
-            groups: HashMap::default(),
+            passwords: Index::default(),
+            tokens: Index::default(),
+            signers: Index::default(),
+            applications: Index::default(),
+            client_ids: Index::default(),
+            groups: Index::default(),
         }
     }
 
@@ -181,24 +188,30 @@ impl Directory {
     /// Adds applications. One whose consumer is absent is left out.
     #[must_use]
     pub fn with_oauth2(mut self, credentials: Vec<OAuth2Credential>) -> Self {
-        for credential in credentials {
-            if self.consumers.contains_key(&credential.consumer.0) {
-                let (client_id, application) = Application::of(credential);
-                self.client_ids
-                    .extend(client_id.map(|name| (name, application.id)));
-                self.applications.insert(application.id, application);
-            }
-        }
+        let known: Vec<_> = credentials
+            .into_iter()
+            .filter(|credential| self.consumers.contains_key(&credential.consumer.0))
+            .collect();
+        let names = known
+            .iter()
+            .filter_map(|credential| Some((credential.client_id.clone()?, credential.id)));
+        self.client_ids = names.collect();
+        self.applications = known
+            .into_iter()
+            .map(|credential| (credential.id, Application::of(credential)))
+            .collect();
         self
     }
 
     /// Adds the groups of consumers.
     #[must_use]
     pub fn with_groups(mut self, memberships: Vec<Acl>) -> Self {
+        let mut groups: HashMap<Uuid, Groups, FxBuildHasher> = HashMap::default();
         for membership in memberships {
-            let groups = self.groups.entry(membership.consumer.0).or_default();
+            let groups = groups.entry(membership.consumer.0).or_default();
             groups.names.push(membership.group);
         }
+        self.groups = groups.into_iter().collect();
         self
     }
 

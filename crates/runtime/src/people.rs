@@ -8,6 +8,7 @@ use keelgate_entities::kinds::{
     OAuth2Credential,
 };
 use keelgate_plugins::Directory;
+use keelgate_plugins::directory::Changes;
 
 /// Everything that a directory is made of, and nothing else.
 #[derive(Debug)]
@@ -22,12 +23,15 @@ pub(crate) struct People {
 }
 
 impl People {
-    /// Their directory: that of `previous` where they are the same.
+    /// Their directory: that of `previous`, or made from it, where they are mostly the same.
     pub(crate) fn directory(&self, previous: Option<(&Self, &Arc<Directory>)>) -> Arc<Directory> {
-        if let Some((people, directory)) = previous
-            && self.are(people)
-        {
-            return Arc::clone(directory);
+        if let Some((people, directory)) = previous {
+            if self.are(people) {
+                return Arc::clone(directory);
+            }
+            if let Some(changed) = directory.after(&self.since(people)) {
+                return Arc::new(changed);
+            }
         }
         let directory = Directory::new(self.consumers.to_vec(), self.keys.to_vec())
             .with_basic_auth(self.passwords.to_vec())
@@ -36,6 +40,28 @@ impl People {
             .with_oauth2(self.applications.to_vec())
             .with_groups(self.groups.to_vec());
         Arc::new(directory)
+    }
+
+    fn since<'a>(&'a self, earlier: &'a Self) -> Changes<'a> {
+        let Self {
+            consumers,
+            keys,
+            passwords,
+            tokens,
+            signers,
+            applications,
+            groups,
+        } = self;
+        Changes {
+            consumers: consumers.since(&earlier.consumers, |one| one.id),
+            keyauth_credentials: keys.since(&earlier.keys, |one| one.id),
+            basicauth_credentials: passwords.since(&earlier.passwords, |one| one.id),
+            jwt_secrets: tokens.since(&earlier.tokens, |one| one.id),
+            hmacauth_credentials: signers.since(&earlier.signers, |one| one.id),
+            oauth2_credentials: applications.since(&earlier.applications, |one| one.id),
+            acls: groups.since(&earlier.groups, |one| one.id),
+            all_acls: groups,
+        }
     }
 
     fn are(&self, other: &Self) -> bool {

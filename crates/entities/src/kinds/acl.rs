@@ -7,7 +7,7 @@ use crate::Reference;
 use crate::schema::{Field, Schema, typedefs};
 
 /// The membership of a consumer in a group.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Acl {
     /// Identity.
     pub id: Uuid,

@@ -10,7 +10,7 @@ use crate::schema::{Field, Schema, Transformation, typedefs};
 use crate::{Object, Reference};
 
 /// A name and its password.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct BasicAuthCredential {
     /// Identity.
     pub id: Uuid,

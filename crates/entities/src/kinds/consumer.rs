@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::schema::{CheckRule, Field, Schema, typedefs};
 
 /// A known client.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Consumer {
     /// Identity.
     pub id: Uuid,

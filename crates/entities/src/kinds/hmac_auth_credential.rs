@@ -7,7 +7,7 @@ use crate::Reference;
 use crate::schema::{Field, Schema, typedefs};
 
 /// A name and the secret that its requests are signed with.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct HmacAuthCredential {
     /// Identity.
     pub id: Uuid,

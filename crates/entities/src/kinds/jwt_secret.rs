@@ -8,7 +8,7 @@ use crate::format::pem;
 use crate::schema::{CheckRule, Field, Schema, typedefs};
 
 /// A key that a consumer signs tokens with.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct JwtSecret {
     /// Identity.
     pub id: Uuid,

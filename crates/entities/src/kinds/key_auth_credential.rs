@@ -7,7 +7,7 @@ use crate::Reference;
 use crate::schema::{Field, Schema, typedefs};
 
 /// An API key.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct KeyAuthCredential {
     /// Identity.
     pub id: Uuid,

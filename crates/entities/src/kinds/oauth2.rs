@@ -19,7 +19,7 @@ pub(super) const TOKENS: &str = "oauth2_tokens";
 pub(super) const AUTHORIZATION_CODES: &str = "oauth2_authorization_codes";
 
 /// An application that acts for users.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct OAuth2Credential {
     /// Identity.
     pub id: Uuid,

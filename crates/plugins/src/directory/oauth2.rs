@@ -46,7 +46,7 @@ pub(crate) enum Secret {
 }
 
 impl Application {
-    pub(super) fn of(credential: OAuth2Credential) -> (Option<String>, Self) {
+    pub(super) fn of(credential: OAuth2Credential) -> Self {
         let name = credential.client_id.as_deref();
         let secret = match (credential.client_secret, credential.hash_secret) {
             (None, _) => None,
@@ -55,15 +55,14 @@ impl Application {
                 Some(Digest::parse(&digest).map_or(Secret::Unreadable, Secret::Digest))
             }
         };
-        let application = Self {
+        Self {
             id: credential.id,
             consumer: credential.consumer.0,
             header: name.and_then(|name| HeaderValue::from_bytes(name.as_bytes()).ok()),
             redirect_uris: credential.redirect_uris,
             client_type: credential.client_type,
             secret,
-        };
-        (credential.client_id, application)
+        }
     }
 
     /// Whether this is the application's secret. Digests take milliseconds, on a thread of their own.
