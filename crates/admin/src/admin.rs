@@ -111,17 +111,34 @@ pub struct Admin {
     pub access: Access,
     /// How long the audit log keeps its entries; without it there are none.
     pub audit: Option<Duration>,
+    /// The responses that `proxy-cache` keeps; none where this node serves no traffic.
+    pub responses: Option<Arc<dyn Responses>>,
     /// The targets of upstreams; none where this node serves no traffic.
     pub balancers: Option<Arc<dyn Balancers>>,
 }
+
+/// The responses that `proxy-cache` keeps on this node.
+pub trait Responses: Send + Sync {
+    /// The one under a key.
+    fn find(&self, key: &str) -> Option<Value>;
+
+    /// Forgets the one under a key; whether there was one.
+    fn remove(&self, key: &str) -> bool;
+
+    /// Forgets all of them.
+    fn clear(&self);
+}
+
+/// Changes the level of the log, by its name, for a time or until it is changed again.
+pub type SetLevel = dyn Fn(&str, Option<Duration>) + Send + Sync;
 
 /// Reads and changes the level of the log, by its name in `kong.conf` (`notice`).
 #[derive(Clone)]
 pub struct LogLevel {
     /// The level in force.
     pub level: Report<String>,
-    /// Changes it.
-    pub set_level: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Changes it, for a time or until it is changed again.
+    pub set_level: Arc<SetLevel>,
 }
 
 /// [`Admin`] as handlers see it.

@@ -26,7 +26,7 @@ use keelgate_entities::{Schema, Schemas};
 
 use crate::routes::Routes;
 
-pub(crate) use key::check_unique;
+pub(crate) use key::{check_unique, id};
 pub(crate) use listing::{answer as page_answer, page_size, token};
 
 /// Adds the endpoints of every kind.

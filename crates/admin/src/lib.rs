@@ -31,7 +31,9 @@ pub mod server;
 pub mod status;
 
 pub use access::{Access, AccessRole, AdminCredential};
-pub use admin::{Admin, DataPlanes, LoadError, Loader, LogLevel, Mode, NodeInfo, Report};
+pub use admin::{
+    Admin, DataPlanes, LoadError, Loader, LogLevel, Mode, NodeInfo, Report, Responses,
+};
 pub use balancers::{AddressHealth, BalancerHealth, Balancers, SetHealthError, TargetHealth};
 pub use node::config_hash;
 pub use server::{Listener, serve};

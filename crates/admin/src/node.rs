@@ -8,6 +8,7 @@ mod config;
 mod describe;
 mod log_level;
 mod openapi;
+mod proxy_cache;
 mod tags;
 mod wasm;
 
@@ -27,6 +28,7 @@ pub(crate) fn add(routes: &mut Routes, admin: &Admin) {
     describe::add(routes);
     log_level::add(routes, admin);
     openapi::add(routes);
+    proxy_cache::add(routes, admin);
     tags::add(routes);
     wasm::add(routes);
 }

@@ -106,6 +106,12 @@ async fn the_level_of_the_log_can_be_changed() {
         .await
         .expect(400);
     assert_eq!(unknown, json!({"message": "unknown log level: zzz"}));
+    let early = api
+        .bare("PUT", "/debug/node/log-level/info?timeout=-1")
+        .await
+        .expect(400);
+    let message = "timeout must be greater than or equal to 0";
+    assert_eq!(early, json!({ "message": message }));
 }
 
 const CONFIG: &str = "_format_version: '3.0'\nservices:\n- name: s\n  host: h.test\n  routes:\n  \

@@ -98,6 +98,7 @@ pub use error::PluginError;
 pub use exchange::Exchange;
 pub use headers::HeaderMap;
 pub use plugin::{Access, Flow, Phases, Plugin};
+pub use proxy_cache::KeptResponses;
 pub use records::Records;
 pub use registry::Registry;
 pub use response::Response;

@@ -20,11 +20,11 @@ use crate::rate_limiting::tally::Tallies;
 use crate::records::{Records, Room};
 use crate::redis::Servers;
 use crate::{
-    Directory, Plugin, acl, basic_auth, bot_detection, correlation_id, cors, datadog, file_log,
-    grpc_gateway, grpc_web, hmac_auth, http_log, ip_restriction, jwt, key_auth, ldap_auth, loggly,
-    oauth2, opentelemetry, prometheus, proxy_cache, rate_limiting, redirect, request_size_limiting,
-    request_termination, request_transformer, response_ratelimiting, response_transformer, session,
-    standard_webhooks, statsd, syslog, tcp_log, udp_log, zipkin,
+    Directory, KeptResponses, Plugin, acl, basic_auth, bot_detection, correlation_id, cors,
+    datadog, file_log, grpc_gateway, grpc_web, hmac_auth, http_log, ip_restriction, jwt, key_auth,
+    ldap_auth, loggly, oauth2, opentelemetry, prometheus, proxy_cache, rate_limiting, redirect,
+    request_size_limiting, request_termination, request_transformer, response_ratelimiting,
+    response_transformer, session, standard_webhooks, statsd, syslog, tcp_log, udp_log, zipkin,
 };
 
 /// What plugins report as their version: that of the interfaces they are compatible with.
@@ -308,6 +308,11 @@ impl Registry {
     /// Whether `prometheus` is configured to tell the health of targets.
     pub fn tells_health(&self) -> bool {
         self.node.metrics.wants_health()
+    }
+
+    /// The responses that `proxy-cache` keeps.
+    pub fn kept_responses(&self) -> KeptResponses {
+        KeptResponses::of(&self.node.proxy_cache)
     }
 
     /// Records about requests since the start that could not be delivered.

@@ -27,7 +27,7 @@ pub(super) fn parse(schemas: &Schemas, schema: &Schema, segment: &str) -> Result
 }
 
 /// The id that a text is, in the form that ids are stored in.
-pub(super) fn id(text: &str) -> Option<String> {
+pub(crate) fn id(text: &str) -> Option<String> {
     let hyphenated = text.len() == 36;
     let id = Uuid::try_parse(text).ok().filter(|_| hyphenated)?;
     Some(id.hyphenated().to_string())

@@ -1,11 +1,13 @@
 //! `/debug/…/log-level`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::admin::{Admin, Mode, State};
+use crate::arguments::Arguments;
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::respond;
@@ -22,6 +24,9 @@ const LEVELS: [&str; 9] = [
     "debug",
     "debug_lua",
 ];
+
+/// Seconds that a changed level holds, where the request does not say.
+const DEFAULT_TIMEOUT: f64 = 60.0;
 
 pub(super) fn add(routes: &mut Routes, admin: &Admin) {
     routes.on(Method::GET, "/debug/node/log-level", read);
@@ -53,11 +58,33 @@ async fn write(state: Arc<State>, call: Call) -> Outcome {
     if !LEVELS.contains(&level) {
         return Err(Failure::bad_request(format!("unknown log level: {level}")));
     }
+    let given = timeout(&call).await?;
+    if given < 0.0 {
+        return Err(Failure::bad_request(
+            "timeout must be greater than or equal to 0",
+        ));
+    }
+    // 0 keeps the level until it is changed again.
+    let time = Duration::try_from_secs_f64(given).ok();
+    let time = time.filter(|time| !time.is_zero());
     let message = if (state.admin.log.level)() == level {
         format!("log level is already {level}")
     } else {
-        (state.admin.log.set_level)(level);
+        (state.admin.log.set_level)(level, time);
         "log level changed".to_owned()
     };
     Ok(respond::ok(&json!({ "message": message })))
+}
+
+/// The seconds that a request names, in its address or in its body.
+async fn timeout(call: &Call) -> Result<f64, Failure> {
+    let body = Arguments::read(call).await?.raw();
+    let in_body = body.get("timeout").and_then(|value| match value {
+        Value::String(text) => text.trim().parse().ok(),
+        value => value.as_f64(),
+    });
+    let in_query = call.query("timeout").map(str::trim);
+    let seconds: Option<f64> = in_query.and_then(|text| text.parse().ok()).or(in_body);
+    let seconds = seconds.filter(|seconds| !seconds.is_nan());
+    Ok(seconds.unwrap_or(DEFAULT_TIMEOUT).ceil())
 }

@@ -28,7 +28,7 @@ async fn describe(state: Arc<State>, _call: Call) -> Outcome {
 fn document(paths: &[Described], schemas: &Schemas, credentials: bool) -> Value {
     let shown = paths.iter().filter(|path| !path.methods.is_empty());
     let shown: Object = shown
-        .map(|described| (described.path.clone(), path(described)))
+        .map(|described| (described.path.clone(), path(described, paths)))
         .collect();
     let mut document = json!({
         "openapi": "3.1.0",
@@ -83,26 +83,65 @@ fn reference(component: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{component}") })
 }
 
-fn path(described: &Described) -> Value {
+fn path(described: &Described, all: &[Described]) -> Value {
     let mut item = Object::new();
     let parameters = parameters(&described.path);
     if !parameters.is_empty() {
         item.insert("parameters".to_owned(), parameters.into());
     }
     for method in &described.methods {
-        let operation = operation(described, method);
+        let mut operation = operation(described, method);
+        if let (Some(Bodies::Collection(kind)), "POST") = (described.bodies, &**method) {
+            operation["responses"]["201"]["links"] = links(&described.path, kind, all).into();
+        }
         item.insert(method.to_ascii_lowercase(), operation);
     }
     Value::Object(item)
 }
 
-/// The parts of a path that vary.
-fn parameters(path: &str) -> Vec<Value> {
-    let names = path.split('/').filter_map(|part| {
+/// What can be done with an entity that was posted to a collection.
+fn links(collection: &str, kind: &str, all: &[Described]) -> Object {
+    let given: Vec<_> = variables(collection).collect();
+    let mut links = Object::new();
+    for described in all {
+        let needed: Vec<_> = variables(&described.path).collect();
+        let known = |name: &&str| *name == kind || given.contains(name);
+        if !needed.contains(&kind) || !needed.iter().all(known) {
+            continue;
+        }
+        let values = needed.iter().map(|name| {
+            let value = match *name == kind {
+                true => "$response.body#/id".to_owned(),
+                false => format!("$request.path.{name}"),
+            };
+            ((*name).to_owned(), value.into())
+        });
+        let values: Object = values.collect();
+        for method in &described.methods {
+            let operation = operation_id(method, &described.path);
+            let named = operation.replace(['{', '}'], "").replace([' ', '/'], ".");
+            let link = json!({ "operationId": operation, "parameters": values });
+            links.insert(named, link);
+        }
+    }
+    links
+}
+
+fn operation_id(method: &str, path: &str) -> String {
+    format!("{} {path}", method.to_ascii_lowercase())
+}
+
+/// The names of the parts of a path that vary.
+fn variables(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|part| {
         let inner = part.strip_prefix('{')?;
         inner.strip_suffix('}')
-    });
-    let described = names.map(|name| {
+    })
+}
+
+/// The parts of a path that vary, described.
+fn parameters(path: &str) -> Vec<Value> {
+    let described = variables(path).map(|name| {
         json!({
             "name": name, "in": "path", "required": true,
             "schema": { "type": "string", "minLength": 1 },
@@ -112,7 +151,7 @@ fn parameters(path: &str) -> Vec<Value> {
 }
 
 fn operation(described: &Described, method: &str) -> Value {
-    let id = format!("{} {}", method.to_ascii_lowercase(), described.path);
+    let id = operation_id(method, &described.path);
     let mut operation = json!({ "operationId": id });
     let mut answers = Object::new();
     let failure = json!({ "description": "An error.", "content": content(&reference("error")) });
@@ -207,6 +246,27 @@ mod tests {
             count += 1;
         }
         assert!(count > 100, "{count}");
+    }
+
+    #[test]
+    fn what_can_be_done_with_a_new_entity_is_linked() {
+        let schemas = Schemas::new(Vec::new());
+        let mut routes = Routes::default();
+        crate::entity::add(&mut routes, &schemas);
+        let document = document(&routes.describe(), &schemas, false);
+        let links = |path: &str| &document["paths"][path]["post"]["responses"]["201"]["links"];
+        assert_eq!(
+            links("/services")["patch..services.services"],
+            json!({
+                "operationId": "patch /services/{services}",
+                "parameters": { "services": "$response.body#/id" },
+            })
+        );
+        assert_eq!(
+            links("/services/{services}/routes")["get..services.services.routes.routes"]["parameters"],
+            json!({ "services": "$request.path.services", "routes": "$response.body#/id" })
+        );
+        assert_eq!(links("/services").get("get..routes.routes"), None);
     }
 
     #[test]

@@ -86,11 +86,12 @@ pub fn admin(store: Arc<dyn Store>, mode: Mode) -> Admin {
         server: Arc::new(|| json!({"connections_active": 1})),
         log: LogLevel {
             level: Arc::new(move || level.lock().unwrap().clone()),
-            set_level: Arc::new(move |level| *set.lock().unwrap() = level.to_owned()),
+            set_level: Arc::new(move |level, _| *set.lock().unwrap() = level.to_owned()),
         },
         metrics: Arc::new(|reachable| format!("up {}\n", u8::from(reachable))),
         access: Access::default(),
         audit: Some(std::time::Duration::from_secs(3600)),
+        responses: None,
         balancers: None,
     }
 }

@@ -22,9 +22,11 @@ use super::activation::Activation;
 use super::apis::{self, Listening, Term, report};
 use super::backup::{self, Backup};
 use super::certificates;
+use super::log_level::LastingLevel;
 use super::place::Place;
 use super::records::StoredRecords;
 use super::reports::Reports;
+use super::responses::Kept;
 use super::running::{Front, Running};
 use super::served::{self, Lasting};
 use super::upstreams::Upstreams;
@@ -216,6 +218,11 @@ impl Common {
         Ok(Some(backup))
     }
 
+    fn lasting_level(&self) -> LastingLevel {
+        let (read, write) = (self.log.clone(), self.log.clone());
+        LastingLevel::new(move || read.level(), move |level| write.set_level(level))
+    }
+
     /// Starts the Admin API (on roles that have one) and the status API.
     pub(crate) fn start_apis(
         &mut self,
@@ -224,7 +231,7 @@ impl Common {
         data_planes: Option<Arc<dyn keelgate_admin::DataPlanes>>,
         ready: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) -> Vec<tokio::task::JoinHandle<()>> {
-        let (log, set) = (self.log.clone(), self.log.clone());
+        let (log, lasting) = (self.log.clone(), self.lasting_level());
         let (source, metrics) = (Arc::clone(&self.reports), Arc::clone(&self.reports));
         let role = self.settings.node.role;
         let has_no_database = role == Role::DataPlane || matches!(mode, Mode::Dbless(_));
@@ -253,9 +260,11 @@ impl Common {
             },
             log: LogLevel {
                 level: report(move || log.level().as_str().to_owned()),
-                set_level: Arc::new(move |name: &str| {
+                set_level: Arc::new(move |name: &str, time| {
+                    // Kong's name for more of the messages of Lua.
+                    let name = if name == "debug_lua" { "debug" } else { name };
                     if let Ok(level) = name.parse::<Level>() {
-                        set.set_level(level);
+                        lasting.set(level, time);
                     }
                 }),
             },
@@ -263,6 +272,9 @@ impl Common {
             access: access(&self.settings),
             audit: Some(self.settings.admin.admin_audit_retention.0)
                 .filter(|kept_for| !kept_for.is_zero()),
+            responses: (role != Role::ControlPlane).then(|| {
+                Arc::new(Kept(self.registry.kept_responses())) as Arc<dyn keelgate_admin::Responses>
+            }),
             balancers: (role != Role::ControlPlane).then(|| {
                 Arc::new(Upstreams(self.activation.shared())) as Arc<dyn keelgate_admin::Balancers>
             }),

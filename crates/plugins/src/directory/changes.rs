@@ -9,7 +9,9 @@ use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 use super::index::MOST_CHANGES;
-use super::{Application, BasicAuth, Directory, GroupIndex, Groups, HmacAuth, Identity, Jwt, KeyAuth, sha256};
+use super::{
+    Application, BasicAuth, Directory, GroupIndex, Groups, HmacAuth, Identity, Jwt, KeyAuth, sha256,
+};
 
 /// What has changed since a directory was made: a member for everything that it is made of.
 #[derive(Debug)]
@@ -201,9 +203,9 @@ mod tests {
                 signers: list(each(
                     &|n, name| json!({"id": id(n), "consumer": owner(n), "username": name, "secret": "x"}),
                 )),
-                applications: list(each(&|n, name| {
-                    json!({"id": id(n), "consumer": owner(n), "name": name, "client_id": name})
-                })),
+                applications: list(each(
+                    &|n, name| json!({"id": id(n), "consumer": owner(n), "name": name, "client_id": name}),
+                )),
                 groups: list(Value::Array(groups.collect())),
             }
         }

@@ -10,9 +10,11 @@ pub(crate) const NAME: &str = "grpc-gateway";
 
 /// Description of the settings.
 pub(crate) fn schema() -> PluginSchema {
-    PluginSchema::new(NAME, 998, VERSION).fields([Field::string("proto").description(
-        "The .proto file that describes the services, and binds their methods to paths with google.api.http.",
-    )])
+    PluginSchema::new(NAME, 998, VERSION)
+        .default_protocols(&["grpc", "grpcs", "http", "https"])
+        .fields([Field::string("proto").optional().description(
+            "The .proto file that describes the services, and binds their methods to paths with google.api.http.",
+        )])
 }
 
 /// The settings.

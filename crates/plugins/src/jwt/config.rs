@@ -28,7 +28,7 @@ pub(crate) fn schema() -> PluginSchema {
                 .required()
                 .default(false)
                 .description("Whether the secrets of credentials are written in base64."),
-            Field::set("claims_to_verify", Field::string(ITEM).one_of(["exp", "nbf"]))
+            Field::set("claims_to_verify", Field::string(ITEM).one_of(["exp", "nbf"]).required().len_min(1))
                 .description("Claims that must be there and hold: exp, nbf."),
             Field::string("anonymous")
                 .description("Id or username of the consumer that requests without a valid token act as."),

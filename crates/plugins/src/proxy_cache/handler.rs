@@ -288,7 +288,7 @@ fn is_kept(name: &HeaderName) -> bool {
     !NOT_KEPT.contains(&name) && !name.contains("ratelimit-remaining")
 }
 
-fn seconds(time: SystemTime) -> u64 {
+pub(super) fn seconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH);
     since.unwrap_or(Duration::ZERO).as_secs()
 }

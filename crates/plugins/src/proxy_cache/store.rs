@@ -73,6 +73,18 @@ impl Store {
         Some(stored)
     }
 
+    /// Forgets the response under a key; whether it was kept at this time.
+    pub(super) fn remove(&self, key: &str, now: u64) -> bool {
+        let is_kept = self.get(key, now).is_some();
+        self.0.invalidate(key);
+        is_kept
+    }
+
+    /// Forgets all responses.
+    pub(super) fn clear(&self) {
+        self.0.invalidate_all();
+    }
+
     pub(super) fn put(&self, key: String, stored: Stored) {
         self.0.insert(key, Arc::new(stored));
     }
@@ -102,6 +114,18 @@ mod tests {
         assert!(store.get("a", 105).is_none());
         assert!(store.get("a", 104).is_none());
         assert!(store.get("b", u64::MAX).is_some());
+    }
+
+    #[test]
+    fn responses_can_be_forgotten() {
+        let store = Store::new();
+        for key in ["a", "b", "c"] {
+            store.put(key.to_owned(), stored(1, Some(5)));
+        }
+        assert!(store.remove("a", 101) && !store.remove("a", 101));
+        assert!(!store.remove("b", 105), "its time was over");
+        store.clear();
+        assert!(store.get("c", 101).is_none());
     }
 
     #[test]
