@@ -70,9 +70,10 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn tools() -> Result<()> {
     let storage = storage_server::get()?;
     let judges = conformance::get()?;
-    clients::get()?;
+    let clients = clients::get()?;
     plugin_servers::get()?;
     DENY.get()?;
     judges.ready()?;
+    clients.ready()?;
     storage.install()
 }

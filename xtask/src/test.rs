@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     };
     workspace::run(&mut workspace::cargo(build))?;
     let judges = judges.ready()?;
+    let clients = clients.ready()?;
     let servers = programs.start()?;
     let database = database_server::start(Durability::None)?;
     progress::step("running the tests");
