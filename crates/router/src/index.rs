@@ -90,6 +90,7 @@ impl Index {
             }
         }
         if let Some(bucket) = self.anywhere {
+            let bucket = Bucket::read(&self.block, bucket);
             self.search(bucket, None, rules, request, &mut best);
         }
         best.0
@@ -98,14 +99,13 @@ impl Index {
     /// Improves `best` by the rules in a bucket; `port` is that of the request.
     fn search(
         &self,
-        bucket: u32,
+        bucket: Bucket<'_>,
         port: Option<u16>,
         rules: &[Rule],
         request: &Request<'_>,
         best: &mut Best,
     ) {
         let path = request.facts.path.as_bytes();
-        let bucket = Bucket::read(&self.block, bucket);
         for (length, first) in bucket.lengths() {
             // The lengths are in order of the best rule that has one.
             if best.beats(first) {
@@ -134,10 +134,12 @@ impl Index {
 }
 
 impl Names {
-    fn get(&self, block: &Block, name: &[u8]) -> Option<u32> {
+    #[inline]
+    fn get<'b>(&self, block: &'b Block, name: &[u8]) -> Option<Bucket<'b>> {
         self.table.find(table::hash(name), |at| {
             block.fetch(at);
-            (Bucket::read(block, at).host == name).then_some(at)
+            let bucket = Bucket::read(block, at);
+            (bucket.host == name).then_some(bucket)
         })
     }
 }

@@ -10,8 +10,9 @@ use super::tag;
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct Group {
-    /// A part of each hash, which keeps most strangers from being looked at.
-    tags: [u8; ROOM],
+    /// A part of each hash, which keeps most strangers from being looked at; and, up to the number of
+    /// tags that are looked through together, what is none.
+    tags: [u8; tag::TOGETHER],
     offsets: [u32; ROOM],
 }
 
@@ -24,22 +25,14 @@ pub(super) struct Table {
     groups: Box<[Group]>,
 }
 
-impl Group {
-    #[inline]
-    fn tags(&self) -> [u8; tag::TOGETHER] {
-        let mut tags = [tag::NO_ENTRY; tag::TOGETHER];
-        tags[..ROOM].copy_from_slice(&self.tags);
-        tags
-    }
-}
-
 impl Table {
     /// Pairs of hash and offset.
     pub(super) fn new(entries: &[(u64, u32)]) -> Self {
-        let empty = Group {
-            tags: [tag::FREE; ROOM],
+        let mut empty = Group {
+            tags: [tag::FREE; tag::TOGETHER],
             offsets: [0; ROOM],
         };
+        empty.tags[ROOM..].fill(tag::NO_ENTRY);
         let count = entries.len().div_ceil(FILLED).next_power_of_two();
         let mut groups = vec![empty; count].into_boxed_slice();
         let mask = count - 1;
@@ -65,14 +58,13 @@ impl Table {
         let mut index = hash as usize & mask;
         loop {
             let group = &self.groups[index];
-            let tags = group.tags();
-            for place in tag::places(tags, tag::of(hash)) {
+            for place in tag::places(group.tags, tag::of(hash)) {
                 if let Some(found) = check(group.offsets[place]) {
                     return Some(found);
                 }
             }
             // What did not fit went into the next group.
-            if tag::places(tags, tag::FREE).next().is_some() {
+            if tag::places(group.tags, tag::FREE).next().is_some() {
                 return None;
             }
             index = (index + 1) & mask;
