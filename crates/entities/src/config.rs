@@ -70,3 +70,24 @@ fn list<'de, D: Deserializer<'de>, L: Deserialize<'de> + Default>(
 ) -> Result<L, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Schemas;
+
+    #[test]
+    fn whatever_belongs_to_consumers_is_decoded() {
+        let schemas = Schemas::new(Vec::new());
+        let mut kinds = schemas.kinds().to_vec();
+        kinds.retain(|schema| schema.foreign_keys().any(|key| key.kind == "consumers"));
+        assert!(kinds.len() > 5, "{}", kinds.len());
+        for schema in kinds {
+            // What is not known would be passed over.
+            let read: Result<Config, _> = serde_json::from_value(json!({ (schema.name): [5] }));
+            assert!(read.is_err(), "{}", schema.name);
+        }
+    }
+}

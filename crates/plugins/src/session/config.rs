@@ -49,6 +49,7 @@ fn described(storage: Field) -> PluginSchema {
     };
     let seconds = |name, default: u32| Field::number(name).default(default);
     PluginSchema::new(NAME, 1900, VERSION)
+        .default_protocols(&["grpc", "grpcs", "http", "https"])
         .no_consumer()
         .fields([
             Field::string("secret")
