@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 use crate::List;
 use crate::kinds::{
     Acl, BasicAuthCredential, CaCertificate, Certificate, Consumer, HmacAuthCredential, JwtSecret,
-    KeyAuthCredential, OAuth2Credential, Plugin, Route, Service, Sni, Target, Upstream,
+    KeyAuthCredential, OAuth2Credential, Plugin, Route, Service, Sni, Target, Upstream, Vault,
 };
 
 /// A whole configuration, decoded from the flat tables of a snapshot (`config_table` of the hybrid
@@ -44,6 +44,9 @@ pub struct Config {
     /// Trusted authorities.
     #[serde(deserialize_with = "list")]
     pub ca_certificates: Vec<CaCertificate>,
+    /// Where secrets come from that other entities refer to.
+    #[serde(deserialize_with = "list")]
+    pub vaults: Vec<Vault>,
     /// API keys of consumers.
     #[serde(deserialize_with = "list")]
     pub keyauth_credentials: List<KeyAuthCredential>,

@@ -39,6 +39,7 @@ pub use target::Target;
 pub use upstream::{
     ActiveChecks, Algorithm, HashOn, HealthChecks, PassiveChecks, Thresholds, Upstream,
 };
+pub use vault::Vault;
 
 use serde::{Deserialize, Serialize};
 

@@ -16,6 +16,7 @@ mod json;
 mod json_schema;
 pub(crate) mod lookup;
 mod plugin;
+mod secrets;
 pub mod typedefs;
 pub(crate) mod validate;
 
@@ -24,3 +25,4 @@ pub(crate) use definition::Transformation;
 pub use definition::{ForeignKey, Schema, UniqueKey};
 pub use field::{Field, ITEM, OnDelete, Record, Shorthand, TextCheck, Type, ValueCheck};
 pub use plugin::PluginSchema;
+pub use secrets::{each_reference, is_reference};

@@ -10,6 +10,7 @@
 //! | `activation` | from a snapshot to what serves |
 //! | `backup` | the publisher of a backup node |
 //! | `storages` | the storages of the settings, opened |
+//! | `secrets` | the secrets that entities refer to |
 //! | `served`, `streams` | what the proxy is told, and what of it is for streams |
 //! | `offline` | what commands need of a node without running one |
 //! | `apis`, `certificates`, `verification` | listeners of the APIs; TLS; whose snapshots are believed |
@@ -36,6 +37,7 @@ mod records;
 mod reports;
 mod responses;
 mod running;
+mod secrets;
 mod served;
 mod storages;
 mod store_backed;

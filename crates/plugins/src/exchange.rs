@@ -155,6 +155,8 @@ pub enum MadeBy {
     Plugin,
     /// The upstream, earlier: a plugin kept its response.
     Cache,
+    /// A function that a plugin called in place of the upstream.
+    Function,
     /// The gateway, because something failed.
     Gateway,
 }

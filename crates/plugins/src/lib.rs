@@ -40,6 +40,7 @@ mod cookies;
 pub mod directory;
 pub mod error;
 pub mod exchange;
+mod function;
 mod grpc;
 pub mod headers;
 mod logging;
@@ -56,6 +57,8 @@ pub mod stream;
 mod traces;
 
 mod acl;
+mod aws_lambda;
+mod azure_functions;
 mod basic_auth;
 mod bot_detection;
 mod correlation_id;

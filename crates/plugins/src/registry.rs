@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keelgate_entities::kinds;
-use keelgate_entities::schema::PluginSchema;
+use keelgate_entities::schema::{PluginSchema, each_reference};
 use rustls::RootCertStore;
 use uuid::Uuid;
 
 use crate::error::{PluginError, Reason};
+use crate::function::client::Clients;
 use crate::ldap_auth::verdicts::Verdicts;
 use crate::logging::delivery::Delivery;
 use crate::oauth2::recent::Recent;
@@ -20,11 +21,12 @@ use crate::rate_limiting::tally::Tallies;
 use crate::records::{Records, Room};
 use crate::redis::Servers;
 use crate::{
-    Directory, KeptResponses, Plugin, acl, basic_auth, bot_detection, correlation_id, cors,
-    datadog, file_log, grpc_gateway, grpc_web, hmac_auth, http_log, ip_restriction, jwt, key_auth,
-    ldap_auth, loggly, oauth2, opentelemetry, prometheus, proxy_cache, rate_limiting, redirect,
-    request_size_limiting, request_termination, request_transformer, response_ratelimiting,
-    response_transformer, session, standard_webhooks, statsd, syslog, tcp_log, udp_log, zipkin,
+    Directory, KeptResponses, Plugin, acl, aws_lambda, azure_functions, basic_auth, bot_detection,
+    correlation_id, cors, datadog, file_log, grpc_gateway, grpc_web, hmac_auth, http_log,
+    ip_restriction, jwt, key_auth, ldap_auth, loggly, oauth2, opentelemetry, prometheus,
+    proxy_cache, rate_limiting, redirect, request_size_limiting, request_termination,
+    request_transformer, response_ratelimiting, response_transformer, session, standard_webhooks,
+    statsd, syslog, tcp_log, udp_log, zipkin,
 };
 
 /// What plugins report as their version: that of the interfaces they are compatible with.
@@ -45,6 +47,16 @@ const PLUGINS: &[Entry] = &[
         name: acl::config::NAME,
         schema: acl::config::schema,
         compile: acl::handler::compile,
+    },
+    Entry {
+        name: aws_lambda::config::NAME,
+        schema: aws_lambda::config::schema,
+        compile: aws_lambda::handler::compile,
+    },
+    Entry {
+        name: azure_functions::config::NAME,
+        schema: azure_functions::config::schema,
+        compile: azure_functions::handler::compile,
     },
     Entry {
         name: basic_auth::config::NAME,
@@ -220,6 +232,21 @@ const WITH_DATABASE: &[fn() -> PluginSchema] = &[
     session::config::schema_with_database,
 ];
 
+/// Plugins that only tell others about requests.
+const TELLING: [&str; 11] = [
+    datadog::config::NAME,
+    file_log::config::NAME,
+    http_log::config::NAME,
+    loggly::config::NAME,
+    opentelemetry::config::NAME,
+    prometheus::config::NAME,
+    statsd::config::NAME,
+    syslog::config::NAME,
+    tcp_log::config::NAME,
+    udp_log::config::NAME,
+    zipkin::config::NAME,
+];
+
 /// What plugins know of the node, and keep on it beyond the life of a configuration.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -231,6 +258,8 @@ pub(crate) struct Node {
     pub(crate) rate_limits: Arc<Counters>,
     /// Redis servers.
     pub(crate) redis: Servers,
+    /// Who asks functions.
+    pub(crate) functions: Clients,
     /// Counts on their way to Redis.
     pub(crate) tallies: Tallies,
     /// What LDAP servers have said.
@@ -253,20 +282,19 @@ pub(crate) struct Node {
 #[derive(Debug)]
 pub struct Registry {
     node: Node,
-    /// Name and priority of every plugin.
-    priorities: Vec<(&'static str, i32)>,
+    schemas: Vec<PluginSchema>,
 }
 
 impl Registry {
     /// For the node with this id and host name.
     pub fn new(node_id: Uuid, hostname: impl Into<String>) -> Self {
-        let priority = |entry: &Entry| (entry.name, (entry.schema)().priority);
         Self {
             node: Node {
                 id: node_id,
                 hostname: hostname.into(),
                 rate_limits: Arc::new(Counters::new()),
                 redis: Servers::default(),
+                functions: Clients::default(),
                 tallies: Tallies::default(),
                 ldap_verdicts: Arc::new(Verdicts::new()),
                 trust: Trust::default(),
@@ -276,7 +304,7 @@ impl Registry {
                 records: Room::default(),
                 recent_tokens: Arc::default(),
             },
-            priorities: PLUGINS.iter().map(priority).collect(),
+            schemas: Self::schemas(),
         }
     }
 
@@ -346,8 +374,29 @@ impl Registry {
     /// The priority of a plugin: within a phase, a higher one runs first. `None` for a plugin that
     /// this build does not have.
     pub fn priority(&self, name: &str) -> Option<i32> {
-        let (_, priority) = self.priorities.iter().find(|(other, _)| *other == name)?;
-        Some(*priority)
+        self.schema(name).map(|schema| schema.priority)
+    }
+
+    fn schema(&self, name: &str) -> Option<&PluginSchema> {
+        self.schemas.iter().find(|schema| schema.name == name)
+    }
+
+    /// Shows every reference to a secret (`{vault://…}`) in a plugin's settings, with the dotted
+    /// path of its setting, to `act`, which puts what it stands for in its place.
+    pub fn each_reference(
+        &self,
+        plugin: &mut kinds::Plugin,
+        act: &mut dyn FnMut(&str, &mut String),
+    ) {
+        if let Some(schema) = self.schema(&plugin.name) {
+            each_reference(&schema.fields, &mut plugin.config, act);
+        }
+    }
+
+    /// Whether requests must not pass without the plugin: all but those that only tell others about
+    /// them.
+    pub fn is_needed(&self, name: &str) -> bool {
+        !TELLING.contains(&name)
     }
 
     /// Compiles one configuration of a plugin. What it finds out about callers comes from the
@@ -417,6 +466,8 @@ mod tests {
                 "response-transformer",
                 "redirect",
                 "standard-webhooks",
+                "aws-lambda",
+                "azure-functions",
                 "proxy-cache",
                 "opentelemetry",
                 "prometheus",

@@ -15,7 +15,7 @@ pub struct Response {
     pub headers: HeaderMap,
     /// Body.
     pub body: Body,
-    /// Who made it: [`MadeBy::Plugin`], or [`MadeBy::Cache`].
+    /// Who made it: [`MadeBy::Plugin`], [`MadeBy::Cache`] or [`MadeBy::Function`].
     pub made_by: MadeBy,
 }
 
@@ -39,6 +39,12 @@ impl Response {
     /// `request_id`.
     pub fn error(status: StatusCode, message: impl Into<String>) -> Self {
         Self::new(status, Body::Error(message.into()))
+    }
+
+    /// What is told where something went wrong of which clients learn no more.
+    pub fn unexpected() -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::error(status, "An unexpected error occurred")
     }
 
     /// A JSON answer `{"message": …, "request_id": …}`, whatever the client accepts.

@@ -264,6 +264,88 @@ pub(crate) async fn access_waiting<'r>(
     }
 }
 
+/// Runs `access` of a plugin that waits, on a thread of its own kind; the response.
+pub(crate) fn waited<'r>(plugin: &'r dyn Plugin, exchange: &mut Exchange<'r>) -> Response {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let flow = match plugin.access(exchange) {
+        Access::Ready(flow) => flow,
+        Access::Pending(wait) => runtime.block_on(wait),
+    };
+    match flow {
+        Flow::Respond(response) => *response,
+        Flow::Continue => panic!("the plugin answers nothing"),
+    }
+}
+
+/// A request as a server of a test got it.
+pub(crate) struct Received {
+    /// `POST /a?b HTTP/1.1`.
+    pub(crate) line: String,
+    /// With lower-case names.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Received {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    fn read(connection: &mut TcpStream) -> Self {
+        let mut read = Vec::new();
+        let mut byte = [0];
+        while !read.ends_with(b"\r\n\r\n") {
+            connection.read_exact(&mut byte).unwrap();
+            read.push(byte[0]);
+        }
+        let head = String::from_utf8(read).unwrap();
+        let mut lines = head.trim_end().split("\r\n");
+        let line = lines.next().unwrap().to_owned();
+        let headers: Vec<(String, String)> = lines
+            .map(|line| line.split_once(':').unwrap())
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        let length = headers.iter().find(|(name, _)| name == "content-length");
+        let length = length.map_or(0, |(_, length)| length.parse().unwrap());
+        let mut body = vec![0; length];
+        connection.read_exact(&mut body).unwrap();
+        Self {
+            line,
+            headers,
+            body,
+        }
+    }
+}
+
+/// A server that answers one request after another with these heads (after the status line's
+/// version) and bodies, and tells of them.
+pub(crate) fn server(
+    answers: Vec<(&'static str, String)>,
+) -> (SocketAddr, std::sync::mpsc::Receiver<Received>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for (head, body) in answers {
+            let (mut connection, _) = listener.accept().unwrap();
+            let received = Received::read(&mut connection);
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            connection.write_all(answer.as_bytes()).unwrap();
+            // Nobody may wait for it.
+            let _ = tell.send(received);
+        }
+    });
+    (address, told)
+}
+
 /// Runs `access`; the response if the plugin ends the request.
 pub(crate) fn access<'r>(plugin: &'r dyn Plugin, exchange: &mut Exchange<'r>) -> Option<Response> {
     match plugin.access(exchange) {

@@ -13,6 +13,7 @@ use rustls::sign::CertifiedKey;
 use uuid::Uuid;
 
 use crate::CompileError;
+use crate::secrets::References;
 
 /// A certificate, and a second one of another key type for clients that cannot use the first.
 #[derive(Clone)]
@@ -49,6 +50,7 @@ impl Certificates {
     /// none.
     pub(crate) fn compile(
         certificates: &[kinds::Certificate],
+        references: References<'_>,
         snis: &[kinds::Sni],
         default: Arc<CertifiedKey>,
         previous: Option<&Self>,
@@ -58,7 +60,7 @@ impl Certificates {
         let mut unusable = HashSet::new();
         for certificate in certificates {
             let known = previous.and_then(|previous| previous.by_id.get(&certificate.id));
-            match Pair::of(certificate, known) {
+            match Pair::of(certificate, references, known) {
                 Ok(pair) => {
                     by_id.insert(certificate.id, pair);
                 }
@@ -132,30 +134,48 @@ impl Certificates {
 }
 
 impl Pair {
-    fn of(certificate: &kinds::Certificate, known: Option<&Self>) -> Result<Self, CompileError> {
-        let pem = [
-            Some(certificate.cert.as_str()),
-            Some(certificate.key.as_str()),
-            certificate.cert_alt.as_deref(),
-            certificate.key_alt.as_deref(),
-        ]
-        .map(Option::unwrap_or_default)
-        .join("\n");
-        if let Some(known) = known.filter(|known| *known.pem == pem) {
-            return Ok(known.clone());
-        }
-        let problem = |what| CompileError {
+    fn of(
+        certificate: &kinds::Certificate,
+        references: References<'_>,
+        known: Option<&Self>,
+    ) -> Result<Self, CompileError> {
+        let problem = |what, mend| CompileError {
             kind: "certificates",
             id: certificate.id,
             name: None,
             what,
-            mend: "replace the certificate and its key by a matching pair in PEM",
+            mend,
         };
-        let second = match (&certificate.cert_alt, &certificate.key_alt) {
-            (Some(cert), Some(key)) => Some(Arc::new(certified_key(cert, key).map_err(problem)?)),
+        let resolved = |field: &str, text: Option<&str>| {
+            let mend = "set what it refers to on this node";
+            let resolved = text.map(|text| references.resolved(text)).transpose();
+            resolved.map_err(|what| problem(format!("{field}: {what}"), mend))
+        };
+        let texts = [
+            resolved("cert", Some(&certificate.cert))?,
+            resolved("key", Some(&certificate.key))?,
+            resolved("cert_alt", certificate.cert_alt.as_deref())?,
+            resolved("key_alt", certificate.key_alt.as_deref())?,
+        ];
+        let [cert, key, cert_alt, key_alt] = texts.each_ref().map(Option::as_deref);
+        let pem = [cert, key, cert_alt, key_alt]
+            .map(Option::unwrap_or_default)
+            .join("\n");
+        if let Some(known) = known.filter(|known| *known.pem == pem) {
+            return Ok(known.clone());
+        }
+        let unusable = |what| {
+            problem(
+                what,
+                "replace the certificate and its key by a matching pair in PEM",
+            )
+        };
+        let second = match (cert_alt, key_alt) {
+            (Some(cert), Some(key)) => Some(Arc::new(certified_key(cert, key).map_err(unusable)?)),
             _ => None,
         };
-        let first = certified_key(&certificate.cert, &certificate.key).map_err(problem)?;
+        let first = certified_key(cert.unwrap_or_default(), key.unwrap_or_default());
+        let first = first.map_err(unusable)?;
         Ok(Self {
             first: Arc::new(first),
             second,
@@ -215,6 +235,8 @@ mod tests {
         }
     }
 
+    const NONE: References<'_> = References::NONE;
+
     fn sni(name: &str, id: u128) -> kinds::Sni {
         kinds::Sni {
             id: Uuid::from_u128(99),
@@ -232,7 +254,7 @@ mod tests {
     ) -> Certificates {
         let mut flaws = Vec::new();
         let table =
-            Certificates::compile(certificates, snis, default, previous, &mut flaws).unwrap();
+            Certificates::compile(certificates, NONE, snis, default, previous, &mut flaws).unwrap();
         assert!(flaws.is_empty(), "{flaws:?}");
         table
     }
@@ -288,6 +310,7 @@ mod tests {
         let mut flaws = Vec::new();
         let table = Certificates::compile(
             &[broken, good],
+            NONE,
             &snis,
             Arc::clone(&default),
             None,

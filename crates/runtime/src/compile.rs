@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use keelgate_entities::kinds::{self, Route};
+use keelgate_entities::kinds::Route;
 use keelgate_entities::{Config, List, Pick, RouterFlavor};
-use keelgate_plugins::Directory;
 use keelgate_router::{Router, StreamRouter};
 use rustc_hash::FxHashMap;
 use rustls::RootCertStore;
@@ -12,13 +11,14 @@ use rustls::sign::CertifiedKey;
 use uuid::Uuid;
 
 use crate::certificates::Certificates;
-use crate::chain::Scopes;
 use crate::people::People;
+use crate::plugins::PluginCompiler;
 use crate::runtime::RouteEntry;
+use crate::secrets::References;
 use crate::service::{ServiceEntry, Services, read_authorities};
-use crate::streams::{self, Subsystems, is_stream, is_stream_route};
+use crate::streams::{self, is_stream, is_stream_route};
 use crate::upstream_tls::Profiles;
-use crate::{CompileError, Plugins, Runtime, upstream};
+use crate::{CompileError, Plugins, Runtime, Secrets, upstream};
 
 /// What a node brings to every snapshot that it compiles.
 pub struct Env {
@@ -34,6 +34,9 @@ pub struct Env {
     pub verify_upstreams: bool,
     /// Certificate shown to upstreams whose service has none of its own.
     pub client_certificate: Option<Arc<CertifiedKey>>,
+    /// What entities refer to by `{vault://…}`. Without it references stay what they are, as on a
+    /// node that only looks at configurations for others, which alone have the secrets.
+    pub secrets: Option<Arc<dyn Secrets>>,
 }
 
 impl Runtime {
@@ -42,8 +45,8 @@ impl Runtime {
     /// `label` names it in logs; `previous` is what serves now, from which unchanged certificates,
     /// TLS sessions and the health of targets are taken over.
     ///
-    /// Certificates that are missing or cannot be used harm only what leans on them: they are told
-    /// by [`Self::flaws`], and everything else serves.
+    /// Certificates and secrets that are missing or cannot be used harm only what leans on them:
+    /// they are told by [`Self::flaws`], and everything else serves.
     ///
     /// # Errors
     /// The first other entity that does not compile, and how to mend it.
@@ -63,6 +66,7 @@ impl Runtime {
             certificates,
             snis,
             ca_certificates,
+            vaults,
             keyauth_credentials,
             basicauth_credentials,
             jwt_secrets,
@@ -81,9 +85,11 @@ impl Runtime {
         };
         let directory =
             people.directory(previous.map(|previous| (&previous.people, &previous.directory)));
+        let references = References::new(env.secrets.as_ref(), &vaults);
         let mut flaws = Vec::new();
         let certificates = Certificates::compile(
             &certificates,
+            references,
             &snis,
             Arc::clone(&env.default_certificate),
             previous.map(|previous| &previous.certificates),
@@ -115,8 +121,13 @@ impl Runtime {
 
         let stream_router = StreamRouter::compile(&routes, env.flavor)?;
 
-        let stream_flaws = (!stream_router.is_empty()).then_some(&mut flaws);
-        let scopes = compile_plugins(&plugins, &directory, env, stream_flaws)?;
+        let compiler = PluginCompiler {
+            env,
+            references,
+            directory: &directory,
+            has_streams: !stream_router.is_empty(),
+        };
+        let scopes = compiler.compile(plugins, &mut flaws)?;
         let mut chains = scopes.http.finish();
         let mut stream_chains = scopes.stream.finish();
         let entries = routes
@@ -197,66 +208,10 @@ fn served(
     Ok(served)
 }
 
-/// The plugins of requests, and those of sessions.
-#[derive(Default)]
-struct Both {
-    http: Scopes,
-    stream: Scopes,
-}
-
-/// Plugins that cannot act on streams although they should are told in `stream_flaws`, if there
-/// are streams.
-fn compile_plugins(
-    plugins: &[kinds::Plugin],
-    directory: &Arc<Directory>,
-    env: &Env,
-    mut stream_flaws: Option<&mut Vec<CompileError>>,
-) -> Result<Both, CompileError> {
-    let mut scopes = Both::default();
-    for plugin in plugins.iter().filter(|plugin| plugin.enabled) {
-        let problem = |what, mend| CompileError {
-            kind: "plugins",
-            id: plugin.id,
-            name: Some(plugin.name.clone()),
-            what,
-            mend,
-        };
-        let Some(priority) = env.plugins.priority(&plugin.name) else {
-            return Err(problem(
-                "this node has no such plugin".to_owned(),
-                "remove it, disable it, or use a build that has it",
-            ));
-        };
-        let compiled = env
-            .plugins
-            .compile(plugin, directory)
-            .map_err(|what| problem(what, "mend its configuration, or disable it"))?;
-        let place = (
-            plugin.route.map(|route| route.0),
-            plugin.service.map(|service| service.0),
-        );
-        let consumer = plugin.consumer.map(|consumer| consumer.0);
-        let subsystems = Subsystems::of(plugin);
-        if subsystems.stream
-            && let Some(flaws) = &mut stream_flaws
-        {
-            flaws.extend(streams::check_plugin(plugin, &*compiled).err());
-            let compiled = Arc::clone(&compiled);
-            scopes
-                .stream
-                .add(&plugin.name, priority, place, consumer, compiled);
-        }
-        if subsystems.http {
-            scopes
-                .http
-                .add(&plugin.name, priority, place, consumer, compiled);
-        }
-    }
-    Ok(scopes)
-}
-
 #[cfg(test)]
 mod tests {
+    use keelgate_entities::kinds;
+    use keelgate_plugins::Directory;
     use serde_json::{Value, json};
 
     use super::*;
@@ -288,6 +243,7 @@ mod tests {
             trusted: Arc::new(RootCertStore::empty()),
             verify_upstreams: true,
             client_certificate: Option::None,
+            secrets: Option::None,
         }
     }
 

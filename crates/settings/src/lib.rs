@@ -59,3 +59,4 @@ pub use values::{
     PrivateKey, Role, RouterFlavor, S3PutOptions, SealingKey, SealingKeys, Seconds, Secret, Size,
     StorageUrl, TlsVersion, TlsVersions, TrustedPeer, VerifyClient, Workers,
 };
+pub use vault::VaultReference;

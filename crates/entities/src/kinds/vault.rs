@@ -1,7 +1,25 @@
 //! Where secrets come from.
 
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Object;
 use crate::schema::definition::{Variant, Variants};
 use crate::schema::{Field, Schema, typedefs};
+
+/// Where secrets come from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Vault {
+    /// Identity.
+    pub id: Uuid,
+    /// What references call it: `{vault://PREFIX/…}`.
+    pub prefix: String,
+    /// Which kind of secret store it is, for example `env`.
+    pub name: String,
+    /// Settings of the secret store.
+    #[serde(default)]
+    pub config: Object,
+}
 
 /// The schema of `vaults`. What `config` holds is described by the vault that is named.
 pub(crate) fn schema() -> Schema {

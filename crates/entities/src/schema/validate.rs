@@ -317,9 +317,7 @@ pub(crate) fn entity_error(errors: &mut Object, message: String) {
 
 /// Whether a value refers to a secret: `{vault://…}`.
 pub(crate) fn is_reference(value: &Value) -> bool {
-    value
-        .as_str()
-        .is_some_and(|text| text.starts_with("{vault://") && text.ends_with('}'))
+    value.as_str().is_some_and(super::secrets::is_reference)
 }
 
 /// A list; an empty object counts as an empty one, since some clients cannot tell them apart.

@@ -23,6 +23,9 @@ pub(crate) fn schemas(settings: &Settings) -> Schemas {
 /// goes into the prefix of the settings.
 pub(crate) fn activation(settings: &Settings, schemas: Arc<Schemas>) -> Result<Activation> {
     let registry = Arc::new(Registry::new(Uuid::nil(), String::new()));
-    let environment = served::environment(settings, registry, certificates::trusted(settings)?)?;
+    let trusted = certificates::trusted(settings)?;
+    let mut environment = served::environment(settings, registry, trusted)?;
+    // Who looks at a configuration need not have its secrets.
+    environment.secrets = None;
     Activation::new(environment, schemas)
 }

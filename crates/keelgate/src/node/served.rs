@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use keelgate_plugins::{Directory, Plugin, Registry};
 use keelgate_proxy as proxy;
-use keelgate_runtime::{Env, Plugins};
+use keelgate_runtime::{Env, Plugins, Secrets};
 use keelgate_settings::{
     DatabaseKind, DnsRecord, ErrorType, Listener, LogTarget, Role, RouterFlavor, Settings,
     TrustedPeer,
@@ -19,6 +19,7 @@ use keelgate_settings::{
 use keelgate_telemetry::{Destination, LineSink};
 use rustls::RootCertStore;
 
+use super::secrets::Vaults;
 use super::tickets::{TicketKeys, Ticketer};
 use super::{certificates, streams};
 
@@ -38,6 +39,18 @@ impl Plugins for Known {
 
     fn priority(&self, name: &str) -> Option<i32> {
         self.0.priority(name)
+    }
+
+    fn each_reference(
+        &self,
+        plugin: &mut keelgate_entities::kinds::Plugin,
+        act: &mut dyn FnMut(&str, &mut String),
+    ) {
+        self.0.each_reference(plugin, act);
+    }
+
+    fn is_needed(&self, name: &str) -> bool {
+        self.0.is_needed(name)
     }
 }
 
@@ -69,6 +82,9 @@ pub(crate) fn environment(
         // Kong's default, which its users' upstreams rely on; `tls_verify` of a service turns it on.
         verify_upstreams: false,
         client_certificate,
+        // A control plane compiles only to know that others can; the secrets are theirs.
+        secrets: (settings.node.role != Role::ControlPlane)
+            .then(|| Arc::new(Vaults::new(settings)) as Arc<dyn Secrets>),
     })
 }
 

@@ -122,7 +122,7 @@ pub(crate) fn user_info(url: &str) -> Option<&str> {
 }
 
 /// An error with what caused it; the cause is what tells something.
-fn told(error: &reqwest::Error) -> String {
+pub(crate) fn told(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

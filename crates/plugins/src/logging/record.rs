@@ -149,7 +149,7 @@ impl<'e> Record<'e> {
             started_at: since_1970(exchange.times.received_at).as_millis() as u64,
             source: match response.made_by {
                 MadeBy::Upstream => "upstream",
-                MadeBy::Plugin | MadeBy::Cache | MadeBy::Gateway => "kong",
+                MadeBy::Plugin | MadeBy::Cache | MadeBy::Function | MadeBy::Gateway => "kong",
             },
             workspace: WORKSPACE_ID,
             workspace_name: WORKSPACE_NAME,

@@ -30,6 +30,9 @@ pub(crate) fn compile(
     _directory: &Arc<Directory>,
 ) -> Result<Arc<dyn Plugin>, Reason> {
     let config: Config = setting::decode(&plugin.config)?;
+    if config.secret_v1.is_empty() {
+        return Err(Reason::setting("secret_v1", "required, and not empty"));
+    }
     Ok(Arc::new(StandardWebhooks {
         secret: hmac::Key::new(hmac::HMAC_SHA256, config.secret_v1.as_bytes()),
         tolerance: Duration::from_secs(config.tolerance_second.into()),

@@ -1,7 +1,7 @@
 //! `header_filter`: plugins see the response's head; then the gateway adds its own headers.
 
-use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Version};
 use keelgate_plugins::exchange::MadeBy;
 
 use super::Flight;
@@ -37,14 +37,24 @@ pub(super) fn run(flight: &mut Flight<'_>) {
             tell_number(flight, "X-Kong-Proxy-Latency", proxy);
         }
         if added.via {
-            append_via(flight);
+            let http2 = flight.service.is_some_and(speaks_http2);
+            append_via(flight, http2);
         }
         if added.server && !flight.exchange.response.headers.contains_key("server") {
             tell_server(flight);
         }
     } else {
+        let of_function = flight.exchange.response.made_by == MadeBy::Function;
         if added.response_latency {
-            tell_number(flight, "X-Kong-Response-Latency", elapsed());
+            // Without the time that a function took.
+            let waited = flight.exchange.times.upstream.filter(|_| of_function);
+            let waited = waited.map_or(0, milliseconds);
+            let latency = elapsed().saturating_sub(waited);
+            tell_number(flight, "X-Kong-Response-Latency", latency);
+        }
+        if added.via && of_function {
+            let http2 = flight.exchange.version == Version::HTTP_2;
+            append_via(flight, http2);
         }
         if added.server {
             tell_server(flight);
@@ -114,8 +124,7 @@ fn tell_server(flight: &mut Flight<'_>) {
 }
 
 /// `1.1 keelgate/0.1.0` after what the upstream wrote; of several lines the first counts.
-fn append_via(flight: &mut Flight<'_>) {
-    let http2 = flight.service.is_some_and(speaks_http2);
+fn append_via(flight: &mut Flight<'_>, http2: bool) {
     let own = flight.core.via[usize::from(http2)].as_bytes();
     let headers = &mut flight.exchange.response.headers;
     match headers.get("via").cloned() {

@@ -66,6 +66,7 @@ impl Gateway {
             trusted: Arc::new(trusted),
             verify_upstreams: true,
             client_certificate: None,
+            secrets: None,
         };
         let shared = Shared::new(Arc::new(compile(config, &env, None)));
         let mut settings = Settings {
