@@ -77,7 +77,7 @@ impl Schemas {
         self.kind(kind).or_else(described)
     }
 
-    /// Kinds of short-lived records ([`Schema::record`]) that have no place in a declarative
+    /// Kinds of short-lived records (`Schema::record`) that have no place in a declarative
     /// configuration. Those that have one are among [`Self::kinds`].
     pub fn records(&self) -> &[Schema] {
         &self.records
