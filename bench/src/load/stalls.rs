@@ -1,4 +1,4 @@
-//! Whether the generator itself was held up: a processor that its machine lends to others for some
+//! Whether the generator itself was held up: a processor of a virtual machine that stands still for some
 //! milliseconds keeps every request waiting that is under way, whoever the peer is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
