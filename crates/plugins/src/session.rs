@@ -4,6 +4,7 @@ pub(crate) mod config;
 mod content;
 mod cookie;
 pub(crate) mod handler;
+mod seal;
 mod storage;
 
 #[cfg(test)]

@@ -1,125 +1,127 @@
-//! Sessions sealed into cookies.
-//!
-//! A cookie is `1` and base64url of a random salt and of what AES-256-GCM makes of the content,
-//! under a key of its own that HKDF-SHA256 derives from the secret and the salt. What the cookie is
-//! (its name and its audience) is authenticated with it, so that none is taken for another.
+//! Cookies that clients are given: their attributes, what they hold, and for how long.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::{hkdf, rand};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The longest cookie that is read.
-const LONGEST: usize = 4096;
+use http::header::HeaderValue;
 
-const VERSION: u8 = b'1';
-const SALT: usize = 32;
-const PURPOSE: &[&[u8]] = &[b"keelgate session cookie"];
+use super::config::{Config, SameSite};
+use super::content::{Content, Holder, Lifetime, Session};
+use super::seal::Seal;
+use crate::error::Reason;
+use crate::{HeaderMap, cookies, setting};
 
-/// Seals and opens cookies of one name and audience.
-pub(super) struct Seal {
-    secret: Vec<u8>,
-    context: Vec<u8>,
+/// What makes a client forget a cookie.
+const FORGET: &str = "; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0";
+
+/// One of the cookies that a configuration gives to clients.
+pub(super) struct Cookie {
+    pub(super) name: String,
+    /// What follows the value.
+    attributes: String,
+    seal: Seal,
+    /// For what is kept elsewhere.
+    pub(super) kept: Seal,
+    pub(super) lifetime: Lifetime,
+    outlasts_browser: bool,
 }
 
-impl Seal {
-    /// For the cookies with this name, for this audience.
-    pub(super) fn new(secret: &[u8], name: &str, audience: &str) -> Self {
-        // A name has no NUL in it.
-        let context = [name.as_bytes(), b"\0", audience.as_bytes()].concat();
-        Self {
-            secret: secret.to_vec(),
-            context,
+impl Cookie {
+    pub(super) fn new(config: &Config, field: &str, lifetime: Lifetime) -> Result<Self, Reason> {
+        let outlasts_browser = field == "remember_cookie_name";
+        let name = match outlasts_browser {
+            true => config.remember_cookie_name.as_deref().unwrap_or("remember"),
+            false => config.cookie_name.as_deref().unwrap_or("session"),
+        };
+        // The characters of names of cookies are those of names of headers.
+        setting::header_name(field, name)?;
+        let secret = config.secret.as_deref().unwrap_or_default();
+        if secret.is_empty() {
+            return Err(Reason::setting("secret", "required, and not empty"));
         }
+        let attributes = attributes(config);
+        setting::header_value("cookie_path", &attributes)?;
+        Ok(Self {
+            seal: Seal::new(secret.as_bytes(), name, &config.audience),
+            // No cookie has a space in its name.
+            kept: Seal::new(secret.as_bytes(), &format!("{name} kept"), &config.audience),
+            name: name.to_owned(),
+            attributes,
+            lifetime,
+            outlasts_browser,
+        })
     }
 
-    fn key(&self, salt: &[u8]) -> Option<LessSafeKey> {
-        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, salt);
-        let derived = salt.extract(&self.secret);
-        let derived = derived.expand(PURPOSE, &AES_256_GCM).ok()?;
-        Some(LessSafeKey::new(UnboundKey::from(derived)))
+    /// The session that the request's cookie holds, unless it is over.
+    pub(super) fn open(&self, headers: &HeaderMap, now: u64) -> Option<Content> {
+        let value = cookies::find(headers, &self.name)?;
+        let content = self.seal.open(value.trim_ascii())?;
+        let content: Content = serde_json::from_slice(&content).ok()?;
+        (!self.lifetime.is_over(&content.session, now)).then_some(content)
     }
 
-    /// Each key encrypts once: its nonce need not differ.
-    fn nonce() -> Nonce {
-        Nonce::assume_unique_for_key([0; NONCE_LEN])
+    /// Seconds that a session lasts at most without being renewed.
+    pub(super) fn lasts(&self, session: &Session, now: u64) -> Option<u64> {
+        let [_, rolling, absolute] = self.lifetime.left(session, now);
+        rolling.into_iter().chain(absolute).min()
     }
 
-    /// The cookie's value; `None` when the system gives no random bytes.
-    pub(super) fn seal(&self, content: &[u8]) -> Option<String> {
-        let mut salt = [0; SALT];
-        rand::fill(&mut salt).ok()?;
-        let mut sealed = content.to_vec();
-        self.key(&salt)?
-            .seal_in_place_append_tag(Self::nonce(), Aad::from(&self.context), &mut sealed)
-            .ok()?;
-        let mut value = String::with_capacity(1 + (SALT + sealed.len()).div_ceil(3) * 4);
-        value.push(char::from(VERSION));
-        URL_SAFE_NO_PAD.encode_string([&salt[..], &sealed].concat(), &mut value);
-        Some(value)
-    }
-
-    /// What a cookie holds that was sealed with the same secret, name and audience.
-    pub(super) fn open(&self, value: &[u8]) -> Option<Vec<u8>> {
-        if value.len() > LONGEST {
+    /// What gives the client a session; nothing if it cannot be sealed.
+    pub(super) fn give(
+        &self,
+        session: &Session,
+        holder: Option<&Holder>,
+        now: u64,
+    ) -> Option<HeaderValue> {
+        let content = Content {
+            session: *session,
+            holder: holder.cloned(),
+        };
+        let content = serde_json::to_vec(&content).ok()?;
+        let Some(value) = self.seal.seal(&content) else {
+            tracing::error!("a session cannot be sealed: the system gives no random bytes");
             return None;
+        };
+        let (name, attributes) = (&self.name, &self.attributes);
+        let mut cookie = format!("{name}={value}{attributes}");
+        if let (true, Some(left)) = (self.outlasts_browser, self.lasts(session, now)) {
+            let expires = UNIX_EPOCH.checked_add(Duration::from_secs(now.saturating_add(left)));
+            let expires = httpdate::fmt_http_date(expires.filter(in_this_era)?);
+            cookie.push_str(&format!("; Expires={expires}; Max-Age={left}"));
         }
-        let encoded = value.strip_prefix(&[VERSION])?;
-        let bytes = URL_SAFE_NO_PAD.decode(encoded).ok()?;
-        let (salt, sealed) = bytes.split_at_checked(SALT)?;
-        let mut sealed = sealed.to_vec();
-        let key = self.key(salt)?;
-        let opened = key.open_in_place(Self::nonce(), Aad::from(&self.context), &mut sealed);
-        let length = opened.ok()?.len();
-        sealed.truncate(length);
-        Some(sealed)
+        HeaderValue::try_from(cookie).ok()
+    }
+
+    pub(super) fn forget(&self) -> Option<HeaderValue> {
+        let (name, attributes) = (&self.name, &self.attributes);
+        HeaderValue::try_from(format!("{name}={attributes}{FORGET}")).ok()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+/// Whether a time can be written as HTTP does: until the year 9999.
+fn in_this_era(time: &SystemTime) -> bool {
+    const END: u64 = 253_402_300_800;
+    time.duration_since(UNIX_EPOCH)
+        .is_ok_and(|since| since.as_secs() < END)
+}
 
-    use super::*;
-
-    fn seal() -> Seal {
-        Seal::new(b"s3cret", "session", "default")
+fn attributes(config: &Config) -> String {
+    let mut attributes = String::new();
+    let domain = config.cookie_domain.as_deref().unwrap_or_default();
+    if !matches!(domain, "" | "localhost") {
+        attributes.push_str(&format!("; Domain={domain}"));
     }
-
-    #[test]
-    fn what_is_sealed_is_opened_by_the_same_seal_alone() {
-        let value = seal().seal(b"content").unwrap();
-        assert_eq!(seal().open(value.as_bytes()).unwrap(), b"content");
-        for other in [
-            Seal::new(b"other", "session", "default"),
-            Seal::new(b"s3cret", "remember", "default"),
-            Seal::new(b"s3cret", "session", "other"),
-        ] {
-            assert!(other.open(value.as_bytes()).is_none());
-        }
+    let path = config.cookie_path.as_deref().unwrap_or("/");
+    attributes.push_str(&format!("; Path={path}"));
+    let same_site = config.cookie_same_site.unwrap_or(SameSite::Strict);
+    if same_site != SameSite::Default {
+        attributes.push_str(&format!("; SameSite={same_site:?}"));
     }
-
-    #[test]
-    fn equal_contents_look_different() {
-        assert_ne!(seal().seal(b"content"), seal().seal(b"content"));
+    // Browsers take `SameSite=None` over TLS only.
+    if config.cookie_secure.unwrap_or(true) || same_site == SameSite::None {
+        attributes.push_str("; Secure");
     }
-
-    #[test]
-    fn a_cookie_that_is_too_long_is_not_read() {
-        let value = seal().seal(&[b'x'; LONGEST]).unwrap();
-        assert!(seal().open(value.as_bytes()).is_none());
+    if config.cookie_http_only.unwrap_or(true) {
+        attributes.push_str("; HttpOnly");
     }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        #[test]
-        fn no_other_value_is_opened(value: Vec<u8>, at: prop::sample::Index, bit in 0..8u32) {
-            prop_assert_eq!(seal().open(&value), None);
-            let mut sealed = seal().seal(b"content").unwrap().into_bytes();
-            let at = at.index(sealed.len());
-            sealed[at] ^= 1u8 << bit;
-            prop_assert_eq!(seal().open(&sealed), None);
-        }
-    }
+    attributes
 }

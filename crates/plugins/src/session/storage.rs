@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::content::Holder;
-use super::cookie::Seal;
+use super::seal::Seal;
 use crate::records::{NewRecord, RecordId, Records, RecordsError};
 
 /// The collection.
