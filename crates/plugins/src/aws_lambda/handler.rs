@@ -12,14 +12,14 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::answer::{self, Reading};
-use super::config::{Config, PassedOn};
+use super::config::{Config, NAME, PassedOn};
 use super::credentials::{Credentials, NodeCredentials, Role};
 use super::payload;
 use super::signature::signed;
 use crate::error::Reason;
 use crate::function::client::{Client, Terms};
 use crate::registry::Node;
-use crate::{Access, Directory, Exchange, Flow, Phases, Plugin, Response, setting};
+use crate::{Access, Directory, Exchange, Phases, Plugin, Response, function, setting};
 
 /// What stands for itself in a path or query, besides letters and digits.
 const IN_PATH: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC
@@ -198,12 +198,7 @@ impl Plugin for AwsLambda {
         Access::Pending(Box::pin(async move {
             let began = Instant::now();
             let called = self.call(exchange).await;
-            exchange.times.upstream = Some(began.elapsed());
-            let response = called.unwrap_or_else(|problem| {
-                tracing::error!("aws-lambda: the function gives no response: {problem}");
-                Response::unexpected()
-            });
-            Flow::Respond(Box::new(response))
+            function::end(exchange, NAME, began, called)
         }))
     }
 }

@@ -9,12 +9,12 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, TE, TRANSFER_ENC
 use keelgate_entities::kinds;
 use url::Url;
 
-use super::config::Config;
+use super::config::{Config, NAME};
 use crate::error::Reason;
 use crate::function::answer;
 use crate::function::client::{Client, Terms};
 use crate::registry::Node;
-use crate::{Access, Directory, Exchange, Flow, Phases, Plugin, Response, setting};
+use crate::{Access, Directory, Exchange, Phases, Plugin, Response, function, setting};
 
 /// Headers that belong to the connection from the client, or that the call has its own of.
 const NOT_PASSED_ON: [HeaderName; 10] = [
@@ -144,12 +144,7 @@ impl Plugin for AzureFunctions {
         Access::Pending(Box::pin(async move {
             let began = Instant::now();
             let called = self.call(exchange).await;
-            exchange.times.upstream = Some(began.elapsed());
-            let response = called.unwrap_or_else(|problem| {
-                tracing::error!("azure-functions: the function gives no response: {problem}");
-                Response::unexpected()
-            });
-            Flow::Respond(Box::new(response))
+            function::end(exchange, NAME, began, called)
         }))
     }
 }
