@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
 use hdrhistogram::Histogram;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::connection::Transport;
@@ -47,6 +48,9 @@ pub(crate) struct ScaleArguments {
     #[arg(long)]
     postgres_only: bool,
 }
+
+/// The path of a route that asks for a key.
+const GUARDED: &str = "/guarded/";
 
 /// Requests to the Admin API that are under way at once.
 const SENDERS: usize = 8;
@@ -94,7 +98,9 @@ pub(crate) fn run(keelgate: &Path, options: &ScaleArguments, quick: bool) -> any
             "database",
             "import, s",
             "start to first 200 of a data plane, s",
-            "change to data plane, p50 ms",
+            "changed route to data plane, p50 ms",
+            "p99 ms",
+            "new key to data plane, p50 ms",
             "p99 ms",
             "reads/s",
             "writes/s",
@@ -200,16 +206,30 @@ impl Cluster<'_> {
         served(&format!("/route-{}/", options.routes - 1))?;
         let started = start.elapsed();
 
-        let mut changes = Histogram::<u64>::new(3)?;
-        for number in 0..if quick { 5 } else { 100 } {
+        let count = if quick { 5 } else { 100 };
+        let changed = |change: &dyn Fn(usize) -> (Method, String, Value, String)| {
+            let mut times = Histogram::<u64>::new(3)?;
+            for number in 0..count {
+                let (method, entity, body, path) = change(number);
+                let url = format!("http://127.0.0.1:{admin}{entity}");
+                let start = Instant::now();
+                self.runtime.block_on(write(method, &url, &body))?;
+                served(&path)?;
+                times.record(u64::try_from(start.elapsed().as_micros())?)?;
+            }
+            anyhow::Ok(times)
+        };
+        let routes = changed(&|number| {
             let path = format!("/changed-{number}/");
-            let url = format!("http://127.0.0.1:{admin}/routes/route-0");
-            let start = Instant::now();
-            self.runtime
-                .block_on(patch(&url, &json!({ "paths": [path] })))?;
-            served(&path)?;
-            changes.record(u64::try_from(start.elapsed().as_micros())?)?;
-        }
+            let body = json!({ "paths": [path] });
+            (Method::PATCH, "/routes/route-0".to_owned(), body, path)
+        })?;
+        let keys = changed(&|number| {
+            let key = format!("new-key-{number}");
+            let entity = format!("/consumers/consumer-{number}/key-auth");
+            let path = format!("{GUARDED}?apikey={key}");
+            (Method::POST, entity, json!({ "key": key }), path)
+        })?;
         let memory = control_plane.usage()?.memory;
         let of_data_plane = data_plane.usage()?.memory;
         data_plane.kill();
@@ -238,15 +258,18 @@ impl Cluster<'_> {
             })
             .collect::<anyhow::Result<_>>()?;
         let writes = per_second(writes)?;
-        let milliseconds =
-            |quantile| format!("{:.0}", changes.value_at_quantile(quantile) as f64 / 1e3);
+        let milliseconds = |times: &Histogram<u64>, quantile| {
+            format!("{:.0}", times.value_at_quantile(quantile) as f64 / 1e3)
+        };
         let mebibytes = |bytes: u64| format!("{:.0}", bytes as f64 / 1_048_576.0);
         Ok(vec![
             name.to_owned(),
             format!("{:.1}", imported.as_secs_f64()),
             format!("{:.1}", started.as_secs_f64()),
-            milliseconds(0.5),
-            milliseconds(0.99),
+            milliseconds(&routes, 0.5),
+            milliseconds(&routes, 0.99),
+            milliseconds(&keys, 0.5),
+            milliseconds(&keys, 0.99),
             format!("{reads:.0}"),
             format!("{writes:.0}"),
             mebibytes(memory),
@@ -255,9 +278,9 @@ impl Cluster<'_> {
     }
 }
 
-async fn patch(url: &str, body: &Value) -> anyhow::Result<()> {
+async fn write(method: Method, url: &str, body: &Value) -> anyhow::Result<()> {
     let answer = reqwest::Client::new()
-        .patch(url)
+        .request(method, url)
         .header("content-type", "application/json")
         .body(body.to_string())
         .send()
@@ -279,6 +302,12 @@ fn declarative(options: &ScaleArguments, upstream: SocketAddr) -> Value {
             json!({"name": format!("service-{number}"), "url": format!("http://{upstream}")})
         })
         .collect();
+    let guarded = json!({
+        "name": "guarded",
+        "paths": [GUARDED],
+        "service": "service-0",
+        "plugins": [{ "name": "key-auth" }],
+    });
     let routes: Vec<_> = (0..options.routes)
         .map(|number| {
             json!({
@@ -287,6 +316,7 @@ fn declarative(options: &ScaleArguments, upstream: SocketAddr) -> Value {
                 "service": format!("service-{}", number % options.services.max(1)),
             })
         })
+        .chain([guarded])
         .collect();
     let consumers: Vec<_> = (0..options.consumers)
         .map(|number| {
