@@ -9,6 +9,7 @@
 //! - [`postgres`]: a PostgreSQL server that can be killed
 //! - [`redis`]: a Redis server that can be killed and paused
 //! - [`ldap`]: an LDAP server that can be killed and paused
+//! - [`pebble`]: a certificate authority that speaks ACME
 //! - [`backup`]: backups that no build under test has written
 //! - [`storage`]: the object store under test, reached directly
 //! - [`s3`]: S3 as it is met in the field: permissions, and stores that misbehave
@@ -27,6 +28,7 @@ pub mod ldap;
 pub mod mirror;
 pub mod node;
 pub mod outage;
+pub mod pebble;
 pub mod ports;
 pub mod postgres;
 mod progress;

@@ -1,9 +1,10 @@
-//! Programs that others have published to judge HTTP/2 and gRPC, for the end-to-end tests.
+//! Programs that others have published to judge HTTP/2, gRPC and ACME, for the end-to-end tests.
 //!
 //! | program | judges |
 //! |---|---|
 //! | h2spec | servers of HTTP/2 and HPACK, by the cases of their standards |
 //! | the interoperability client and server of grpc-go | whatever carries gRPC between the two |
+//! | pebble, with its name server | clients of ACME |
 //!
 //! They are pinned, built with Go, and kept in the directory of tools.
 
@@ -12,7 +13,7 @@ use anyhow::{Result, ensure};
 use crate::storage_server::{GoBuild, GoProgram};
 
 /// Each with the variable by which the tests find it.
-static PROGRAMS: [(&str, GoProgram); 3] = [
+static PROGRAMS: [(&str, GoProgram); 5] = [
     (
         "KEELGATE_TEST_H2SPEC",
         GoProgram {
@@ -43,6 +44,26 @@ static PROGRAMS: [(&str, GoProgram); 3] = [
             building: "building gRPC's interoperability server",
         },
     ),
+    (
+        "KEELGATE_TEST_PEBBLE",
+        GoProgram {
+            title: "pebble",
+            binary: "pebble",
+            package: "github.com/letsencrypt/pebble/v2/cmd/pebble",
+            version: "v2.10.1",
+            building: "building pebble",
+        },
+    ),
+    (
+        "KEELGATE_TEST_PEBBLE_NAMES",
+        GoProgram {
+            title: "pebble's name server",
+            binary: "pebble-challtestsrv",
+            package: "github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv",
+            version: "v2.10.1",
+            building: "building pebble's name server",
+        },
+    ),
 ];
 
 /// The programs, being got or there.
@@ -65,7 +86,7 @@ impl Programs {
             let program = build.ready()?;
             ensure!(
                 program.is_ok(),
-                "the tests of HTTP/2 and gRPC need Go: {}",
+                "the tests of HTTP/2, gRPC and ACME need Go: {}",
                 program.err().unwrap_or_default()
             );
             variables.extend(program.map(|path| (variable, path.display().to_string())));

@@ -1,5 +1,6 @@
 //! What the composition gives to the Admin API, and its router.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -113,6 +114,8 @@ pub struct Admin {
     pub audit: Option<Duration>,
     /// The responses that `proxy-cache` keeps; none where this node serves no traffic.
     pub responses: Option<Arc<dyn Responses>>,
+    /// The certificates that `acme` gets; none where this node has no `acme`.
+    pub acme: Report<Option<Arc<dyn AcmeCertificates>>>,
     /// The targets of upstreams; none where this node serves no traffic.
     pub balancers: Option<Arc<dyn Balancers>>,
 }
@@ -127,6 +130,31 @@ pub trait Responses: Send + Sync {
 
     /// Forgets all of them.
     fn clear(&self);
+}
+
+/// An answer of `acme`, later; an error tells operators why it does not do what it was asked for.
+pub type Told<T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send>>;
+
+/// The certificates that `acme` gets on this node.
+pub trait AcmeCertificates: Send + Sync {
+    /// Gets a certificate for a name, unless a node is about to.
+    fn issue(&self, name: String) -> Told<()>;
+
+    /// Begins to renew what is due.
+    ///
+    /// # Errors
+    /// Why it does not begin.
+    fn renew(&self) -> Result<(), String>;
+
+    /// The certificate for a name: `digest`, `host`, `not_after`, `valid`, …; none where there is
+    /// none.
+    fn find(&self, name: String) -> Told<Option<Value>>;
+
+    /// All certificates.
+    fn all(&self) -> Told<Vec<Value>>;
+
+    /// Whether challenges for a name reach this node.
+    fn try_challenge(&self, name: String) -> Told<()>;
 }
 
 /// Changes the level of the log, by its name, for a time or until it is changed again.

@@ -32,7 +32,8 @@ pub mod status;
 
 pub use access::{Access, AccessRole, AdminCredential};
 pub use admin::{
-    Admin, DataPlanes, LoadError, Loader, LogLevel, Mode, NodeInfo, Report, Responses,
+    AcmeCertificates, Admin, DataPlanes, LoadError, Loader, LogLevel, Mode, NodeInfo, Report,
+    Responses, Told,
 };
 pub use balancers::{AddressHealth, BalancerHealth, Balancers, SetHealthError, TargetHealth};
 pub use node::config_hash;

@@ -1,6 +1,7 @@
 //! Endpoints about the node itself.
 
 mod about;
+mod acme;
 mod audit;
 mod cache;
 mod clustering;
@@ -21,6 +22,7 @@ pub use config::config_hash;
 /// Adds the endpoints about the node.
 pub(crate) fn add(routes: &mut Routes, admin: &Admin) {
     about::add(routes);
+    acme::add(routes, admin);
     audit::add(routes);
     cache::add(routes);
     clustering::add(routes);

@@ -15,11 +15,13 @@
 //! | `offline` | what commands need of a node without running one |
 //! | `apis`, `certificates`, `verification` | listeners of the APIs; TLS; whose snapshots are believed |
 //! | `reports` | what status, metrics and logs tell |
+//! | `acme`, `responses` | what plugins keep, as the Admin API tells and changes it |
 //! | `records` | short-lived records of plugins, in the store |
 //! | `place` | the processes before and after this one |
 //! | `running` | signals, reload, handover and the end |
 //! | `upstreams` | targets of upstreams and their health, as the APIs tell and set it |
 
+mod acme;
 mod activation;
 mod apis;
 mod backup;

@@ -57,6 +57,7 @@ pub mod stream;
 mod traces;
 
 mod acl;
+mod acme;
 mod aws_lambda;
 mod azure_functions;
 mod basic_auth;
@@ -96,6 +97,7 @@ mod zipkin;
 #[cfg(test)]
 mod testing;
 
+pub use acme::Certificates;
 pub use directory::Directory;
 pub use error::PluginError;
 pub use exchange::Exchange;

@@ -2,14 +2,18 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use rustls::sign::CertifiedKey;
 
 use crate::{Exchange, Response, StreamPlugin};
 
 /// The phases that a compiled plugin takes part in; the runtime builds one chain per phase from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Phases {
+    /// When a TLS connection needs a certificate; only global plugins.
+    pub certificate: bool,
     /// Before routing; only global plugins.
     pub rewrite: bool,
     /// After routing, before the upstream is called.
@@ -49,6 +53,12 @@ pub enum Access<'a> {
 pub trait Plugin: Send + Sync + 'static {
     /// The phases that it takes part in with this configuration.
     fn phases(&self) -> Phases;
+
+    /// The certificate for a TLS server name that no certificate of the configuration is for; only
+    /// global plugins are asked. Must not wait.
+    fn certificate(&self, _name: &str) -> Option<Arc<CertifiedKey>> {
+        None
+    }
 
     /// Before routing; only global plugins.
     fn rewrite<'r>(&'r self, _exchange: &mut Exchange<'r>) -> Flow {

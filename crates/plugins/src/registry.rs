@@ -8,6 +8,7 @@ use keelgate_entities::schema::{PluginSchema, each_reference};
 use rustls::RootCertStore;
 use uuid::Uuid;
 
+use crate::acme::Acme;
 use crate::error::{PluginError, Reason};
 use crate::function::client::Clients;
 use crate::ldap_auth::verdicts::Verdicts;
@@ -21,10 +22,10 @@ use crate::rate_limiting::tally::Tallies;
 use crate::records::{Records, Room};
 use crate::redis::Servers;
 use crate::{
-    Directory, KeptResponses, Plugin, acl, aws_lambda, azure_functions, basic_auth, bot_detection,
-    correlation_id, cors, datadog, file_log, grpc_gateway, grpc_web, hmac_auth, http_log,
-    ip_restriction, jwt, key_auth, ldap_auth, loggly, oauth2, opentelemetry, prometheus,
-    proxy_cache, rate_limiting, redirect, request_size_limiting, request_termination,
+    Certificates, Directory, KeptResponses, Plugin, acl, acme, aws_lambda, azure_functions,
+    basic_auth, bot_detection, correlation_id, cors, datadog, file_log, grpc_gateway, grpc_web,
+    hmac_auth, http_log, ip_restriction, jwt, key_auth, ldap_auth, loggly, oauth2, opentelemetry,
+    prometheus, proxy_cache, rate_limiting, redirect, request_size_limiting, request_termination,
     request_transformer, response_ratelimiting, response_transformer, session, standard_webhooks,
     statsd, syslog, tcp_log, udp_log, zipkin,
 };
@@ -47,6 +48,11 @@ const PLUGINS: &[Entry] = &[
         name: acl::config::NAME,
         schema: acl::config::schema,
         compile: acl::handler::compile,
+    },
+    Entry {
+        name: acme::config::NAME,
+        schema: acme::config::schema,
+        compile: acme::handler::compile,
     },
     Entry {
         name: aws_lambda::config::NAME,
@@ -232,8 +238,9 @@ const WITH_DATABASE: &[fn() -> PluginSchema] = &[
     session::config::schema_with_database,
 ];
 
-/// Plugins that only tell others about requests.
-const TELLING: [&str; 11] = [
+/// Plugins that requests can do without: they only tell others about them, or get certificates.
+const BESIDE_REQUESTS: [&str; 12] = [
+    acme::config::NAME,
     datadog::config::NAME,
     file_log::config::NAME,
     http_log::config::NAME,
@@ -258,6 +265,8 @@ pub(crate) struct Node {
     pub(crate) rate_limits: Arc<Counters>,
     /// Redis servers.
     pub(crate) redis: Servers,
+    /// Certificates that `acme` has got.
+    pub(crate) acme: Acme,
     /// Who asks functions.
     pub(crate) functions: Clients,
     /// Counts on their way to Redis.
@@ -294,6 +303,7 @@ impl Registry {
                 hostname: hostname.into(),
                 rate_limits: Arc::new(Counters::new()),
                 redis: Servers::default(),
+                acme: Acme::default(),
                 functions: Clients::default(),
                 tallies: Tallies::default(),
                 ldap_verdicts: Arc::new(Verdicts::new()),
@@ -341,6 +351,12 @@ impl Registry {
     /// The responses that `proxy-cache` keeps.
     pub fn kept_responses(&self) -> KeptResponses {
         KeptResponses::of(&self.node.proxy_cache)
+    }
+
+    /// The certificates that `acme` gets; none where it is not configured.
+    pub fn certificates(&self) -> Option<Certificates> {
+        let issuer = self.node.acme.issuer()?;
+        Some(Certificates::of(issuer, &self.node.delivery))
     }
 
     /// Records about requests since the start that could not be delivered.
@@ -394,9 +410,9 @@ impl Registry {
     }
 
     /// Whether requests must not pass without the plugin: all but those that only tell others about
-    /// them.
+    /// them, or get certificates.
     pub fn is_needed(&self, name: &str) -> bool {
-        !TELLING.contains(&name)
+        !BESIDE_REQUESTS.contains(&name)
     }
 
     /// Compiles one configuration of a plugin. What it finds out about callers comes from the
@@ -450,6 +466,7 @@ mod tests {
                 "bot-detection",
                 "cors",
                 "session",
+                "acme",
                 "jwt",
                 "oauth2",
                 "key-auth",

@@ -92,6 +92,7 @@ pub fn admin(store: Arc<dyn Store>, mode: Mode) -> Admin {
         access: Access::default(),
         audit: Some(std::time::Duration::from_secs(3600)),
         responses: None,
+        acme: Arc::new(|| None),
         balancers: None,
     }
 }

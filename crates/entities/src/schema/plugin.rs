@@ -134,6 +134,12 @@ impl PluginSchema {
         self.over(Field::foreign("route", "routes").eq(serde_json::Value::Null))
     }
 
+    /// The plugin cannot be bound to a service.
+    #[must_use]
+    pub fn no_service(self) -> Self {
+        self.over(Field::foreign("service", "services").eq(serde_json::Value::Null))
+    }
+
     fn over(mut self, field: Field) -> Self {
         self.overrides.push(field);
         self

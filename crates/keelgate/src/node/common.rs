@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use keelgate_admin::{
-    Access, AccessRole, Admin, AdminCredential, LogLevel, Mode, NodeInfo, Status,
+    Access, AccessRole, AcmeCertificates, Admin, AdminCredential, LogLevel, Mode, NodeInfo, Status,
 };
 use keelgate_entities::Schemas;
 use keelgate_plugins::Registry;
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::acme::Issued;
 use super::activation::Activation;
 use super::apis::{self, Listening, Term, report};
 use super::backup::{self, Backup};
@@ -275,6 +276,13 @@ impl Common {
             responses: (role != Role::ControlPlane).then(|| {
                 Arc::new(Kept(self.registry.kept_responses())) as Arc<dyn keelgate_admin::Responses>
             }),
+            acme: {
+                let registry = Arc::clone(&self.registry);
+                report(move || {
+                    let certificates = registry.certificates()?;
+                    Some(Arc::new(Issued(certificates)) as Arc<dyn AcmeCertificates>)
+                })
+            },
             balancers: (role != Role::ControlPlane).then(|| {
                 Arc::new(Upstreams(self.activation.shared())) as Arc<dyn keelgate_admin::Balancers>
             }),

@@ -32,6 +32,23 @@ impl Delivery {
         Ok(())
     }
 
+    /// Runs a task that is given up when the node ends.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn spawn_until_end(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), NoThread> {
+        let ending = self.ending.clone();
+        self.spawn(async move {
+            tokio::select! {
+                () = ending.cancelled() => {}
+                () = task => {}
+            }
+        })
+    }
+
     /// Cancelled when what waits is to be sent at once, since nothing will be sent later.
     pub(super) fn ending(&self) -> &CancellationToken {
         &self.ending
@@ -59,7 +76,7 @@ impl Delivery {
 /// The system gives no thread.
 #[derive(Debug, thiserror::Error)]
 #[error("the system gives no thread to deliver records on; raise its limit of threads")]
-pub(super) struct NoThread;
+pub(crate) struct NoThread;
 
 fn start() -> Option<Handle> {
     let runtime = Builder::new_current_thread().enable_all().build().ok()?;

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use keelgate_runtime::Shared;
+use keelgate_runtime::{Runtime, Shared};
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::danger::ClientCertVerifier;
@@ -30,10 +30,23 @@ impl ResolvesServerCert for BySni {
         if let Some(named) = certificates.named(hello.server_name(), schemes) {
             return Some(named);
         }
+        if let Some(name) = hello.server_name()
+            && let Some(got) = of_plugins(&runtime, name)
+        {
+            return Some(got);
+        }
         let usable = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
         let own = self.defaults.iter().find(usable).or(self.defaults.first());
         Some(own.map_or_else(|| certificates.default_certificate(), Arc::clone))
     }
+}
+
+/// What a global plugin has for a name that the configuration has no certificate for.
+fn of_plugins(runtime: &Runtime, name: &str) -> Option<Arc<CertifiedKey>> {
+    let links = runtime.unrouted().links().iter();
+    let plugins = links.filter_map(|link| link.resolve(None));
+    let mut asked = plugins.filter(|plugin| plugin.phases().certificate);
+    asked.find_map(|plugin| plugin.certificate(name))
 }
 
 impl fmt::Debug for BySni {

@@ -16,6 +16,7 @@ struct Doing(String);
 impl Plugin for Doing {
     fn phases(&self) -> Phases {
         Phases {
+            certificate: false,
             rewrite: true,
             access: true,
             header_filter: true,

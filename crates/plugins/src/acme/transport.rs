@@ -1,0 +1,90 @@
+//! HTTP towards the authority.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use rustls::ClientConfig;
+
+use crate::logging::endpoint::told;
+
+/// The longest answer, in bytes: a chain of certificates is some 10 KiB.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Speaks with an authority whose certificate this node believes in.
+pub(super) struct Transport(reqwest::Client);
+
+impl Transport {
+    pub(super) fn new(tls: &Arc<ClientConfig>) -> Result<Self, reqwest::Error> {
+        client(tls).map(Self)
+    }
+}
+
+fn client(tls: &Arc<ClientConfig>) -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured((**tls).clone())
+        .timeout(PATIENCE)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+}
+
+/// The status of a page, and its text.
+///
+/// # Errors
+/// What went wrong.
+pub(super) async fn get(tls: &Arc<ClientConfig>, url: &str) -> Result<(u16, String), String> {
+    let said = |error: reqwest::Error| told(&error);
+    let client = client(tls).map_err(said)?;
+    let mut answer = client.get(url).send().await.map_err(said)?;
+    let body = read(&mut answer).await.map_err(said)?;
+    let text = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
+    Ok((answer.status().as_u16(), text))
+}
+
+/// The body of an answer; none where it is too long.
+async fn read(answer: &mut reqwest::Response) -> Result<Option<Bytes>, reqwest::Error> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = answer.chunk().await? {
+        if body.len() + piece.len() > MAX_BODY {
+            return Ok(None);
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Some(body.freeze()))
+}
+
+impl HttpClient for Transport {
+    fn request(
+        &self,
+        request: Request<BodyWrapper<Bytes>>,
+    ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
+        let client = self.0.clone();
+        Box::pin(async move {
+            let other = |error: reqwest::Error| Error::Other(Box::new(error));
+            let (parts, body) = request.into_parts();
+            let body = match body.collect().await {
+                Ok(body) => body.to_bytes(),
+                Err(never) => match never {},
+            };
+            let asked = client
+                .request(parts.method, parts.uri.to_string())
+                .headers(parts.headers)
+                .body(body);
+            let mut answer = asked.send().await.map_err(other)?;
+            let mut response = Response::new(());
+            *response.status_mut() = answer.status();
+            *response.headers_mut() = std::mem::take(answer.headers_mut());
+            let body = read(&mut answer).await.map_err(other)?;
+            let body = body.ok_or(Error::Str("the authority answers too much"))?;
+            Ok(response.map(|()| Full::new(body)).into())
+        })
+    }
+}
