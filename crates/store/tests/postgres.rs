@@ -81,6 +81,14 @@ async fn records_of_other_nodes_are_seen_and_followed_by_nobody() {
     assert_eq!(told, 0);
 }
 
+#[test]
+fn what_was_exported_is_imported_as_it_was() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stores = async || Database::bootstrapped().await.follow().await;
+    let (one, other) = runtime.block_on(async { (stores().await, stores().await) });
+    conformance::round_trip(&runtime, &one, &other, 16);
+}
+
 #[tokio::test]
 async fn conforms_for_epochs() {
     let database = Database::bootstrapped().await;

@@ -79,6 +79,19 @@ async fn conforms_for_epochs() {
     conformance::epochs(&open(&directory), &open(&directory)).await;
 }
 
+#[test]
+fn what_was_exported_is_imported_as_it_was() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let (one, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    conformance::round_trip(&runtime, &open(&one), &open(&other), 64);
+}
+
+#[test]
+fn nested_and_flat_configurations_are_the_same() {
+    conformance::forms_are_the_same(64);
+}
+
 #[tokio::test]
 async fn an_entity_with_a_time_to_live_expires() {
     let directory = TempDir::new().unwrap();

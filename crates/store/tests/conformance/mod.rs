@@ -1,10 +1,12 @@
 //! What every store does. Written against the trait; each implementation runs it.
 
 mod audit;
+mod configuration;
 mod epochs;
 pub mod expiry;
 mod reads;
 mod records;
+mod round_trip;
 mod writes;
 
 use std::sync::Arc;
@@ -18,6 +20,7 @@ pub use audit::audit;
 pub use epochs::epochs;
 pub use reads::reads;
 pub use records::records;
+pub use round_trip::{forms_are_the_same, round_trip};
 pub use writes::writes;
 
 pub fn schemas() -> Arc<Schemas> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use keelgate_entities::declarative::Table;
 use keelgate_store::{Import, Key, PageRequest, Store, StoreError, StoreExt};
 use serde_json::{Value, json};
 
@@ -18,6 +19,7 @@ pub async fn writes(make: impl AsyncFn() -> Arc<dyn Store>) {
     concurrent_changes_lose_nothing(make().await).await;
     concurrent_inserts_keep_names_unique(make().await).await;
     imports_merge_or_replace(&*make().await).await;
+    a_refused_import_changes_nothing(&*make().await).await;
     tells_of_changes(&*make().await).await;
 }
 
@@ -212,6 +214,35 @@ async fn imports_merge_or_replace(store: &dyn Store) {
     let (position, exported) = store.export().await.unwrap();
     assert_eq!(exported, all);
     assert_eq!(position.revision, 4);
+}
+
+async fn a_refused_import_changes_nothing(store: &dyn Store) {
+    let all = table(&schemas());
+    store.import(all.clone(), Import::Merge).await.unwrap();
+    let before = store.export().await.unwrap();
+    // Everything is well but the very last one: a key that is taken, one whose consumer is missing.
+    for (last, code) in [
+        (credential(99, 51, "k98"), 5),
+        (credential(99, 52, "k99"), 4),
+    ] {
+        let mut credentials = vec![credential(98, 51, "k98")];
+        credentials.push(last);
+        let bad = Table::new(
+            &schemas(),
+            [
+                ("services".to_owned(), vec![service(41, "s41", &["new"])]),
+                ("consumers".to_owned(), vec![consumer(51, "c51")]),
+                ("keyauth_credentials".to_owned(), credentials),
+            ],
+        );
+        for mode in [Import::Merge, Import::Replace] {
+            let refused = store.import(bad.clone(), mode).await;
+            assert_eq!(rejection(refused).code, code);
+            assert_eq!(store.export().await.unwrap(), before);
+        }
+    }
+    let tagged = store.tagged(Some("new".to_owned()), 9, None).await;
+    assert_eq!(tagged.unwrap().data, []);
 }
 
 async fn tells_of_changes(store: &dyn Store) {
