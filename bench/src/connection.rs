@@ -70,7 +70,8 @@ impl Connection {
         }])
     }
 
-    /// Sends a request and reads the answer whole. Anything but 200 is an error.
+    /// Sends a request and reads the answer whole. Anything but 200, and a redirection over HTTP/1.1, is an
+    /// error.
     pub(crate) async fn exchange(&mut self, request: &Request) -> anyhow::Result<()> {
         match self {
             Self::Http1 { stream, buffer } => exchange(stream, buffer, &request.wire).await,
@@ -107,7 +108,7 @@ async fn exchange(
         let httparse::Status::Complete(head) = answer.parse(buffer)? else {
             continue;
         };
-        if answer.code != Some(200) {
+        if !matches!(answer.code, Some(200 | 302)) {
             bail!("the peer answered {:?}", answer.code);
         }
         let length: usize = answer

@@ -53,7 +53,7 @@ enum Scenario {
     /// CPU per request, latency and memory, beside nginx, HAProxy, Envoy and Kong.
     Proxy(proxy::ProxyArguments),
     /// What each plugin adds to a request.
-    Plugins,
+    Plugins(plugins::PluginsArguments),
     /// Cold start during an outage: exec to the first 200, from a snapshot in an S3 server.
     Birth(birth::BirthArguments),
     /// What exporting backups costs the requests of a data plane.
@@ -82,7 +82,7 @@ fn main() -> anyhow::Result<()> {
     let quick = arguments.quick;
     match &arguments.scenario {
         Scenario::Proxy(options) => proxy::run(&arguments.binary()?, options, quick),
-        Scenario::Plugins => plugins::run(&arguments.binary()?, quick),
+        Scenario::Plugins(options) => plugins::run(&arguments.binary()?, options, quick),
         Scenario::Birth(options) => birth::run(&arguments.binary()?, options, quick),
         Scenario::Export(options) => export::run(&arguments.binary()?, options, quick),
         Scenario::Router(options) => router::run(options, quick),

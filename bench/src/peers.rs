@@ -2,7 +2,7 @@
 //! to one upstream (or a hundred routes), keep-alive to both sides, HTTP and TLS.
 
 mod envoy;
-mod gateway;
+pub(crate) mod gateway;
 mod haproxy;
 mod keelgate;
 mod kong;

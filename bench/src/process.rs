@@ -52,6 +52,31 @@ impl Process {
         Ok(usage)
     }
 
+    /// Its id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// User and system time of its threads that still run, to the nanosecond: of those whose names
+    /// begin like this, and of the others.
+    pub(crate) fn times(&self, name: &str) -> anyhow::Result<[Duration; 2]> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id()))
+            .context("the process has ended")?;
+        let mut times = [Duration::ZERO; 2];
+        for thread in threads {
+            let thread = thread?.path();
+            let read = |file| std::fs::read_to_string(thread.join(file));
+            // A thread that has just ended has nothing left to read.
+            let (Ok(called), Ok(used)) = (read("comm"), read("schedstat")) else {
+                continue;
+            };
+            let used = used.split_whitespace().next();
+            let used = used.and_then(|used| used.parse().ok()).unwrap_or(0);
+            times[usize::from(!called.starts_with(name))] += Duration::from_nanos(used);
+        }
+        Ok(times)
+    }
+
     /// SIGKILL to the process itself, and waits for it.
     pub(crate) fn kill(mut self) {
         self.end();

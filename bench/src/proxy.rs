@@ -15,7 +15,6 @@ use crate::{peers, table, upstream};
 
 pub(crate) use measure::{Bench, Figures};
 use report::Report;
-pub(crate) use scenario::Scenario;
 
 /// Options of `proxy`.
 #[derive(Args)]

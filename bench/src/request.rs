@@ -22,6 +22,14 @@ impl Request {
         Self::new("POST", path, &[("content-type", "text/plain")], body)
     }
 
+    pub(crate) fn post_with(
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> anyhow::Result<Self> {
+        Self::new("POST", path, headers, body)
+    }
+
     pub(crate) fn patch(path: &str, json: Bytes) -> anyhow::Result<Self> {
         Self::new("PATCH", path, &[("content-type", "application/json")], json)
     }

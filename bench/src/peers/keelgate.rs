@@ -9,6 +9,6 @@ pub(super) fn prepare(binary: &Path, setting: &Setting<'_>) -> anyhow::Result<Co
     let mut command = Command::new(binary);
     command
         .args(["start", "--foreground"])
-        .envs(gateway::settings(setting)?);
+        .envs(gateway::peer(setting)?);
     Ok(command)
 }
