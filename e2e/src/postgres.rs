@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
+use tokio_postgres::{Client, Config, NoTls};
 
 use crate::{Node, ports, variable, wait};
 
@@ -45,13 +46,9 @@ impl Postgres {
     }
 
     fn prepare() -> Self {
-        let directory = tempfile::Builder::new()
-            .prefix("keelgate-postgres-")
-            .tempdir()
-            .expect("make a directory");
         let server = Self {
             port: ports::free(),
-            directory,
+            directory: directory(),
             speaks_tls: false,
             child: None,
         };
@@ -141,6 +138,64 @@ impl Postgres {
         }
     }
 
+    /// Starts a replica of it that only reads. The server is stopped meanwhile.
+    pub async fn replica(&mut self) -> Self {
+        let mut child = self.child.take().expect("the server runs");
+        let process = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(process, rustix::process::Signal::INT)
+            .expect("stop the server");
+        child.wait().expect("reap the server");
+        let mut replica = Self {
+            port: ports::free(),
+            directory: directory(),
+            speaks_tls: false,
+            child: None,
+        };
+        give_away(replica.directory.path());
+        let copied = Command::new("cp")
+            .arg("-a")
+            .args([self.path("data"), replica.path("data")])
+            .status();
+        assert!(copied.is_ok_and(|status| status.success()), "copy the data");
+        let signal = replica.path("data/standby.signal");
+        std::fs::write(&signal, "").expect("make it a replica");
+        give_away(&signal);
+        let source = format!(
+            "primary_conninfo = 'host=127.0.0.1 port={} user={USER} password=''{PASSWORD}'''\n",
+            self.port
+        );
+        std::fs::write(replica.path("data/postgresql.auto.conf"), source)
+            .expect("say what it follows");
+        self.start_again().await;
+        replica.start_again().await;
+        replica
+    }
+
+    /// A client that knows nothing of nodes.
+    pub async fn client(&self) -> Client {
+        let (client, connection) = Config::new()
+            .host("127.0.0.1")
+            .port(self.port)
+            .user(USER)
+            .password(PASSWORD)
+            .dbname("postgres")
+            .connect(NoTls)
+            .await
+            .expect("connect to the server");
+        tokio::spawn(connection);
+        client
+    }
+
+    /// The password of the user that nodes log in as.
+    pub fn password(&self) -> &'static str {
+        PASSWORD
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -175,6 +230,13 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn directory() -> TempDir {
+    tempfile::Builder::new()
+        .prefix("keelgate-postgres-")
+        .tempdir()
+        .expect("make a directory")
 }
 
 fn program(name: &str) -> Command {

@@ -63,6 +63,12 @@ async fn an_outage_of_the_database_stops_changes_and_nothing_else() {
     assert_eq!(routes.await["data"][0]["name"], "before");
     let routes = other.change("GET", "/routes", Value::Null).await;
     assert_eq!(routes["data"].as_array().map(Vec::len), Some(1));
+    for (method, path) in [("PATCH", "/services/before"), ("DELETE", "/routes/before")] {
+        let (status, answer) = one.ask(method, path, json!({})).await;
+        assert_eq!(status, 503, "{method}: {answer}");
+    }
+    let (status, answer) = one.ask("GET", "/audit", Value::Null).await;
+    assert_eq!(status, 503, "{answer}");
     data_plane.serves("/before", 200).await;
     // One that comes now gets its configuration all the same.
     let late = data_plane_of(&cluster, &other).await;
@@ -84,6 +90,43 @@ async fn an_outage_of_the_database_stops_changes_and_nothing_else() {
     late.serves("/after", 200).await;
     let status = one.change("GET", "/status", Value::Null).await;
     assert_eq!(status["database"]["reachable"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_planes_see_each_others_changes_after_their_connections_were_lost() {
+    let (cluster, server) = cluster().await;
+    let (one, other) = (cluster.control_plane(&[]), cluster.control_plane(&[]));
+    one.up().await;
+    other.up().await;
+    let data_plane = data_plane_of(&cluster, &other).await;
+    let client = server.client().await;
+    for round in 0..3 {
+        let ended = client.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            &[],
+        );
+        assert!(ended.await.expect("end connections") >= 2);
+        let service = format!("/services/s{round}");
+        let changes = [
+            (service.clone(), json!({"url": cluster.upstream.url()})),
+            (
+                format!("{service}/routes/r{round}"),
+                json!({"paths": [format!("/{round}")]}),
+            ),
+        ];
+        for (path, body) in &changes {
+            wait::until("a change to be taken", || async {
+                match one.ask("PUT", path, body.clone()).await {
+                    (200, _) => Ok(()),
+                    (503, answer) => Err(answer.to_string()),
+                    (status, answer) => panic!("{status} {answer}"),
+                }
+            })
+            .await;
+        }
+        data_plane.serves(&format!("/{round}"), 200).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,13 +193,23 @@ async fn the_server_is_verified_and_files_go_in_and_out() {
     let server = Postgres::with_tls().await;
     let certificate = server.certificate().display().to_string();
     let mut environment = server.environment();
-    let mut set = |name: &str, value: &str| environment.push((name.to_owned(), value.to_owned()));
-    set("KONG_PG_SSL", "on");
-    set("KONG_PG_SSL_VERIFY", "on");
+    let clear = Node::idle(&environment);
+    let (done, said) = clear.operate(&["migrations", "bootstrap"]).await;
+    assert!(!done && said.contains("no encryption"), "{said}");
+    environment.push(("KONG_PG_SSL".to_owned(), "on".to_owned()));
+    let trusting = Node::idle(&environment);
+    let (done, said) = trusting.operate(&["migrations", "list"]).await;
+    assert!(!done && said.contains("migrations bootstrap"), "{said}");
+    environment.push(("KONG_PG_SSL_VERIFY".to_owned(), "on".to_owned()));
     let stranger = Node::idle(&environment);
     let (done, said) = stranger.operate(&["migrations", "bootstrap"]).await;
     assert!(!done && said.contains("certificate"), "{said}");
     environment.push(("KONG_LUA_SSL_TRUSTED_CERTIFICATE".to_owned(), certificate));
+    let mut misnamed = environment.clone();
+    misnamed.push(("KONG_PG_HOST".to_owned(), "localhost".to_owned()));
+    let misnamed = Node::idle(&misnamed);
+    let (done, said) = misnamed.operate(&["migrations", "bootstrap"]).await;
+    assert!(!done && said.contains("certificate"), "{said}");
     let operator = Node::idle(&environment);
     let (done, said) = operator.operate(&["migrations", "bootstrap"]).await;
     assert!(done, "{said}");
@@ -174,6 +227,14 @@ async fn the_server_is_verified_and_files_go_in_and_out() {
     let out = operator.prefix().join("out.yml").display().to_string();
     let (done, said) = operator.operate(&["config", "db_export", &out]).await;
     assert!(done, "{said}");
-    let text = std::fs::read_to_string(out).expect("read the export");
+    let text = std::fs::read_to_string(&out).expect("read the export");
     assert!(text.contains("imported"), "{text}");
+
+    // The very last entity is bad: nothing of the file is taken.
+    let bad = "_format_version: '3.0'\nservices:\n- name: other\n  host: h\nroutes:\n- name: r\n  paths: [x]\n";
+    std::fs::write(&file, bad).expect("write a file");
+    let (done, said) = operator.operate(&["config", "db_import", &path]).await;
+    assert!(!done && said.contains("should start with"), "{said}");
+    let (status, _) = node.ask("GET", "/services/other", Value::Null).await;
+    assert_eq!(status, 404);
 }

@@ -117,6 +117,24 @@ async fn a_body_beyond_the_limit_is_refused() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_too_deep_is_refused() {
+    let api = Api::database().await;
+    let headers = [("content-type", "application/json")];
+    let deep = |levels: usize| {
+        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+        format!(r#"{{"name": "echo", "config": {{"limit": {open}{close}}}}}"#)
+    };
+    for levels in [1_000, 1_000_000] {
+        let answer = support::request(api.address, "POST", "/plugins", &headers, deep(levels));
+        let refused = answer.await.expect(400);
+        assert_eq!(refused, json!({"message": "Cannot parse JSON body"}));
+    }
+    let answer = support::request(api.address, "POST", "/plugins", &headers, deep(100));
+    assert_eq!(answer.await.expect(400)["name"], "schema violation");
+    assert_eq!(api.store.position().await.unwrap().revision, 0);
+}
+
+#[tokio::test]
 async fn a_taken_name_and_a_loose_reference_are_refused() {
     let api = Api::database().await;
     api.send("POST", "/services", json!({"name": "s", "host": "h"}))

@@ -5,8 +5,9 @@
 #[allow(dead_code)]
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use keelgate_admin::{DataPlanes, Listener, Mode, serve};
 use serde_json::{Value, json};
@@ -112,6 +113,75 @@ async fn the_level_of_the_log_can_be_changed() {
         .expect(400);
     let message = "timeout must be greater than or equal to 0";
     assert_eq!(early, json!({ "message": message }));
+}
+
+#[tokio::test]
+async fn the_level_of_the_log_holds_as_long_as_was_asked_for() {
+    let database = Api::database().await;
+    let (seen, set) = (Arc::new(Mutex::new(Vec::new())), "notice".to_owned());
+    let changes = Arc::clone(&seen);
+    let mut admin = support::admin(Arc::clone(&database.store), Mode::Database);
+    admin.node.is_control_plane = true;
+    admin.log = keelgate_admin::LogLevel {
+        level: Arc::new(move || set.clone()),
+        set_level: Arc::new(move |level, time: Option<Duration>| {
+            changes.lock().unwrap().push((level.to_owned(), time));
+        }),
+    };
+    let address = support::start(admin.router()).await;
+    let put = async |path: &str, body: &'static str| {
+        let headers = [("content-type", "application/json")];
+        request(address, "PUT", path, &headers, body).await
+    };
+    let node = "/debug/node/log-level";
+    for (path, body) in [
+        (format!("{node}/debug"), ""),
+        (format!("{node}/info?timeout=2.5"), ""),
+        (format!("{node}/warn"), r#"{"timeout": 7}"#),
+        (format!("{node}/error?timeout=0"), ""),
+        (
+            "/debug/cluster/control-planes-nodes/log-level/crit?timeout=9".to_owned(),
+            "",
+        ),
+    ] {
+        let changed = put(&path, body).await.expect(200);
+        assert_eq!(changed, json!({"message": "log level changed"}), "{path}");
+    }
+    let already = put(&format!("{node}/notice"), "").await.expect(200);
+    let message = "log level is already notice";
+    assert_eq!(already, json!({ "message": message }));
+    let seconds = |level: &str, seconds| (level.to_owned(), Some(Duration::from_secs(seconds)));
+    let expected = [
+        seconds("debug", 60),
+        seconds("info", 3),
+        seconds("warn", 7),
+        ("error".to_owned(), None),
+        seconds("crit", 9),
+    ];
+    assert_eq!(*seen.lock().unwrap(), expected);
+    let of_others = put("/debug/cluster/log-level/debug", "").await;
+    assert_eq!(of_others.status, 404, "the path of nodes of other roles");
+
+    let cluster = "/debug/cluster/log-level/debug";
+    database.bare("PUT", cluster).await.expect(200);
+    for path in [cluster, "/debug/node/log-level/debug"] {
+        let refused = Api::dbless().await.bare("PUT", path).await.expect(405);
+        let message = "cannot change log level when not using a database";
+        assert_eq!(refused, json!({ "message": message }));
+    }
+}
+
+#[tokio::test]
+async fn caches_and_timers_that_are_not_there_are_empty() {
+    let api = Api::database().await;
+    let key = "/cache/services:s:::::";
+    assert_eq!(api.get(key).await.status, 404);
+    for path in [key, "/cache"] {
+        assert_eq!(api.bare("DELETE", path).await.status, 204);
+    }
+    let timers = api.get("/timers").await.expect(200);
+    assert_eq!(timers["worker"]["count"], 2);
+    assert_eq!(timers["stats"], json!({}));
 }
 
 const CONFIG: &str = "_format_version: '3.0'\nservices:\n- name: s\n  host: h.test\n  routes:\n  \
@@ -280,7 +350,12 @@ impl DataPlanes for Two {
 #[tokio::test]
 async fn a_control_plane_tells_of_its_data_planes() {
     let database = Api::database().await;
-    assert_eq!(database.get("/clustering/data-planes").await.status, 400);
+    for path in ["/clustering/data-planes", "/clustering/status"] {
+        let refused = database.get(path).await.expect(400);
+        let message = "this endpoint is only available when Kong is configured to run as Control \
+                       Plane for the cluster";
+        assert_eq!(refused, json!({ "message": message }));
+    }
 
     let mut admin = support::admin(Arc::clone(&database.store), Mode::Database);
     admin.data_planes = Some(Arc::new(Two));
@@ -294,6 +369,13 @@ async fn a_control_plane_tells_of_its_data_planes() {
         (&json!("b"), &Value::Null)
     );
     assert_eq!(get("/clustering/status").await["b"]["config_hash"], "x");
+    let old = request(address, "GET", "/clustering/status", &[], "").await;
+    assert_eq!(old.header("deprecation"), "true");
+    let sizes = ["0", "1001", "x"].map(|size| format!("/clustering/data-planes?size={size}"));
+    for path in sizes {
+        let refused = request(address, "GET", &path, &[], "").await;
+        assert_eq!(refused.status, 400, "{path}");
+    }
 }
 
 #[tokio::test]
