@@ -5,8 +5,8 @@
 #[allow(dead_code)]
 mod support;
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use keelgate_admin::{DataPlanes, Listener, Mode, serve};
@@ -130,8 +130,9 @@ async fn the_level_of_the_log_holds_as_long_as_was_asked_for() {
     };
     let address = support::start(admin.router()).await;
     let put = async |path: &str, body: &'static str| {
-        let headers = [("content-type", "application/json")];
-        request(address, "PUT", path, &headers, body).await
+        let json = [("content-type", "application/json")];
+        let headers = if body.is_empty() { &json[..0] } else { &json };
+        request(address, "PUT", path, headers, body).await
     };
     let node = "/debug/node/log-level";
     for (path, body) in [
