@@ -43,6 +43,7 @@ pub struct Node {
     /// Its ports; kept over restarts.
     pub ports: Ports,
     role: Role,
+    program: PathBuf,
     prefix: TempDir,
     environment: Vec<(String, String)>,
     child: Option<Child>,
@@ -72,17 +73,32 @@ impl Node {
     /// Starts a process with these settings (names in `KONG_` form, without the prefix, lower case)
     /// beside those that every test node needs. Returns at once; see [`Node::ready`].
     pub fn start(role: Role, settings: &[(&str, &str)], environment: &[(String, String)]) -> Self {
-        let mut node = Self::prepare(role, settings, environment);
+        Self::start_program(&binary(), role, settings, environment)
+    }
+
+    /// The same with another program than the binary under test: a gateway with plugins of its own.
+    pub fn start_program(
+        program: &Path,
+        role: Role,
+        settings: &[(&str, &str)],
+        environment: &[(String, String)],
+    ) -> Self {
+        let mut node = Self::prepare(program, role, settings, environment);
         node.start_again();
         node
     }
 
     /// The settings of a node that is not started: for commands, see [`Node::operate`].
     pub fn idle(environment: &[(String, String)]) -> Self {
-        Self::prepare(Role::Traditional, &[], environment)
+        Self::prepare(&binary(), Role::Traditional, &[], environment)
     }
 
-    fn prepare(role: Role, settings: &[(&str, &str)], environment: &[(String, String)]) -> Self {
+    fn prepare(
+        program: &Path,
+        role: Role,
+        settings: &[(&str, &str)],
+        environment: &[(String, String)],
+    ) -> Self {
         let ports = Ports {
             proxy: ports::free(),
             proxy_tls: ports::free(),
@@ -139,6 +155,7 @@ impl Node {
         Self {
             ports,
             role,
+            program: program.to_owned(),
             prefix,
             environment: all,
             child: None,
@@ -165,7 +182,7 @@ impl Node {
 
     /// A command of the binary under test with the settings and variables of this node.
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.program);
         command
             .args(arguments)
             .env_clear()

@@ -106,11 +106,14 @@ pub(crate) fn run() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print::failure(&error);
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error),
     }
+}
+
+/// Tells what went wrong.
+pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
+    print::failure(error);
+    ExitCode::FAILURE
 }
 
 /// Waits for work that needs no more than this thread.

@@ -1,15 +1,4 @@
-//! The `keelgate` binary: the command line and the composition of the roles.
-
-#![cfg_attr(test, allow(clippy::unwrap_used))]
-
-mod command;
-mod database;
-mod demo;
-mod free_port;
-mod handover;
-mod logging;
-mod node;
-mod readiness;
+//! The `keelgate` binary.
 
 use std::process::ExitCode;
 
@@ -18,5 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    command::run()
+    keelgate::run(Vec::new())
 }

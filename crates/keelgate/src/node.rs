@@ -59,6 +59,7 @@ pub(crate) use common::hostname;
 pub(crate) use feed::config_table;
 pub(crate) use offline::{activation, schemas};
 pub(crate) use place::Place;
+pub(crate) use served::has_plugins;
 pub(crate) use storages::storages;
 pub(crate) use tickets::TicketKeys;
 pub(crate) use verification::ClusterIdentity;

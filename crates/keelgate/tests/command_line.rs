@@ -188,6 +188,19 @@ fn commands_for_a_running_node_fail_without_one() {
 }
 
 #[test]
+fn check_and_start_name_a_plugin_that_the_build_does_not_have() {
+    let place = Place::new();
+    let file = place.write("kong.conf", "database = off\nplugins = bundled,nope,cors\n");
+    for arguments in [
+        vec!["check", &file],
+        vec!["start", "--foreground", "-c", &file],
+    ] {
+        let said = place.fails(&arguments);
+        assert!(said.contains("this build has no nope;"), "{said}");
+    }
+}
+
+#[test]
 fn a_declarative_file_is_checked() {
     let place = Place::new();
     let good = place.write(

@@ -35,7 +35,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub(crate) fn setting(field: impl Into<String>, problem: impl ToString) -> Self {
+    /// A setting, by its dotted path below `config`, with what is wrong and how to mend it.
+    pub fn setting(field: impl Into<String>, problem: impl ToString) -> Self {
         Self::Setting {
             field: field.into(),
             problem: problem.to_string(),

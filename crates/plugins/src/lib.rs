@@ -15,7 +15,7 @@
 //!      regular expressions, templates. A setting that cannot be used is an error here, never a
 //!      surprise later.
 //!    - `tests.rs`: drives the compiled plugin over hand-built exchanges.
-//! 2. Add it to the table in `registry.rs`.
+//! 2. Add it to the table in `registry/table.rs`.
 //!
 //! A plugin takes part only in the phases that it names in [`Plugin::phases`]; it asks for the
 //! request body there, too. What it tells later plugins stands in the [`Exchange`]; what it keeps
@@ -28,6 +28,8 @@
 //! and not every node has a database: a plugin that needs one says so when it is compiled, or refuses
 //! requests.
 //!
+//! A plugin of another crate is a [`CustomPlugin`].
+//!
 //! A plugin that has a part in TCP, TLS and UDP sessions says so in [`Plugin::stream`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -37,6 +39,7 @@ mod authentication;
 mod base64;
 mod body;
 mod cookies;
+pub mod custom;
 pub mod directory;
 pub mod error;
 pub mod exchange;
@@ -98,6 +101,7 @@ mod zipkin;
 mod testing;
 
 pub use acme::Certificates;
+pub use custom::CustomPlugin;
 pub use directory::Directory;
 pub use error::PluginError;
 pub use exchange::Exchange;

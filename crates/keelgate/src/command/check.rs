@@ -64,9 +64,10 @@ pub(crate) fn check(arguments: &CheckArgs, verbose: bool) -> Result<()> {
     }
 }
 
-/// Tries what ends the start of a node beside its settings: certificates that do not fit one
-/// another, and storages that refuse their options.
+/// Tries what ends the start of a node beside its settings: plugins that this build does not have,
+/// certificates that do not fit one another, and storages that refuse their options.
 fn opens(settings: &Settings) -> Result<()> {
+    node::has_plugins(settings)?;
     if settings.node.role == Role::Traditional {
         return Ok(());
     }

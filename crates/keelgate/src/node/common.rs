@@ -78,6 +78,7 @@ impl Common {
             .with_context(|| format!("prefix: cannot make {}", prefix.display()))?;
         let node_id = settings.node_id()?;
         let hostname = hostname();
+        served::has_plugins(&settings)?;
         let schemas = served::plugin_schemas(&settings);
         let plugins = schemas
             .iter()

@@ -98,8 +98,27 @@ pub(crate) fn plugin_schemas(settings: &Settings) -> Vec<keelgate_entities::Plug
     };
     schemas
         .into_iter()
-        .filter(|schema| settings.node.loads_plugin(schema.name, true))
+        .filter(|schema| {
+            let is_bundled = Registry::is_bundled(schema.name);
+            settings.node.loads_plugin(schema.name, is_bundled)
+        })
         .collect()
+}
+
+/// Whether this build has the plugins that the settings name.
+pub(crate) fn has_plugins(settings: &Settings) -> anyhow::Result<()> {
+    let known = Registry::schemas();
+    let is_known = |name: &str| {
+        matches!(name, "bundled" | "off") || known.iter().any(|schema| schema.name == name)
+    };
+    let named = settings.node.plugins.iter();
+    let missing: Vec<_> = named.filter(|name| !is_known(name)).cloned().collect();
+    anyhow::ensure!(
+        missing.is_empty(),
+        "plugins: this build has no {}; take it out of the setting, or run a build that has it",
+        missing.join(", no ")
+    );
+    Ok(())
 }
 
 /// The language of routes.
