@@ -74,7 +74,7 @@ pub(crate) fn keelgate(keelgate: &Path) -> Peer {
     }
 }
 
-/// Keelgate, the bare relay, and those of the other peers that are installed; the rest by name.
+/// Keelgate, the bare relays, and those of the other peers that are installed; the rest by name.
 pub(crate) fn all(keelgate: &Path) -> anyhow::Result<(Vec<Peer>, Vec<&'static str>)> {
     let mut found = vec![
         self::keelgate(keelgate),
@@ -86,6 +86,15 @@ pub(crate) fn all(keelgate: &Path) -> anyhow::Result<(Vec<Peer>, Vec<&'static st
         },
     ];
     let mut missing = Vec::new();
+    match keelgate_socket::probe() {
+        Ok(()) => found.push(Peer {
+            name: "bare relay, io_uring",
+            kind: Kind::Relay,
+            binary: std::env::current_exe()?,
+            prepare: relay::prepare_io_uring,
+        }),
+        Err(_) => missing.push("bare relay, io_uring"),
+    }
     let others: [(&'static str, Kind, Prepare); 4] = [
         ("nginx", Kind::Proxy, nginx::prepare),
         ("haproxy", Kind::Proxy, haproxy::prepare),

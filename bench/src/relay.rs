@@ -1,4 +1,4 @@
-//! The floor: what no proxy on this engine can undercut. Bytes go from each client's connection to
+//! The floors: what no proxy on an engine can undercut. Bytes go from each client's connection to
 //! an upstream connection of its own and back, in one task, and nobody looks at them.
 
 use std::net::SocketAddr;
@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+use keelgate_socket::{Engine, Socket};
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::LocalOptions;
 use tokio_rustls::TlsAcceptor;
 
 /// Threads, as many as the peers have workers.
@@ -35,6 +37,9 @@ pub(crate) struct RelayArguments {
     /// Its key.
     #[arg(long)]
     key: PathBuf,
+    /// Whether connections are read and written by io_uring.
+    #[arg(long)]
+    io_uring: bool,
 }
 
 /// Relays until it is killed.
@@ -61,27 +66,38 @@ pub(crate) fn run(options: &RelayArguments) -> anyhow::Result<()> {
 fn work(options: &RelayArguments, tls: &TlsAcceptor) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
+        .build_local(LocalOptions::default())?;
     runtime.block_on(async {
+        let engine = match options.io_uring {
+            true => Engine::io_uring()?,
+            false => Engine::epoll(),
+        };
         let clear = listen(options.listen)?;
         let encrypted = listen(options.tls_listen)?;
         let upstream = options.upstream;
         loop {
             tokio::select! {
                 accepted = clear.accept() => {
-                    let (client, _) = accepted?;
-                    let _ = client.set_nodelay(true);
-                    tokio::spawn(relay(client, upstream));
+                    let client = taken(&engine, accepted?.0)?;
+                    let engine = engine.clone();
+                    tokio::task::spawn_local(async move { relay(&engine, client, upstream).await });
                 }
                 accepted = encrypted.accept() => {
-                    let (client, _) = accepted?;
-                    let _ = client.set_nodelay(true);
+                    let client = taken(&engine, accepted?.0)?;
+                    let engine = engine.clone();
                     let tls = tls.clone();
-                    tokio::spawn(async move { relay(tls.accept(client).await?, upstream).await });
+                    tokio::task::spawn_local(async move {
+                        relay(&engine, tls.accept(client).await?, upstream).await
+                    });
                 }
             }
         }
     })
+}
+
+fn taken(engine: &Engine, stream: TcpStream) -> std::io::Result<Socket> {
+    stream.set_nodelay(true)?;
+    engine.adopt(stream)
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -92,11 +108,11 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 async fn relay(
+    engine: &Engine,
     mut client: impl AsyncRead + AsyncWrite + Unpin,
     upstream: SocketAddr,
 ) -> std::io::Result<()> {
-    let mut upstream = TcpStream::connect(upstream).await?;
-    upstream.set_nodelay(true)?;
+    let mut upstream = taken(engine, TcpStream::connect(upstream).await?)?;
     copy_bidirectional(&mut client, &mut upstream).await?;
     Ok(())
 }

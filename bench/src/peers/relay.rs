@@ -5,6 +5,12 @@ use std::process::Command;
 
 use super::Setting;
 
+pub(super) fn prepare_io_uring(binary: &Path, setting: &Setting<'_>) -> anyhow::Result<Command> {
+    let mut command = prepare(binary, setting)?;
+    command.arg("--io-uring");
+    Ok(command)
+}
+
 pub(super) fn prepare(binary: &Path, setting: &Setting<'_>) -> anyhow::Result<Command> {
     let mut command = Command::new(binary);
     command

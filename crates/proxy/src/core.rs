@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::{Either, select};
 use http::HeaderValue;
 use keelgate_runtime::{Held, Reader, Shared};
+use keelgate_socket::Engine;
 use slab::Slab;
 use tokio::sync::Notify;
 
@@ -29,6 +30,8 @@ pub(crate) const FRESH: Duration = Duration::from_millis(500);
 /// locked.
 pub(crate) struct Core {
     pub(crate) settings: Arc<Settings>,
+    /// How its connections are read and written.
+    pub(crate) engine: Engine,
     pub(crate) pool: Pool,
     pub(crate) links: Links,
     pub(crate) spare: Spare,
@@ -43,8 +46,14 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(settings: Arc<Settings>, shared: Arc<Shared>, names: Arc<Names>) -> Rc<Self> {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        shared: Arc<Shared>,
+        names: Arc<Names>,
+        engine: Engine,
+    ) -> Rc<Self> {
         Rc::new(Self {
+            engine,
             pool: Pool::new(settings.keepalive.clone()),
             links: Links::new(settings.keepalive.clone()),
             spare: Spare::default(),

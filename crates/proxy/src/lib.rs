@@ -40,8 +40,8 @@ pub use error_page::{ErrorTemplate, ErrorTemplates, TooManyPlaces};
 pub use listener::ListenError;
 pub use proxy::{Bound, Drain, Drained, Handle, Proxy, StartError};
 pub use settings::{
-    AddedHeaders, ClientLimits, Dns, DnsRecord, Keepalive, Listen, PortMap, RealIp, RequestDebug,
-    Resumption, Settings, Tls,
+    AddedHeaders, ClientLimits, Dns, DnsRecord, IoEngine, Keepalive, Listen, PortMap, RealIp,
+    RequestDebug, Resumption, Settings, Tls,
 };
 pub use sockets::Sockets;
 pub use stream::{

@@ -14,7 +14,7 @@ use crate::access_log::AccessLog;
 use crate::listener::{self, ListenError, Passing};
 use crate::names::Names;
 use crate::phases::certificate;
-use crate::settings::Settings;
+use crate::settings::{IoEngine, Settings};
 use crate::sockets::Sockets;
 use crate::stream::{self, StreamLog};
 use crate::upkeep::Upkeep;
@@ -29,6 +29,11 @@ pub enum StartError {
     /// TLS towards clients cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
+    /// The kernel does not let connections be read and written as the settings ask.
+    #[error(
+        "io_uring is asked for, and the kernel refuses it: {0}; allow it (Linux 6.1 or later, sysctl kernel.io_uring_disabled, the container's seccomp profile), or use epoll"
+    )]
+    IoUring(std::io::Error),
     /// A thread cannot be started.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
@@ -51,6 +56,7 @@ pub struct Bound {
     /// For listeners with and without HTTP/2.
     tls: [Arc<ServerConfig>; 2],
     stream_tls: Arc<ServerConfig>,
+    io_uring: bool,
 }
 
 /// A proxy that serves. Dropped, it ends at once; see [`Handle::drain`].
@@ -113,7 +119,7 @@ impl Proxy {
     /// As [`Self::take_over`], but accepts nobody yet: what connects waits.
     ///
     /// # Errors
-    /// When an address cannot be bound.
+    /// When an address cannot be bound, or the kernel refuses io_uring and the settings ask for it.
     pub fn bind(
         settings: Settings,
         shared: Arc<Shared>,
@@ -127,6 +133,7 @@ impl Proxy {
         let sockets = listener::bind(&settings.listen, workers, &mut passing)?;
         let streams = stream::listener::bind(&settings.stream.listen, workers, &mut passing)?;
         let tls = certificate::server_configs(&settings.tls, &shared)?;
+        let io_uring = uses_io_uring(settings.io_engine)?;
         Ok(Bound {
             stream_tls: certificate::stream_config(&settings.tls, &shared)?,
             copies: passing.copies,
@@ -135,7 +142,22 @@ impl Proxy {
             sockets,
             streams,
             tls,
+            io_uring,
         })
+    }
+}
+
+fn uses_io_uring(engine: IoEngine) -> Result<bool, StartError> {
+    if engine == IoEngine::Epoll {
+        return Ok(false);
+    }
+    match keelgate_socket::probe() {
+        Ok(()) => Ok(true),
+        Err(error) if engine == IoEngine::IoUring => Err(StartError::IoUring(error)),
+        Err(error) => {
+            tracing::info!(%error, "the kernel refuses io_uring: connections use epoll");
+            Ok(false)
+        }
     }
 }
 
@@ -177,6 +199,7 @@ impl Bound {
                 tls: self.tls.clone(),
                 stream_sockets,
                 stream_tls: Arc::clone(&self.stream_tls),
+                io_uring: self.io_uring,
                 stop: stopped.clone(),
             };
             let thread = std::thread::Builder::new()

@@ -272,6 +272,18 @@ impl Default for Dns {
     }
 }
 
+/// How connections are read and written (`proxy_io_engine`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IoEngine {
+    /// By io_uring where the kernel lets it be used, else by epoll.
+    Auto,
+    /// Each by its own system calls.
+    #[default]
+    Epoll,
+    /// All of a worker together.
+    IoUring,
+}
+
 /// Everything that a node decides about its proxy.
 #[derive(Clone)]
 pub struct Settings {
@@ -281,6 +293,8 @@ pub struct Settings {
     pub port_maps: Vec<PortMap>,
     /// Worker threads; 0 for one per available core.
     pub workers: usize,
+    /// How connections are read and written.
+    pub io_engine: IoEngine,
     /// What the gateway calls itself in `Server` and `Via`.
     pub name: String,
     /// Networks whose forwarding headers are believed (`trusted_ips`).
@@ -332,6 +346,7 @@ impl Default for Settings {
             listen: Vec::new(),
             port_maps: Vec::new(),
             workers: 0,
+            io_engine: IoEngine::default(),
             name: concat!("keelgate/", env!("CARGO_PKG_VERSION")).to_owned(),
             trusted_ips: Vec::new(),
             real_ip: RealIp::Header(HeaderName::from_static("x-real-ip")),

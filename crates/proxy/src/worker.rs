@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use keelgate_runtime::Shared;
+use keelgate_socket::{Engine, Socket};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::runtime::LocalOptions;
@@ -49,6 +50,8 @@ pub(crate) struct Worker {
     /// The same for `settings.stream.listen`.
     pub(crate) stream_sockets: Vec<(usize, stream::listener::Socket)>,
     pub(crate) stream_tls: Arc<ServerConfig>,
+    /// Whether connections are read and written by io_uring.
+    pub(crate) io_uring: bool,
     /// Set when the worker is to end.
     pub(crate) stop: watch::Receiver<Option<End>>,
 }
@@ -65,11 +68,22 @@ impl Worker {
         runtime.block_on(self.serve())
     }
 
+    fn engine(&self) -> Engine {
+        if !self.io_uring {
+            return Engine::epoll();
+        }
+        Engine::io_uring().unwrap_or_else(|error| {
+            tracing::warn!(%error, "io_uring is not to be had any more: a worker uses epoll");
+            Engine::epoll()
+        })
+    }
+
     async fn serve(mut self) -> std::io::Result<usize> {
         let core = Core::new(
             Arc::clone(&self.settings),
             Arc::clone(&self.shared),
             Arc::clone(&self.names),
+            self.engine(),
         );
         for (index, socket) in self.sockets.drain(..) {
             let listen = &self.settings.listen[index];
@@ -180,7 +194,7 @@ enum Opened {
     Http1(Stream),
     Http2(Stream),
     /// Plain HTTP on a port for TLS.
-    Mistaken(TcpStream),
+    Mistaken(Socket),
 }
 
 async fn serve(
@@ -193,7 +207,7 @@ async fn serve(
     let _ = stream.set_nodelay(true);
     let opened = tokio::time::timeout(
         core.settings.client.header_timeout,
-        open(listen, tls, stream, &mut client),
+        open(&core.engine, listen, tls, stream, &mut client),
     );
     let Some(Ok(Some(opened))) = core.draining.within(FRESH, opened).await else {
         return;
@@ -209,6 +223,7 @@ async fn serve(
 
 /// Everything before HTTP; none when the connection is of no use.
 async fn open(
+    engine: &Engine,
     listen: &Listen,
     tls: TlsAcceptor,
     mut stream: TcpStream,
@@ -225,7 +240,7 @@ async fn open(
     }
     if !listen.tls {
         let http2 = listen.http2 && has_http2_preface(&stream).await;
-        let stream = Stream::Tcp(stream);
+        let stream = Stream::Tcp(engine.adopt(stream).ok()?);
         return Some(if http2 {
             Opened::Http2(stream)
         } else {
@@ -236,10 +251,10 @@ async fn open(
     let mut first = [0];
     match stream.peek(&mut first).await {
         Ok(1) if first[0] == 0x16 => {}
-        Ok(1) => return Some(Opened::Mistaken(stream)),
+        Ok(1) => return Some(Opened::Mistaken(engine.adopt(stream).ok()?)),
         _ => return None,
     }
-    let stream = tls.accept(stream).await.ok()?;
+    let stream = tls.accept(engine.adopt(stream).ok()?).await.ok()?;
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(b"h2");
     client.sni = session.server_name().map(str::to_owned);

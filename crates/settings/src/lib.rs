@@ -54,9 +54,9 @@ pub use settings::Settings;
 pub use values::{
     AccessLogTarget, Address, AdminCredential, AdminCredentials, AuthorityBundle, Certificate,
     Cipher, CipherSuite, Ciphers, ClusterMtls, Connections, DatabaseKind, DnsRecord, ErrorType,
-    HeaderBuffers, HeaderToken, HttpHeader, Kind, Label, Listener, LogFormat, LogLevel, LogTarget,
-    MaxAgePolicy, Milliseconds, NameServer, NamedFormat, NginxTime, Ocsp, OnOff, PortMap,
-    PrivateKey, Role, RouterFlavor, S3PutOptions, SealingKey, SealingKeys, Seconds, Secret, Size,
-    StorageUrl, TlsVersion, TlsVersions, TrustedPeer, VerifyClient, Workers,
+    HeaderBuffers, HeaderToken, HttpHeader, IoEngine, Kind, Label, Listener, LogFormat, LogLevel,
+    LogTarget, MaxAgePolicy, Milliseconds, NameServer, NamedFormat, NginxTime, Ocsp, OnOff,
+    PortMap, PrivateKey, Role, RouterFlavor, S3PutOptions, SealingKey, SealingKeys, Seconds,
+    Secret, Size, StorageUrl, TlsVersion, TlsVersions, TrustedPeer, VerifyClient, Workers,
 };
 pub use vault::VaultReference;

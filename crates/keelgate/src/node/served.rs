@@ -13,8 +13,8 @@ use keelgate_plugins::{Directory, Plugin, Registry};
 use keelgate_proxy as proxy;
 use keelgate_runtime::{Env, Plugins, Secrets};
 use keelgate_settings::{
-    DatabaseKind, DnsRecord, ErrorType, Listener, LogTarget, Role, RouterFlavor, Settings,
-    TrustedPeer,
+    DatabaseKind, DnsRecord, ErrorType, IoEngine, Listener, LogTarget, Role, RouterFlavor,
+    Settings, TrustedPeer,
 };
 use keelgate_telemetry::{Destination, LineSink};
 use rustls::RootCertStore;
@@ -257,6 +257,11 @@ pub(crate) async fn proxy_settings(
         listen,
         port_maps: port_maps(settings),
         workers: settings.node.nginx_worker_processes.on(cores),
+        io_engine: match own.proxy_io_engine {
+            IoEngine::Auto => proxy::IoEngine::Auto,
+            IoEngine::Epoll => proxy::IoEngine::Epoll,
+            IoEngine::IoUring => proxy::IoEngine::IoUring,
+        },
         trusted_ips: own
             .trusted_ips
             .iter()

@@ -73,8 +73,7 @@ impl Connection {
         }
         if let Stream::Tcp(stream) = &*self.stream.borrow() {
             // Costs next to nothing while nothing has come, which a poll does not.
-            let read = stream.try_read(&mut [0]);
-            return !read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+            return !stream.is_quiet();
         }
         let mut cx = Context::from_waker(std::task::Waker::noop());
         self.poll_fill(1, &mut cx).is_ready()

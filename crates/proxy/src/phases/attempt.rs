@@ -60,6 +60,7 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
     let call = peer(entry, choice)
         .map_err(fresh)?
         .call(
+            &flight.core.engine,
             &flight.core.pool,
             &flight.core.links,
             flight.timer,

@@ -78,7 +78,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap());
         let (near, far) = tokio::join!(near, listener.accept());
-        (Connection::new(Stream::Tcp(near.unwrap())), far.unwrap().0)
+        (
+            Connection::new(Stream::Tcp(near.unwrap().into())),
+            far.unwrap().0,
+        )
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use keelgate_balancer::Open;
 use keelgate_runtime::{ServiceEntry, UpstreamTls};
+use keelgate_socket::Engine;
 
 use super::peers::{Peer, Peers};
 use super::refusal::Refusal;
@@ -38,7 +39,7 @@ pub(super) async fn connect<'r>(
     loop {
         let peer = peers.next().await?;
         let began = Instant::now();
-        let opened = tokio::time::timeout(limit, open(entry, &peer, manner));
+        let opened = tokio::time::timeout(limit, open(peers.engine(), entry, &peer, manner));
         let fault = match opened.await.unwrap_or(Err(Fault::ConnectTimeout)) {
             Ok(stream) => {
                 peer.took(began.elapsed());
@@ -59,7 +60,12 @@ pub(super) async fn connect<'r>(
     }
 }
 
-async fn open(entry: &ServiceEntry, peer: &Peer<'_>, manner: Manner<'_>) -> Result<Stream, Fault> {
+async fn open(
+    engine: &Engine,
+    entry: &ServiceEntry,
+    peer: &Peer<'_>,
+    manner: Manner<'_>,
+) -> Result<Stream, Fault> {
     let name = manner.name.map_or_else(|| peer.name(), Cow::Borrowed);
     let tls = match &entry.tls {
         UpstreamTls::Clear => None,
@@ -72,5 +78,5 @@ async fn open(entry: &ServiceEntry, peer: &Peer<'_>, manner: Manner<'_>) -> Resu
         tls,
         http2: false,
     };
-    peer.open().await
+    peer.open(engine).await
 }

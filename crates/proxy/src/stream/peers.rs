@@ -7,6 +7,8 @@ use std::time::Duration;
 use keelgate_balancer::{HashSource, Open, Outcome};
 use keelgate_runtime::{Origin, Runtime, ServiceEntry};
 
+use keelgate_socket::Engine;
+
 use super::refusal::Refusal;
 use crate::core::Core;
 use crate::upstream::{Fault, Turn, Turns};
@@ -40,6 +42,11 @@ impl<'r> Peers<'r> {
             entry,
             client,
         }
+    }
+
+    /// How connections are read and written.
+    pub(super) fn engine(&self) -> &'r Engine {
+        &self.core.engine
     }
 
     /// The address for the next attempt.

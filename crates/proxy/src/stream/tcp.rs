@@ -99,6 +99,9 @@ async fn serve(
     let runtime = core.runtime();
     let routed = visitor.route(&runtime)?;
     let as_is = passes_tls_through(&routed);
+    let Ok(stream) = core.engine.adopt(stream) else {
+        return Ok(());
+    };
     let (mut client, ahead) = match hello {
         Some((_, accepted)) if !as_is => {
             let handshake =

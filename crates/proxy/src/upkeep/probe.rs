@@ -13,6 +13,7 @@ use ::http::{HeaderName, HeaderValue};
 use keelgate_balancer::{Host, Outcome, PeerView};
 use keelgate_entities::kinds::{ActiveChecks, Protocol};
 use keelgate_runtime::{UpstreamEntry, UpstreamTls, authority};
+use keelgate_socket::Socket;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
@@ -112,6 +113,7 @@ impl<'a> Probe<'a> {
     async fn open(&self) -> io::Result<Stream> {
         let stream = TcpStream::connect(self.address).await?;
         let _ = stream.set_nodelay(true);
+        let stream = Socket::from(stream);
         let Some((tls, name)) = &self.tls else {
             return Ok(Stream::Tcp(stream));
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keelgate_runtime::TlsProfile;
+use keelgate_socket::Engine;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
@@ -28,6 +29,7 @@ impl Peer<'_> {
     /// A call at the peer: over a connection that is there, or over a new one within `limit`.
     pub(crate) async fn call(
         &self,
+        engine: &Engine,
         pool: &Pool,
         links: &Links,
         timer: &Timer,
@@ -39,7 +41,7 @@ impl Peer<'_> {
         };
         if self.http2 {
             let place = timer
-                .limit(limit, self.place(links, &key))
+                .limit(limit, self.place(engine, links, &key))
                 .await
                 .map_err(|_| Fault::ConnectTimeout)??;
             return Ok(Call::Http2(Box::new(http2::Call::new(place))));
@@ -48,20 +50,20 @@ impl Peer<'_> {
             return Ok(Call::Http1(http1::Call::new(pooled)));
         }
         let stream = timer
-            .limit(limit, Box::pin(self.open()))
+            .limit(limit, Box::pin(self.open(engine)))
             .await
             .map_err(|_| Fault::ConnectTimeout)??;
         let pooled = Pooled::new(Connection::new(stream), key);
         Ok(Call::Http1(http1::Call::new(pooled)))
     }
 
-    async fn place(&self, links: &Links, key: &Key) -> Result<Place, Fault> {
+    async fn place(&self, engine: &Engine, links: &Links, key: &Key) -> Result<Place, Fault> {
         loop {
             match links.look(key) {
                 Look::Place(place) => return Ok(place),
                 Look::Wait(told) => told.notified().await,
                 Look::Open(opening) => {
-                    let stream = Box::pin(self.open()).await?;
+                    let stream = Box::pin(self.open(engine)).await?;
                     return opening.start(stream).await;
                 }
             }
@@ -70,12 +72,13 @@ impl Peer<'_> {
 
     /// A new connection. To be boxed where connections are used again: opening one takes more room
     /// than all else that a request waits for.
-    pub(crate) async fn open(&self) -> Result<Stream, Fault> {
+    pub(crate) async fn open(&self, engine: &Engine) -> Result<Stream, Fault> {
         let stream = TcpStream::connect(self.address)
             .await
             .map_err(Fault::Connect)?;
         // Heads and bodies are written whole; waiting to fill segments only costs time.
         let _ = stream.set_nodelay(true);
+        let stream = engine.adopt(stream).map_err(Fault::Connect)?;
         let Some((profile, name)) = self.tls else {
             return Ok(Stream::Tcp(stream));
         };

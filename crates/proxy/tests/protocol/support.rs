@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use keelgate_entities::kinds;
 use keelgate_plugins::{Directory, Plugin};
-use keelgate_proxy::{Handle, Listen, Proxy, Settings};
+use keelgate_proxy::{Handle, IoEngine, Listen, Proxy, Settings};
 use keelgate_runtime::{Env, Plugins, Runtime, Shared, certificates};
 use serde_json::{Value, json};
 
@@ -72,6 +72,7 @@ impl Gateway {
         let mut settings = Settings {
             listen: vec![Listen::http(SocketAddr::from(([127, 0, 0, 1], 0)))],
             workers: 2,
+            io_engine: io_engine(),
             ..Settings::default()
         };
         change(&mut settings);
@@ -101,6 +102,15 @@ impl Gateway {
         let mut client = self.connect();
         client.send(request);
         client.response(request.starts_with("HEAD"))
+    }
+}
+
+/// Which engine the tests run on, from the environment.
+fn io_engine() -> IoEngine {
+    match std::env::var("KEELGATE_TEST_IO_ENGINE").as_deref() {
+        Ok("io_uring") => IoEngine::IoUring,
+        Ok("auto") => IoEngine::Auto,
+        _ => IoEngine::Epoll,
     }
 }
 

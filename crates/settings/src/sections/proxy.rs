@@ -2,13 +2,18 @@
 
 use crate::section::section;
 use crate::values::{
-    Connections, ErrorType, HeaderBuffers, HeaderToken, NginxTime, OnOff, RouterFlavor, Seconds,
-    Size, TrustedPeer,
+    Connections, ErrorType, HeaderBuffers, HeaderToken, IoEngine, NginxTime, OnOff, RouterFlavor,
+    Seconds, Size, TrustedPeer,
 };
 
 section! {
     /// How requests are proxied.
     pub struct Proxy in "PROXY" {
+        /// How connections of clients and upstreams are read and written: `epoll`, each
+        /// by its own system calls; `io_uring`, all of a worker together, for which the
+        /// kernel must be Linux 6.1 or later and allow it; `auto`, io_uring where it is
+        /// allowed, else epoll.
+        proxy_io_engine: IoEngine = "epoll" for Proxying;
         /// The language of routes.
         router_flavor: RouterFlavor = "traditional_compatible" for Every;
         /// Peers whose X-Forwarded-* headers are believed: addresses, CIDR blocks,

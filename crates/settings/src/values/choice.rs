@@ -103,6 +103,16 @@ choice! {
         Refuse = "refuse",
     }
 
+    /// How connections are read and written.
+    enum IoEngine {
+        /// By io_uring where the kernel lets it be used, else by epoll.
+        Auto = "auto",
+        /// Each connection by its own system calls.
+        Epoll = "epoll",
+        /// All connections of a worker together.
+        IoUring = "io_uring",
+    }
+
     /// The language of routes.
     enum RouterFlavor {
         /// Kong's first router.

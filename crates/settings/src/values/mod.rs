@@ -23,8 +23,8 @@ use std::path::Path;
 pub use address::{Address, NameServer, PortMap, TrustedPeer};
 pub use admin_credential::{AdminCredential, AdminCredentials};
 pub use choice::{
-    CipherSuite, ClusterMtls, DatabaseKind, DnsRecord, ErrorType, HeaderToken, LogFormat, LogLevel,
-    MaxAgePolicy, Ocsp, Role, RouterFlavor, TlsVersion, VerifyClient,
+    CipherSuite, ClusterMtls, DatabaseKind, DnsRecord, ErrorType, HeaderToken, IoEngine, LogFormat,
+    LogLevel, MaxAgePolicy, Ocsp, Role, RouterFlavor, TlsVersion, VerifyClient,
 };
 pub use ciphers::{Cipher, Ciphers};
 pub use http_header::HttpHeader;
