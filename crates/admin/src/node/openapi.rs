@@ -91,8 +91,17 @@ fn path(described: &Described, all: &[Described]) -> Value {
     }
     for method in &described.methods {
         let mut operation = operation(described, method);
-        if let (Some(Bodies::Collection(kind)), "POST") = (described.bodies, &**method) {
-            operation["responses"]["201"]["links"] = links(&described.path, kind, all).into();
+        match (described.bodies, &**method) {
+            (Some(Bodies::Collection(kind)), "POST") => {
+                operation["responses"]["201"]["links"] = links(&described.path, kind, all).into();
+            }
+            (Some(Bodies::Single(kind)), "PUT") => {
+                let own = format!("/{{{kind}}}");
+                if let Some(collection) = described.path.strip_suffix(&own) {
+                    operation["responses"]["200"]["links"] = links(collection, kind, all).into();
+                }
+            }
+            _ => {}
         }
         item.insert(method.to_ascii_lowercase(), operation);
     }
@@ -159,7 +168,7 @@ fn operation(described: &Described, method: &str) -> Value {
     let (status, answer) = match (described.bodies, method) {
         (_, "DELETE") => ("204", None),
         (Some(Bodies::Collection(kind)), "POST") => {
-            operation["requestBody"] = body(&reference(&format!("{kind}.input")));
+            operation["requestBody"] = new_entity(kind);
             ("201", Some(reference(kind)))
         }
         (Some(Bodies::Collection(kind)), _) => {
@@ -167,7 +176,7 @@ fn operation(described: &Described, method: &str) -> Value {
             ("200", Some(page(kind)))
         }
         (Some(Bodies::Single(kind)), "PUT") => {
-            operation["requestBody"] = body(&reference(&format!("{kind}.input")));
+            operation["requestBody"] = new_entity(kind);
             ("200", Some(reference(kind)))
         }
         (Some(Bodies::Single(kind)), "PATCH") => {
@@ -192,6 +201,33 @@ fn operation(described: &Described, method: &str) -> Value {
 
 fn content(schema: &Value) -> Value {
     json!({ "application/json": { "schema": schema } })
+}
+
+/// The body that makes an entity, with the least that it may be.
+fn new_entity(kind: &str) -> Value {
+    let mut body = body(&reference(&format!("{kind}.input")));
+    let example = match kind {
+        "services" => json!({ "host": "example.test" }),
+        "routes" => json!({ "paths": ["/example"] }),
+        "consumers" => json!({ "username": "example" }),
+        "upstreams" => json!({ "name": "upstream.example" }),
+        "targets" => json!({ "target": "192.0.2.1:8080" }),
+        "plugins" => json!({ "name": "cors" }),
+        "snis" => json!({ "name": "example.test" }),
+        "vaults" => json!({ "prefix": "example", "name": "env" }),
+        "key_sets" => json!({ "name": "example" }),
+        "acls" => json!({ "group": "example" }),
+        "basicauth_credentials" => json!({ "username": "example", "password": "a secret" }),
+        "hmacauth_credentials" => json!({ "username": "example" }),
+        "oauth2_credentials" => {
+            json!({ "name": "example", "redirect_uris": ["https://example.test/"] })
+        }
+        "jwt_secrets" | "keyauth_credentials" => json!({}),
+        // Certificates and keys cannot be made up.
+        _ => return body,
+    };
+    body["content"]["application/json"]["examples"] = json!({ "least": { "value": example } });
+    body
 }
 
 fn body(schema: &Value) -> Value {
@@ -267,6 +303,38 @@ mod tests {
             json!({ "services": "$request.path.services", "routes": "$response.body#/id" })
         );
         assert_eq!(links("/services").get("get..routes.routes"), None);
+        let put = &document["paths"]["/services/{services}"]["put"]["responses"]["200"]["links"];
+        assert_eq!(
+            put["delete..services.services"]["parameters"],
+            json!({ "services": "$response.body#/id" })
+        );
+    }
+
+    #[test]
+    fn examples_of_new_entities_are_accepted() {
+        let schemas = Schemas::new(Vec::new());
+        let mut tried = 0;
+        for schema in schemas.kinds() {
+            let body = new_entity(schema.name);
+            let example = &body["content"]["application/json"]["examples"]["least"]["value"];
+            let Value::Object(mut example) = example.clone() else {
+                continue;
+            };
+            // The owner follows from the path.
+            for foreign in schema.foreign_keys() {
+                if ["certificate", "consumer", "upstream"].contains(&foreign.field) {
+                    let id = json!({ "id": "a0000001-0000-4000-8000-000000000001" });
+                    example.insert(foreign.field.to_owned(), id);
+                }
+            }
+            // No plugin is known here.
+            if schema.name != "plugins" {
+                let made = schemas.insert(schema.name, example, std::time::SystemTime::now());
+                made.unwrap_or_else(|error| panic!("{}: {error}", schema.name));
+                tried += 1;
+            }
+        }
+        assert_eq!(tried, 14);
     }
 
     #[test]
