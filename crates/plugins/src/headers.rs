@@ -206,6 +206,25 @@ impl HeaderMap {
         }
     }
 
+    /// Each name once, as it was written first, with all its values.
+    pub fn groups(&self) -> impl Iterator<Item = (WrittenName<'_>, GetAll<'_>)> {
+        let first = |at: usize| {
+            let field = &self.fields[at];
+            let is_again = self.again & field.key().bit() != 0
+                && self.fields[..at]
+                    .iter()
+                    .any(|other| other.is_like(field, &self.text));
+            (!is_again).then(|| {
+                let values = GetAll {
+                    map: self,
+                    first: Some(at),
+                };
+                (field.written_name(&self.text), values)
+            })
+        };
+        (0..self.fields.len()).filter_map(first)
+    }
+
     /// The fields as they go onto the wire of HTTP/1.
     pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         let text = &self.text;
@@ -354,7 +373,16 @@ pub enum WrittenName<'a> {
     Lower(&'a str),
 }
 
-impl WrittenName<'_> {
+impl<'a> WrittenName<'a> {
+    /// Its letters.
+    #[inline]
+    pub fn as_bytes(self) -> &'a [u8] {
+        match self {
+            Self::AsSent(name) => name,
+            Self::Lower(name) => name.as_bytes(),
+        }
+    }
+
     /// Whether it is this name, which is in lower case.
     pub fn is(&self, name: &str) -> bool {
         match self {

@@ -36,12 +36,10 @@ pub(crate) fn compile(
         file: Mutex::new(None),
     };
     let settings = Settings {
-        max_batch_size: 256,
-        max_coalescing_delay: 0.0,
         // A full disk does not become empty within a minute; what waits meanwhile is bounded.
         max_retry_time: 10.0,
         initial_retry_delay: 1.0,
-        ..Settings::default()
+        ..Settings::of_lines()
     };
     let log = Arc::new(log);
     logger::compile(node, plugin, settings, &config.custom_fields_by_lua, log)

@@ -71,7 +71,8 @@ static FORM: LazyLock<Regex> = LazyLock::new(|| {
 impl<'h> Parameters<'h> {
     /// Reads `hmac username="…", algorithm="…", headers="…", signature="…"`.
     pub(super) fn parse(header: &'h [u8]) -> Option<Self> {
-        let (_, [username, algorithm, headers, signature]) = FORM.captures(header)?.extract();
+        let values = usual(header).or_else(|| Some(FORM.captures(header)?.extract().1));
+        let [username, algorithm, headers, signature] = values?;
         let headers = std::str::from_utf8(headers).ok()?;
         let headers = headers.strip_suffix(' ').unwrap_or(headers);
         Some(Self {
@@ -81,6 +82,28 @@ impl<'h> Parameters<'h> {
             signature,
         })
     }
+}
+
+/// The values of a header without anything around them and without other quotation marks, which is
+/// what clients send: the form then fits in one way only, and looking for it costs more than the signature.
+fn usual(header: &[u8]) -> Option<[&[u8]; 4]> {
+    let (start, mut rest) = header.split_at_checked(4)?;
+    if !matches!(start, b"hmac" | b"Hmac") || rest.last() != Some(&b'"') {
+        return None;
+    }
+    let names = ["username", "algorithm", "headers", "signature"];
+    let mut values = [&b""[..]; 4];
+    for (at, (name, found)) in names.into_iter().zip(&mut values).enumerate() {
+        if at > 0 {
+            rest = rest.strip_prefix(b",")?;
+        }
+        rest = rest.trim_ascii_start();
+        rest = rest.strip_prefix(name.as_bytes())?.strip_prefix(b"=\"")?;
+        let (value, behind) = rest.split_at(memchr::memchr(b'"', rest)?);
+        (*found, rest) = (value, behind.strip_prefix(b"\"")?);
+    }
+    let is_whole = rest.is_empty() && values.iter().all(|value| !value.is_empty());
+    is_whole.then_some(values)
 }
 
 #[cfg(test)]
@@ -132,8 +155,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_clients_send_is_read_without_a_search() {
+        let header =
+            br#"hmac username="a", algorithm="hmac-sha256",headers="date", signature="s=""#;
+        assert_eq!(
+            usual(header),
+            Some([&b"a"[..], b"hmac-sha256", b"date", b"s="])
+        );
+        for other in [&b" "[..], b"\""] {
+            assert_eq!(usual(&[&header[..], other].concat()), None);
+            assert_eq!(usual(&[other, &header[..]].concat()), None);
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn both_ways_of_reading_find_the_same(
+            header in r#"[Hh]mac *username="[a", ]{1,3}",\s?algorithm="[b" ]{1,2}", headers="[c" ]{0,2}",signature="[d"]{1,2}"[ "]?"#
+        ) {
+            if let Some(values) = usual(header.as_bytes()) {
+                let found = FORM.captures(header.as_bytes()).map(|found| found.extract().1);
+                prop_assert_eq!(Some(values), found);
+            }
+        }
 
         #[test]
         fn bytes_of_any_kind_are_read_or_refused(header: Vec<u8>) {

@@ -54,8 +54,9 @@ pub(crate) fn response_size(exchange: &Exchange<'_>) -> u64 {
 }
 
 fn headers_size(headers: &HeaderMap) -> u64 {
-    let lines = headers.iter();
-    let lines = lines.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    let lines = headers.lines();
+    let lines =
+        lines.map(|line| line.name().as_bytes().len() + line.value().len() + ": \r\n".len());
     (lines.sum::<usize>() + "\r\n".len()) as u64
 }
 

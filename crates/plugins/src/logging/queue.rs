@@ -66,9 +66,17 @@ impl Settings {
     /// datagram arrived.
     pub(crate) fn of_datagrams() -> Self {
         Self {
-            max_batch_size: 256,
-            max_coalescing_delay: 0.0,
             max_retry_time: -1.0,
+            ..Self::of_lines()
+        }
+    }
+
+    /// For plugins without the setting: what comes within a moment goes together. Waking a thread
+    /// and opening what it sends through costs more than the record does.
+    pub(crate) fn of_lines() -> Self {
+        Self {
+            max_batch_size: 256,
+            max_coalescing_delay: 0.01,
             ..Self::default()
         }
     }
@@ -237,7 +245,8 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the record found room.
+    /// Whether who sends is to be woken: for the first record, and for the one that makes a batch whole. Those
+    /// between wait for others anyway.
     fn push(&self, record: Bytes) -> bool {
         let most = self.settings.max_bytes.unwrap_or(usize::MAX);
         let room = self.settings.max_entries.max(1);
@@ -252,7 +261,8 @@ impl Shared {
         }
         waiting.bytes += record.len();
         waiting.records.push_back(record);
-        true
+        let records = waiting.records.len();
+        records == 1 || records == self.batch()
     }
 
     fn close(&self) {
@@ -265,6 +275,15 @@ impl Shared {
         match self.settings.concurrency_limit {
             1 => 1,
             _ => MOST_AT_ONCE,
+        }
+    }
+
+    /// Records of a whole batch.
+    fn batch(&self) -> usize {
+        match self.at_once() {
+            1 => self.settings.max_batch_size.max(1),
+            // What may be sent beside others does not wait for others.
+            _ => 1,
         }
     }
 
@@ -306,11 +325,7 @@ impl Shared {
                     return None;
                 }
                 let due = until.is_some_and(|until| Instant::now() >= until);
-                let most = match self.at_once() {
-                    1 => self.settings.max_batch_size.max(1),
-                    // What may be sent beside others does not wait for others.
-                    _ => 1,
-                };
+                let most = self.batch();
                 let full = waiting.records.len() >= most;
                 if full || (!waiting.records.is_empty() && (due || closed)) {
                     let batch = (0..most).map_while(|_| waiting.pop());

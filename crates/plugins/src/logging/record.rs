@@ -219,30 +219,26 @@ struct Headers<'e> {
 impl Serialize for Headers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (name, value) in self.all.iter() {
-            // All values of a name are told with the first.
-            let is_first = self
-                .all
-                .get(name)
-                .is_some_and(|first| std::ptr::eq(first, value));
-            if !is_first || self.hidden.as_ref() == Some(name) {
+        let mut lower = String::new();
+        for (name, values) in self.all.groups() {
+            lower.clear();
+            lower.push_str(&String::from_utf8_lossy(name.as_bytes()));
+            lower.make_ascii_lowercase();
+            let is = |name: &HeaderName| name.as_str() == lower;
+            if self.hidden.as_ref().is_some_and(is) {
                 continue;
             }
-            let mut values = self
-                .all
-                .get_all(name)
-                .iter()
-                .map(|value| String::from_utf8_lossy(value.as_bytes()));
-            if self.redacted.contains(name) {
-                map.serialize_entry(name.as_str(), "REDACTED")?;
+            if self.redacted.iter().any(is) {
+                map.serialize_entry(&lower, "REDACTED")?;
                 continue;
             }
+            let mut values = values.bytes().map(String::from_utf8_lossy);
             let first = values.next().unwrap_or_default();
             match values.next() {
-                None => map.serialize_entry(name.as_str(), &first)?,
+                None => map.serialize_entry(&lower, &first)?,
                 Some(second) => {
                     let all: Vec<_> = [first, second].into_iter().chain(values).collect();
-                    map.serialize_entry(name.as_str(), &all)?;
+                    map.serialize_entry(&lower, &all)?;
                 }
             }
         }

@@ -38,11 +38,7 @@ pub(crate) fn compile(
         setting::milliseconds("keepalive", config.keepalive.unwrap_or(60_000.0))?,
         tls,
     );
-    let settings = Settings {
-        max_batch_size: 256,
-        max_coalescing_delay: 0.0,
-        ..Settings::default()
-    };
+    let settings = Settings::of_lines();
     logger::compile(
         node,
         plugin,

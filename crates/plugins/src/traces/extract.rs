@@ -1,6 +1,7 @@
 //! From headers to a context. What is no id in a format is passed over, as a request without it
 //! would be served, too.
 
+use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 
 use super::context::{Context, SpanId, TraceId};
@@ -83,10 +84,15 @@ fn yes_or_no(value: Option<&str>) -> Option<bool> {
 }
 
 fn baggage(headers: &HeaderMap, prefix: &str) -> Vec<(String, String)> {
-    let named = headers.iter().filter_map(|(name, value)| {
-        let name = name.as_str().strip_prefix(prefix)?;
+    let named = headers.lines().filter_map(|line| {
+        let (start, name) = line.name().as_bytes().split_at_checked(prefix.len())?;
+        if !start.eq_ignore_ascii_case(prefix.as_bytes()) {
+            return None;
+        }
+        let name = str::from_utf8(name).ok()?.to_ascii_lowercase();
+        let value = HeaderValue::from_bytes(line.value()).ok()?;
         let value = percent_decode_str(value.to_str().ok()?);
-        Some((name.to_owned(), value.decode_utf8_lossy().into_owned()))
+        Some((name, value.decode_utf8_lossy().into_owned()))
     });
     named.take(MOST_BAGGAGE).collect()
 }
