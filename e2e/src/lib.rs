@@ -9,6 +9,7 @@
 //! - [`postgres`]: a PostgreSQL server that can be killed
 //! - [`redis`]: a Redis server that can be killed and paused
 //! - [`ldap`]: an LDAP server that can be killed and paused
+//! - [`cloud`]: functions of AWS and Azure, played
 //! - [`pebble`]: a certificate authority that speaks ACME
 //! - [`backup`]: backups that no build under test has written
 //! - [`storage`]: the object store under test, reached directly
@@ -21,6 +22,7 @@
 //! - [`strict`]: the same from clients that forgive nothing
 
 pub mod backup;
+pub mod cloud;
 pub mod cluster;
 pub mod election;
 pub mod kong;

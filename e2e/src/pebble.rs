@@ -122,6 +122,14 @@ impl Pebble {
         self.path("server.crt")
     }
 
+    /// Ends it; its files stay.
+    pub fn kill(&mut self) {
+        for mut child in self.children.drain(..) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("KEELGATE_TEST_PEBBLE.log")).unwrap_or_default()
@@ -130,9 +138,6 @@ impl Pebble {
 
 impl Drop for Pebble {
     fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.kill();
     }
 }

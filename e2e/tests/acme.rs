@@ -118,6 +118,10 @@ async fn issued(node: &Node, pebble: &Pebble, name: &'static str) -> Vec<u8> {
 }
 
 async fn node(pebble: &Pebble, proxy: Option<u16>) -> Node {
+    node_as(Role::Dbless, pebble, proxy).await
+}
+
+async fn node_as(role: Role, pebble: &Pebble, proxy: Option<u16>) -> Node {
     let authority = pebble.authority();
     let mut settings = vec![("lua_ssl_trusted_certificate", authority.as_str())];
     let listen = proxy.map(|port| format!("127.0.0.1:{port}"));
@@ -126,7 +130,7 @@ async fn node(pebble: &Pebble, proxy: Option<u16>) -> Node {
     if let Some(listen) = &listen {
         settings.push(("proxy_listen", listen));
     }
-    let mut node = Node::start(Role::Dbless, &settings, &[]);
+    let mut node = Node::start(role, &settings, &[]);
     if let Some(port) = proxy {
         node.ports.proxy = port;
         node.ports.proxy_tls = tls;
@@ -259,4 +263,32 @@ async fn an_authority_that_is_not_believed_is_told_nothing() {
         "failed to update certificate: could not create certificate for host: a.example.test err: ";
     assert!(told.starts_with(expected), "{told}");
     assert!(!pebble.log().contains("new-acct"), "{}", pebble.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_keeps_certificates_over_restarts() {
+    let upstream = Upstream::start().await;
+    let port = ports::free();
+    let mut pebble = Pebble::start(port, false).await;
+    let mut node = node_as(Role::Traditional, &pebble, Some(port)).await;
+    let service = json!({"name": "s", "url": upstream.url()});
+    node.change("POST", "/services", service).await;
+    node.change("POST", "/services/s/routes", json!({"paths": ["/"]}))
+        .await;
+    let plugin = config(&upstream, &pebble, json!({"storage": "kong"}))["plugins"][0].take();
+    node.change("POST", "/plugins", plugin).await;
+    node.serves("/", 200).await;
+    let certificate = issued(&node, &pebble, "a.example.test").await;
+
+    node.stop().await;
+    pebble.kill();
+    node.start_again();
+    node.up().await;
+    node.serves("/", 200).await;
+    // Nobody is left who could issue another one.
+    wait::until("the certificate of the database", || async {
+        let now = shown(&node, "a.example.test").await;
+        (now == certificate).then_some(()).ok_or("another one")
+    })
+    .await;
 }

@@ -1,6 +1,7 @@
 //! One file per kind of entity.
 
 mod acl;
+mod acme;
 mod basic_auth_credential;
 mod ca_certificate;
 mod certificate;
@@ -73,14 +74,18 @@ pub(crate) fn schemas(flavor: RouterFlavor) -> Vec<Schema> {
 
 /// The schemas of short-lived records that have no place in a declarative configuration.
 pub(crate) fn records() -> Vec<Schema> {
-    vec![oauth2::authorization_codes(), session::schema()]
+    vec![
+        acme::storage(),
+        oauth2::authorization_codes(),
+        session::schema(),
+    ]
 }
 
 /// Whether entities of a kind are short-lived records.
 pub(crate) fn are_records(kind: &str) -> bool {
     matches!(
         kind,
-        oauth2::TOKENS | oauth2::AUTHORIZATION_CODES | session::SESSIONS
+        acme::STORAGE | oauth2::TOKENS | oauth2::AUTHORIZATION_CODES | session::SESSIONS
     )
 }
 

@@ -77,6 +77,9 @@ pub trait Records: Send + Sync + 'static {
     /// The record whose unique field has this value.
     fn find(&self, kind: &'static str, field: &'static str, value: &str) -> Answer<Option<Object>>;
 
+    /// All records of a collection.
+    fn list(&self, kind: &'static str) -> Answer<Vec<Object>>;
+
     /// Makes a record, and answers it as it was written. One that is made in the place of another
     /// takes that away in the same step; where the other is gone already, nothing is made, so that of
     /// several who use up the same record one succeeds.

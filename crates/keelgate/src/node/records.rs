@@ -7,7 +7,7 @@ use keelgate_entities::{Object, Schemas};
 use keelgate_plugins::records::{
     Amount, Answer, Counted, NewRecord, RecordId, Records, RecordsError,
 };
-use keelgate_store::{Key, Store, StoreError, StoreExt, Transaction};
+use keelgate_store::{Key, PageRequest, Store, StoreError, StoreExt, Transaction};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
@@ -71,6 +71,21 @@ impl Records for StoredRecords {
     fn find(&self, kind: &'static str, field: &'static str, value: &str) -> Answer<Option<Object>> {
         let key = Key::field(field, value);
         self.ask(async move |store| store.get(kind, key).await)
+    }
+
+    fn list(&self, kind: &'static str) -> Answer<Vec<Object>> {
+        self.ask(async move |store| {
+            let mut all = Vec::new();
+            let mut request = PageRequest::default();
+            loop {
+                let page = store.page(kind, request.clone()).await?;
+                all.extend(page.data);
+                request.offset = match page.offset {
+                    None => return Ok(all),
+                    next => next,
+                };
+            }
+        })
     }
 
     fn make(&self, record: NewRecord, instead_of: Option<RecordId>) -> Answer<Option<Object>> {

@@ -19,8 +19,24 @@ const RESERVED: [&str; 3] = [
     "kong_acme:cert_key:",
 ];
 
-/// Description of the settings.
+/// Why `storage: kong` is refused where the node that serves has no database.
+pub(crate) const NO_DATABASE: &str =
+    "\"kong\" storage can't be used without a database on the nodes that serve; use 'redis'";
+
+/// Description of the settings, for nodes without a database and those that configure them.
 pub(crate) fn schema() -> PluginSchema {
+    described(|storage| match storage {
+        "kong" => Err(NO_DATABASE.to_owned()),
+        other => check_storage(other),
+    })
+}
+
+/// The same for nodes that serve with a database.
+pub(crate) fn schema_with_database() -> PluginSchema {
+    described(check_storage)
+}
+
+fn described(check_storage: fn(&str) -> Result<(), String>) -> PluginSchema {
     let needed = |field| {
         CheckRule::conditional(
             "config.storage",
@@ -88,7 +104,7 @@ pub(crate) fn schema() -> PluginSchema {
                 .default("shm")
                 .one_of(["kong", "shm", "redis", "consul", "vault"])
                 .custom(check_storage)
-                .description("Where certificates are kept: in the memory of the node (shm), or in Redis."),
+                .description("Where certificates are kept: in the memory of the node (shm), in its database (kong), or in Redis."),
             storage_config(),
             Field::string("preferred_chain")
                 .description("Not used by this build: the authority's first chain is served."),
@@ -220,13 +236,19 @@ fn check_namespace(namespace: &str) -> Result<(), String> {
 }
 
 /// Refused when it is written: no node would find a certificate again.
-pub(crate) fn check_storage(storage: &str) -> Result<(), String> {
+fn check_storage(storage: &str) -> Result<(), String> {
     match storage {
-        "shm" | "redis" => Ok(()),
-        other => Err(format!(
-            "certificates are not kept in '{other}' by this build; use 'redis', or 'shm' on a single node"
-        )),
+        "shm" | "redis" | "kong" => Ok(()),
+        other => Err(unknown_storage(other)),
     }
+}
+
+/// Why a storage is refused that this build does not have.
+pub(crate) fn unknown_storage(storage: &str) -> String {
+    format!(
+        "certificates are not kept in '{storage}' by this build; use 'redis', 'kong' where nodes \
+         serve with a database, or 'shm' on a single node"
+    )
 }
 
 /// Refused when it is written: the account would have another key than is thought.

@@ -10,11 +10,11 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use keelgate_entities::kinds::{self, Protocol};
 use rustls::sign::CertifiedKey;
 
-use super::config::{self, Config};
+use super::config::{Config, NO_DATABASE, unknown_storage};
 use super::domains::Domains;
 use super::issuer::{ABSENT, CHALLENGES, Issuer, PROBE, Settings};
 use super::order::{Customer, KeyKind, challenge_key};
-use super::storage::Storage;
+use super::storage::{Database, Redis, Storage};
 use crate::error::Reason;
 use crate::logging::delivery::Delivery;
 use crate::registry::Node;
@@ -67,19 +67,25 @@ pub(crate) fn compile(
 }
 
 fn storage(node: &Node, config: &Config) -> Result<Storage, Reason> {
-    let chosen = config.storage.as_deref().unwrap_or("shm");
-    config::check_storage(chosen).map_err(|problem| Reason::setting("storage", problem))?;
-    if chosen == "shm" {
-        return Ok(Storage::Memory(Arc::clone(&node.acme.memory)));
-    }
     let redis = &config.storage_config.redis;
-    let server = node.redis.server(&redis.server, &node.trust)?;
-    let scan_count = redis.extra_options.scan_count.unwrap_or(10.0);
-    Ok(Storage::Redis {
-        server,
-        namespace: redis.extra_options.namespace.clone(),
-        scan_count: scan_count.clamp(1.0, 10_000.0) as u32,
-    })
+    match config.storage.as_deref().unwrap_or("shm") {
+        "shm" => Ok(Storage::Memory(Arc::clone(&node.acme.memory))),
+        "kong" => {
+            let records = node.records.own();
+            let records = records.ok_or_else(|| Reason::setting("storage", NO_DATABASE))?;
+            Ok(Storage::Database(Database::new(records)))
+        }
+        "redis" => Ok(Storage::Redis(Redis {
+            server: node.redis.server(&redis.server, &node.trust)?,
+            namespace: redis.extra_options.namespace.clone(),
+            scan_count: redis
+                .extra_options
+                .scan_count
+                .unwrap_or(10.0)
+                .clamp(1.0, 10_000.0) as u32,
+        })),
+        other => Err(Reason::setting("storage", unknown_storage(other))),
+    }
 }
 
 fn customer(config: &Config) -> Result<Customer, Reason> {

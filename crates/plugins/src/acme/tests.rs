@@ -99,7 +99,7 @@ fn settings_are_completed_and_checked() {
     );
     compiled("acme", completed);
     let problem = |more| validated("acme", config(more)).unwrap_err()["message"].to_string();
-    assert!(problem(json!({"storage": "kong"})).contains("not kept in 'kong'"));
+    assert!(problem(json!({"storage": "kong"})).contains("without a database"));
     let nowhere = problem(json!({"storage": "redis"}));
     assert!(
         nowhere.contains("host = \\\"required field missing"),

@@ -216,6 +216,7 @@ pub(super) const PLUGINS: &[Entry] = &[
 
 /// Descriptions that differ where the node that serves has a database.
 pub(super) const WITH_DATABASE: &[fn() -> PluginSchema] = &[
+    acme::config::schema_with_database,
     rate_limiting::config::schema_with_database,
     response_ratelimiting::config::schema_with_database,
     session::config::schema_with_database,

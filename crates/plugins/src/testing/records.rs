@@ -98,6 +98,13 @@ impl Records for InMemory {
         })
     }
 
+    fn list(&self, kind: &'static str) -> Answer<Vec<Object>> {
+        self.answer(|held| {
+            let all = held.records.get(kind).into_iter().flatten();
+            all.map(|(record, _)| record.clone()).collect()
+        })
+    }
+
     fn make(&self, record: NewRecord, instead_of: Option<RecordId>) -> Answer<Option<Object>> {
         self.answer(|held| {
             if instead_of.is_some_and(|other| !remove(held, &other)) {
