@@ -31,6 +31,14 @@ fn azure(cloud: &Cloud, key: &str) -> Value {
 
 /// A node with each plugin on a route of its name.
 async fn node(upstream: &Upstream, plugins: &[(&str, Value)]) -> Node {
+    node_with(upstream, plugins, &[]).await
+}
+
+async fn node_with(
+    upstream: &Upstream,
+    plugins: &[(&str, Value)],
+    settings: &[(&str, &str)],
+) -> Node {
     let routes: Vec<Value> = plugins
         .iter()
         .map(|(name, plugin)| {
@@ -41,7 +49,8 @@ async fn node(upstream: &Upstream, plugins: &[(&str, Value)]) -> Node {
         "_format_version": "3.0",
         "services": [{"name": "s", "url": upstream.url(), "routes": routes}],
     });
-    let node = Node::start(Role::Dbless, &[("log_level", "debug")], &[]);
+    let settings = [&[("log_level", "debug")], settings].concat();
+    let node = Node::start(Role::Dbless, &settings, &[]);
     node.up().await;
     node.change("POST", "/config", config).await;
     node
@@ -122,4 +131,18 @@ async fn functions_of_azure_answer_whoever_has_their_key() {
         !log.contains(cloud::FUNCTION_KEY) && !log.contains(WRONG),
         "{log}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_of_functions_are_found_as_the_gateway_is_set() {
+    let (upstream, cloud) = (Upstream::start().await, Cloud::start().await);
+    let hosts = tempfile::NamedTempFile::new().expect("make a file");
+    std::fs::write(hosts.path(), "127.0.0.1 lambda.example.test\n").expect("write a file");
+    let path = hosts.path().display().to_string();
+    let plugins = [(
+        "own",
+        lambda(&cloud, json!({"host": "lambda.example.test"})),
+    )];
+    let node = node_with(&upstream, &plugins, &[("dns_hostsfile", &path)]).await;
+    node.serves("/own", 200).await;
 }

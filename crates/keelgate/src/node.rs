@@ -17,6 +17,7 @@
 //! | `reports` | what status, metrics and logs tell |
 //! | `acme`, `responses` | what plugins keep, as the Admin API tells and changes it |
 //! | `records` | short-lived records of plugins, in the store |
+//! | `host_names` | where plugins find hosts |
 //! | `place` | the processes before and after this one |
 //! | `running` | signals, reload, handover and the end |
 //! | `upstreams` | targets of upstreams and their health, as the APIs tell and set it |
@@ -32,6 +33,7 @@ mod data_plane;
 mod declarative;
 mod decoding;
 mod feed;
+mod host_names;
 mod log_level;
 mod offline;
 mod place;

@@ -48,6 +48,7 @@ mod grpc;
 pub mod headers;
 mod logging;
 mod multipart;
+pub mod names;
 mod peer_tls;
 pub mod plugin;
 pub mod records;

@@ -16,6 +16,7 @@ use crate::error::{PluginError, Reason};
 use crate::function::client::Clients;
 use crate::ldap_auth::verdicts::Verdicts;
 use crate::logging::delivery::Delivery;
+use crate::names::{HostNames, Names};
 use crate::oauth2::recent::Recent;
 use crate::peer_tls::Trust;
 use crate::prometheus::metrics::Metrics;
@@ -50,6 +51,8 @@ pub(crate) struct Node {
     pub(crate) ldap_verdicts: Arc<Verdicts>,
     /// Whose certificates are believed in.
     pub(crate) trust: Trust,
+    /// By which hosts are found.
+    pub(crate) names: Names,
     /// Responses that `proxy-cache` keeps.
     pub(crate) proxy_cache: Arc<Store>,
     /// Where records are delivered.
@@ -83,6 +86,7 @@ impl Registry {
                 tallies: Tallies::default(),
                 ldap_verdicts: Arc::new(Verdicts::new()),
                 trust: Trust::default(),
+                names: Names::default(),
                 proxy_cache: Arc::new(Store::new()),
                 delivery: Arc::default(),
                 metrics: Arc::default(),
@@ -104,6 +108,11 @@ impl Registry {
     /// Lets plugins have short-lived records; those that are compiled from now on.
     pub fn keep_records(&self, records: Arc<dyn Records>) {
         self.node.records.furnish(records);
+    }
+
+    /// Finds the hosts that plugins ask in this way from now on; until then, in that of the system.
+    pub fn find_hosts_by(&self, names: Arc<dyn HostNames>) {
+        self.node.names.find_by(names);
     }
 
     /// The node, for tests of single plugins.

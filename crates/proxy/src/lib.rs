@@ -38,6 +38,7 @@ pub use access_log::{AccessLog, Escape, LogFormat, Record, UnknownVariable};
 pub use counts::{Counted, Counts};
 pub use error_page::{ErrorTemplate, ErrorTemplates, TooManyPlaces};
 pub use listener::ListenError;
+pub use names::{HostNames, NotResolved};
 pub use proxy::{Bound, Drain, Drained, Handle, Proxy, StartError};
 pub use settings::{
     AddedHeaders, ClientLimits, Dns, DnsRecord, IoEngine, Keepalive, Listen, PortMap, RealIp,

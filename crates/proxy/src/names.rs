@@ -11,15 +11,19 @@
 //! | `asking` | who asks, each name once at a time |
 //! | `lookup` | the kinds of record, in their order |
 //! | `hosts` | the file of fixed names |
+//! | `host_names` | the same for others than workers |
 //! | `resolver` | one worker's view |
 
 mod answer;
 pub(crate) mod asking;
+mod host_names;
 mod hosts;
 mod lookup;
 mod memory;
 mod resolver;
 
-pub(crate) use answer::{Answer, NotResolved};
+pub(crate) use answer::Answer;
+pub use answer::NotResolved;
+pub use host_names::HostNames;
 pub(crate) use memory::{Asks, Names};
 pub(crate) use resolver::Resolver;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::access_log::AccessLog;
 use crate::listener::{self, ListenError, Passing};
-use crate::names::Names;
+use crate::names::{HostNames, Names};
 use crate::phases::certificate;
 use crate::settings::{IoEngine, Settings};
 use crate::sockets::Sockets;
@@ -69,6 +69,7 @@ pub struct Handle {
     stream_log: Option<Arc<dyn StreamLog>>,
     stop: watch::Sender<Option<End>>,
     workers: Vec<JoinHandle<std::io::Result<usize>>>,
+    names: Arc<Names>,
     /// Dropped last: workers ask it for names until they end.
     _upkeep: Upkeep,
 }
@@ -184,6 +185,7 @@ impl Bound {
             access_log: self.settings.access_log.clone(),
             stream_log: self.settings.stream.log.clone(),
             stop,
+            names: Arc::clone(&names),
             workers: Vec::with_capacity(self.sockets.of_workers.len()),
             _upkeep: upkeep,
         };
@@ -216,6 +218,11 @@ impl Handle {
     /// The addresses that are served, in the order of [`Settings::listen`].
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// What this proxy knows of host names.
+    pub fn host_names(&self) -> HostNames {
+        HostNames::new(Arc::clone(&self.names))
     }
 
     /// The addresses that sessions come to, in the order of

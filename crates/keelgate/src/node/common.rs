@@ -23,6 +23,7 @@ use super::activation::Activation;
 use super::apis::{self, Listening, Term, report};
 use super::backup::{self, Backup};
 use super::certificates;
+use super::host_names;
 use super::log_level::LastingLevel;
 use super::place::Place;
 use super::records::StoredRecords;
@@ -173,7 +174,11 @@ impl Common {
         let bound = keelgate_proxy::Proxy::bind(settings, shared, &mut self.listening.handed)?;
         Ok(match &self.place.inheritance {
             Some(inheritance) if inheritance.serving => Front::Held(bound),
-            _ => Front::Serving(bound.serve()?),
+            _ => {
+                let proxy = bound.serve()?;
+                host_names::share(&proxy, &self.registry);
+                Front::Serving(proxy)
+            }
         })
     }
 

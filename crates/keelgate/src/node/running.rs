@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use super::activation::Active;
 use super::apis::Term;
 use super::backup::Backup;
+use super::host_names;
 use super::place::Place;
 use super::served::{self, Lasting};
 use crate::handover::{self, Configuration, Estate};
@@ -151,7 +152,11 @@ impl Running {
                 .context("no configuration came")?;
         }
         self.front = match self.front.take() {
-            Some(Front::Held(bound)) => Some(Front::Serving(bound.serve()?)),
+            Some(Front::Held(bound)) => {
+                let proxy = bound.serve()?;
+                host_names::share(&proxy, &self.registry);
+                Some(Front::Serving(proxy))
+            }
             front => front,
         };
         if let Some(inheritance) = inheritance {
@@ -248,6 +253,7 @@ impl Running {
         };
         let changed = served::proxy_settings(&settings, &self.lasting).await?;
         let successor = proxy.successor(changed)?;
+        host_names::share(&successor, &self.registry);
         if let Some(Front::Serving(before)) = self.front.replace(Front::Serving(successor)) {
             self.retired
                 .push(retire(before, succeeded(self.quit_timeout())));

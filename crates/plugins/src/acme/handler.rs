@@ -53,6 +53,7 @@ pub(crate) fn compile(
         storage,
         served: Arc::clone(&node.acme.served),
         tls: node.trust.client(true),
+        names: node.names.clone(),
         threshold_days: config.renew_threshold_days.unwrap_or(14.0),
         pause_minutes: config.fail_backoff_minutes.unwrap_or(5.0),
     };
@@ -76,7 +77,7 @@ fn storage(node: &Node, config: &Config) -> Result<Storage, Reason> {
             Ok(Storage::Database(Database::new(records)))
         }
         "redis" => Ok(Storage::Redis(Redis {
-            server: node.redis.server(&redis.server, &node.trust)?,
+            server: node.redis.server(&redis.server, node)?,
             namespace: redis.extra_options.namespace.clone(),
             scan_count: redis
                 .extra_options

@@ -17,6 +17,7 @@ use super::served::Served;
 use super::storage::{Storage, StorageError};
 use super::transport::{self, Transport};
 use crate::logging::delivery::Delivery;
+use crate::names::Names;
 
 /// Keys of the storage; Kong's nodes know certificates, dates and locks by the same.
 const CERTIFICATE: &str = "kong_acme:cert_key:";
@@ -56,6 +57,7 @@ pub(crate) struct Issuer {
     pub(super) storage: Storage,
     pub(super) served: Arc<Served>,
     pub(super) tls: Arc<ClientConfig>,
+    names: Names,
     /// Before its end that a certificate is renewed.
     pub(super) threshold: Duration,
     /// After a failure that the authority is left alone for the name.
@@ -74,6 +76,7 @@ pub(super) struct Settings {
     pub(super) storage: Storage,
     pub(super) served: Arc<Served>,
     pub(super) tls: Arc<ClientConfig>,
+    pub(super) names: Names,
     pub(super) threshold_days: f64,
     pub(super) pause_minutes: f64,
 }
@@ -136,6 +139,7 @@ impl Issuer {
             storage: settings.storage,
             served: settings.served,
             tls: settings.tls,
+            names: settings.names,
             threshold,
             pause,
             account: Mutex::default(),
@@ -244,7 +248,7 @@ impl Issuer {
         let account = match known.take() {
             Some(account) => account,
             None => {
-                let transport = Transport::new(&self.tls)?;
+                let transport = Transport::new(&self.tls, &self.names)?;
                 match self.customer.account(&self.storage, transport).await {
                     Ok(account) => account,
                     Err(error) => return Ok(Err(error)),
@@ -332,7 +336,8 @@ impl Issuer {
             return Err("host is not included in plugin config.domains".to_owned());
         }
         let path = format!("http://{name}{CHALLENGES}");
-        let (status, body) = transport::get(&self.tls, &format!("{path}{PROBE}")).await?;
+        let (status, body) =
+            transport::get(&self.tls, &self.names, &format!("{path}{PROBE}")).await?;
         if body.contains("no Route matched with those values") {
             return Err(format!(
                 "{path}* doesn't map to a Route in Kong; please refer to docs on how to create dummy Route and Service"

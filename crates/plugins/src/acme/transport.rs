@@ -11,6 +11,7 @@ use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls::ClientConfig;
 
 use crate::logging::endpoint::told;
+use crate::names::Names;
 
 /// The longest answer, in bytes: a chain of certificates is some 10 KiB.
 const MAX_BODY: usize = 1024 * 1024;
@@ -22,14 +23,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Transport(reqwest::Client);
 
 impl Transport {
-    pub(super) fn new(tls: &Arc<ClientConfig>) -> Result<Self, reqwest::Error> {
-        client(tls).map(Self)
+    pub(super) fn new(tls: &Arc<ClientConfig>, names: &Names) -> Result<Self, reqwest::Error> {
+        client(tls, names).map(Self)
     }
 }
 
-fn client(tls: &Arc<ClientConfig>) -> Result<reqwest::Client, reqwest::Error> {
+fn client(tls: &Arc<ClientConfig>, names: &Names) -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .tls_backend_preconfigured((**tls).clone())
+        .dns_resolver(Arc::new(names.clone()))
         .timeout(PATIENCE)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
@@ -40,9 +42,13 @@ fn client(tls: &Arc<ClientConfig>) -> Result<reqwest::Client, reqwest::Error> {
 ///
 /// # Errors
 /// What went wrong.
-pub(super) async fn get(tls: &Arc<ClientConfig>, url: &str) -> Result<(u16, String), String> {
+pub(super) async fn get(
+    tls: &Arc<ClientConfig>,
+    names: &Names,
+    url: &str,
+) -> Result<(u16, String), String> {
     let said = |error: reqwest::Error| told(&error);
-    let client = client(tls).map_err(said)?;
+    let client = client(tls, names).map_err(said)?;
     let mut answer = client.get(url).send().await.map_err(said)?;
     let body = read(&mut answer).await.map_err(said)?;
     let text = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();

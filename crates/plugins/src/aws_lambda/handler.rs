@@ -70,7 +70,7 @@ pub(crate) fn compile(
     let unhandled = config.unhandled_status;
     let unhandled = unhandled.map(|status| setting::status("unhandled_status", status));
     Ok(Arc::new(AwsLambda {
-        client: node.functions.client(terms, &node.trust),
+        client: node.functions.client(terms, node),
         function: function(&config)?,
         passed_on: config.passed_on,
         reading: Reading {

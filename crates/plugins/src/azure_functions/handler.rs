@@ -77,7 +77,7 @@ pub(crate) fn compile(
         );
     }
     Ok(Arc::new(AzureFunctions {
-        client: node.functions.client(terms, &node.trust),
+        client: node.functions.client(terms, node),
         url,
         own,
     }))

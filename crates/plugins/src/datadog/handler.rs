@@ -66,6 +66,7 @@ pub(crate) fn compile(
     let agent = Agent(Address {
         host: text(host, "localhost"),
         port: config.port.or_else(port).unwrap_or(8125),
+        names: node.names.clone(),
     });
     let settings = config.queue;
     let settings = settings.with_old(config.queue_size, config.flush_timeout, (1, 2.0));

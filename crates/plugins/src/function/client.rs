@@ -12,7 +12,8 @@ use thread_local::ThreadLocal;
 use url::Url;
 
 use crate::logging::endpoint::told;
-use crate::peer_tls::Trust;
+use crate::names::Names;
+use crate::registry::Node;
 
 /// The longest body that a function may answer with, in bytes. The clouds allow less.
 const MAX_BODY: usize = 32 * 1024 * 1024;
@@ -38,6 +39,7 @@ pub(crate) struct Clients(Mutex<Vec<Weak<Client>>>);
 pub(crate) struct Client {
     terms: Terms,
     tls: Arc<ClientConfig>,
+    names: Names,
     /// A pool for each thread that serves requests: no thread waits for another.
     pools: ThreadLocal<reqwest::Client>,
 }
@@ -58,7 +60,7 @@ impl fmt::Debug for Client {
 
 impl Clients {
     /// The client with these terms.
-    pub(crate) fn client(&self, terms: Terms, trust: &Trust) -> Arc<Client> {
+    pub(crate) fn client(&self, terms: Terms, node: &Node) -> Arc<Client> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|client| client.strong_count() > 0);
         let mut clients = known.iter().filter_map(Weak::upgrade);
@@ -66,7 +68,8 @@ impl Clients {
             return client;
         }
         let client = Arc::new(Client {
-            tls: trust.client(terms.verify),
+            tls: node.trust.client(terms.verify),
+            names: node.names.clone(),
             terms,
             pools: ThreadLocal::new(),
         });
@@ -105,6 +108,7 @@ impl Client {
         let terms = &self.terms;
         let builder = reqwest::Client::builder()
             .tls_backend_preconfigured((*self.tls).clone())
+            .dns_resolver(Arc::new(self.names.clone()))
             .connect_timeout(terms.timeout)
             .read_timeout(terms.timeout)
             .pool_idle_timeout(terms.keepalive)

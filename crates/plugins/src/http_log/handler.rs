@@ -51,7 +51,7 @@ fn endpoint(node: &Node, config: &Config) -> Result<Endpoint, Reason> {
             total: timeout,
             keepalive: setting::milliseconds("keepalive", keepalive)?,
         },
-        &node.trust,
+        node,
     )?;
     let content_type = config.content_type.as_deref().unwrap_or("application/json");
     let content_type = setting::header_value("content_type", content_type)?;

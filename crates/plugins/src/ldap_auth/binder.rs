@@ -4,10 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, dn_escape};
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, StdStream, dn_escape};
 use rustls::ClientConfig;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
+
+use crate::names::Names;
 
 /// Questions to one server at the same time; others wait for their turn.
 const AT_ONCE: usize = 64;
@@ -20,6 +23,9 @@ const INVALID_CREDENTIALS: u32 = 49;
 /// How a server is asked.
 pub(super) struct Binder {
     url: String,
+    host: String,
+    port: u16,
+    names: Names,
     start_tls: bool,
     tls: Arc<ClientConfig>,
     attribute: String,
@@ -59,6 +65,7 @@ pub(super) enum Unanswered {
 pub(super) struct Settings {
     pub(super) host: String,
     pub(super) port: u16,
+    pub(super) names: Names,
     pub(super) ldaps: bool,
     pub(super) start_tls: bool,
     pub(super) tls: Arc<ClientConfig>,
@@ -72,12 +79,15 @@ impl Binder {
     pub(super) fn new(settings: Settings) -> Self {
         let scheme = if settings.ldaps { "ldaps" } else { "ldap" };
         let host = settings.host.trim_matches(['[', ']']);
-        let host = match host.contains(':') {
+        let shown = match host.contains(':') {
             true => format!("[{host}]"),
             false => host.to_owned(),
         };
         Self {
-            url: format!("{scheme}://{host}:{}", settings.port),
+            url: format!("{scheme}://{shown}:{}", settings.port),
+            host: host.to_owned(),
+            port: settings.port,
+            names: settings.names,
             start_tls: settings.start_tls,
             tls: settings.tls,
             attribute: settings.attribute,
@@ -132,7 +142,11 @@ impl Binder {
     }
 
     async fn connect(&self) -> Result<Ldap, Unanswered> {
+        let stream = self.names.connect(&self.host, self.port).await;
+        let stream = stream.and_then(TcpStream::into_std);
+        let stream = stream.map_err(LdapError::from)?;
         let settings = LdapConnSettings::new()
+            .set_std_stream(StdStream::Tcp(stream))
             .set_config(Arc::clone(&self.tls))
             .set_starttls(self.start_tls);
         let (connection, ldap) = LdapConnAsync::with_settings(settings, &self.url).await?;

@@ -80,6 +80,7 @@ pub(crate) fn compile(
     let settings = Settings {
         host: needed("ldap_host", config.ldap_host)?,
         port: config.ldap_port,
+        names: node.names.clone(),
         ldaps: config.ldaps,
         start_tls: config.start_tls,
         tls: node.trust.client(config.verify_ldap_host),

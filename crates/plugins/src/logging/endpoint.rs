@@ -12,7 +12,8 @@ use rustls::ClientConfig;
 use url::Url;
 
 use crate::error::Reason;
-use crate::peer_tls::Trust;
+use crate::names::Names;
+use crate::registry::Node;
 use crate::setting;
 
 /// How long requests may take, and connections live.
@@ -34,6 +35,7 @@ pub(crate) struct Endpoint {
     headers: HeaderMap,
     limits: Limits,
     tls: Arc<ClientConfig>,
+    names: Names,
     /// Made with the first request, so that configurations that are only looked at cost nothing.
     client: OnceLock<Result<reqwest::Client, String>>,
 }
@@ -45,7 +47,7 @@ impl Endpoint {
         url: &str,
         method: Method,
         limits: Limits,
-        trust: &Trust,
+        node: &Node,
     ) -> Result<Self, Reason> {
         let refused = |problem: &dyn std::fmt::Display| Reason::setting(field, problem);
         let mut headers = HeaderMap::new();
@@ -66,7 +68,8 @@ impl Endpoint {
             url,
             headers,
             limits,
-            tls: trust.client(true),
+            tls: node.trust.client(true),
+            names: node.names.clone(),
             client: OnceLock::new(),
         })
     }
@@ -103,6 +106,7 @@ impl Endpoint {
     fn connector(&self) -> Result<reqwest::Client, String> {
         reqwest::Client::builder()
             .tls_backend_preconfigured((*self.tls).clone())
+            .dns_resolver(Arc::new(self.names.clone()))
             .connect_timeout(self.limits.connect)
             .timeout(self.limits.total)
             .pool_idle_timeout(self.limits.keepalive)

@@ -7,17 +7,21 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::names::Names;
 
 /// Where datagrams or lines are sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Address {
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// By which the host is found.
+    pub(crate) names: Names,
 }
 
 impl Address {
@@ -34,8 +38,7 @@ pub(crate) async fn send_datagrams<D: AsRef<[u8]>>(
     datagrams: impl IntoIterator<Item = D>,
 ) -> Result<(), String> {
     let send = async {
-        let found = lookup_host((address.host.as_str(), address.port)).await?;
-        let found: Vec<_> = found.collect();
+        let found = address.names.addresses(&address.host, address.port).await?;
         // Nobody says that nobody listens; the older family is where most receivers are.
         let peer = found.iter().find(|peer| peer.is_ipv4()).or(found.first());
         let peer = *peer.ok_or(io::ErrorKind::NotFound)?;
@@ -92,8 +95,8 @@ impl Lines {
     }
 
     async fn connect(&self) -> io::Result<Connection> {
-        let Address { host, port } = &self.address;
-        let connection = TcpStream::connect((host.as_str(), *port)).await?;
+        let Address { host, port, names } = &self.address;
+        let connection = names.connect(host, *port).await?;
         Ok(match &self.tls {
             None => Connection::Plain(connection),
             Some((connector, name)) => {

@@ -54,6 +54,7 @@ pub(crate) fn compile(
         address: Address {
             host: config.host.unwrap_or("logs-01.loggly.com".to_owned()),
             port: config.port.unwrap_or(514),
+            names: node.names.clone(),
         },
         limit: setting::milliseconds("timeout", config.timeout.unwrap_or(10_000.0))?,
     };

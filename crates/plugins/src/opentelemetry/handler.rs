@@ -90,7 +90,7 @@ fn endpoint(node: &Node, config: &Config, field: &str, url: &str) -> Result<Endp
         total: connect + send + read,
         keepalive: setting::milliseconds("keepalive", KEEPALIVE)?,
     };
-    let mut endpoint = Endpoint::new(field, url, Method::POST, limits, &node.trust)?;
+    let mut endpoint = Endpoint::new(field, url, Method::POST, limits, node)?;
     for (name, value) in &config.headers {
         let name = setting::header_name("headers", name)?;
         endpoint.header(name, setting::header_value("headers", value)?);

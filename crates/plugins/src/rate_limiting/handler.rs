@@ -71,7 +71,7 @@ pub(crate) fn compile(
     let config: Config = setting::decode(&plugin.config)?;
     let counts = match config.policy {
         Policy::Redis => {
-            let server = node.redis.server(&config.redis, &node.trust)?;
+            let server = node.redis.server(&config.redis, node)?;
             let tally = node.tallies.of(&server);
             let interval = Duration::try_from_secs_f64(config.sync_rate).ok();
             Counts::Shared(SharedCounts::new(server, tally, plugin, interval))

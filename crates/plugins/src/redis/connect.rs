@@ -8,15 +8,17 @@ use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value};
 use rustls::ClientConfig;
 use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::Settings;
+use crate::names::Names;
+use crate::registry::Node;
 
 /// Where a server is, and what it wants to hear first.
 pub(super) struct Target {
     host: String,
     port: u16,
+    names: Names,
     tls: Option<(ServerName<'static>, Arc<ClientConfig>)>,
     login: RedisConnectionInfo,
 }
@@ -41,15 +43,15 @@ trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 impl Target {
-    pub(super) fn new(
-        settings: &Settings,
-        tls: impl FnOnce() -> Arc<ClientConfig>,
-    ) -> Result<Self, InvalidDnsNameError> {
+    pub(super) fn new(settings: &Settings, node: &Node) -> Result<Self, InvalidDnsNameError> {
         let host = settings.host.as_deref().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = settings.server_name.as_deref().unwrap_or(host);
         let tls = match settings.ssl {
-            true => Some((ServerName::try_from(name.to_owned())?, tls())),
+            true => {
+                let name = ServerName::try_from(name.to_owned())?;
+                Some((name, node.trust.client(settings.ssl_verify)))
+            }
             false => None,
         };
         let present = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -65,6 +67,7 @@ impl Target {
         Ok(Self {
             host: host.to_owned(),
             port: settings.port.unwrap_or(6379),
+            names: node.names.clone(),
             tls,
             login,
         })
@@ -78,7 +81,7 @@ impl Target {
     /// Connects, logs in, and hears the server's first answer, so that a server that accepts
     /// connections and does not answer is not taken for one that does.
     pub(super) async fn connect(&self) -> Result<Connected, ConnectError> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let stream = self.names.connect(&self.host, self.port).await?;
         stream.set_nodelay(true)?;
         let stream: Box<dyn Duplex> = match &self.tls {
             None => Box::new(stream),

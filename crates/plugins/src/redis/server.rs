@@ -11,7 +11,7 @@ use super::Settings;
 use super::connect::Target;
 use super::link::{Link, Unanswered};
 use crate::error::Reason;
-use crate::peer_tls::Trust;
+use crate::registry::Node;
 
 /// The servers that configurations of this node name.
 #[derive(Debug, Default)]
@@ -37,25 +37,25 @@ impl Servers {
     ///
     /// # Errors
     /// When a setting is absent, or the name of the server cannot stand in a certificate.
-    pub(crate) fn server(&self, settings: &Settings, trust: &Trust) -> Result<Arc<Server>, Reason> {
+    pub(crate) fn server(&self, settings: &Settings, node: &Node) -> Result<Arc<Server>, Reason> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|server| server.strong_count() > 0);
         let mut servers = known.iter().filter_map(Weak::upgrade);
         if let Some(server) = servers.find(|server| server.settings == *settings) {
             return Ok(server);
         }
-        let server = Arc::new(Server::new(settings, trust)?);
+        let server = Arc::new(Server::new(settings, node)?);
         known.push(Arc::downgrade(&server));
         Ok(server)
     }
 }
 
 impl Server {
-    fn new(settings: &Settings, trust: &Trust) -> Result<Self, Reason> {
+    fn new(settings: &Settings, node: &Node) -> Result<Self, Reason> {
         if settings.host.is_none() {
             return Err(Reason::setting("redis.host", "required for this policy"));
         }
-        let target = Target::new(settings, || trust.client(settings.ssl_verify));
+        let target = Target::new(settings, node);
         let target = target.map_err(|problem| {
             let field = match settings.server_name {
                 Some(_) => "redis.server_name",

@@ -83,7 +83,7 @@ pub(crate) fn compile(
     let config: Config = setting::decode(&plugin.config)?;
     let counts = match config.policy {
         Policy::Redis => {
-            let server = node.redis.server(&config.redis, &node.trust)?;
+            let server = node.redis.server(&config.redis, node)?;
             Counts::Shared(server, shared::prefix("response-ratelimit", plugin))
         }
         Policy::Cluster => Counts::Cluster(ClusterCounts::new(node, "response-ratelimit", plugin)?),

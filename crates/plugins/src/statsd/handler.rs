@@ -77,6 +77,7 @@ pub(crate) fn compile(
     let address = Address {
         host: config.host.unwrap_or("localhost".to_owned()),
         port: config.port.unwrap_or(8125),
+        names: node.names.clone(),
     };
     let server = match config.use_tcp {
         true => Server::Tcp(network::Lines::new(address, TCP_LIMIT, TCP_KEEPALIVE, None)),

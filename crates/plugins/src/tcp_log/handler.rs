@@ -33,6 +33,7 @@ pub(crate) fn compile(
         Address {
             host: config.host,
             port: config.port,
+            names: node.names.clone(),
         },
         setting::milliseconds("timeout", config.timeout.unwrap_or(10_000.0))?,
         setting::milliseconds("keepalive", config.keepalive.unwrap_or(60_000.0))?,

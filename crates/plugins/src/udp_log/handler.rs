@@ -30,6 +30,7 @@ pub(crate) fn compile(
         address: Address {
             host: config.host,
             port: config.port,
+            names: node.names.clone(),
         },
         limit: setting::milliseconds("timeout", config.timeout.unwrap_or(10_000.0))?,
     };

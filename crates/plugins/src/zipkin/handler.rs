@@ -110,7 +110,7 @@ fn endpoint(node: &Node, config: &Config, url: &str) -> Result<Endpoint, Reason>
         total: connect + send + read,
         keepalive: KEEPALIVE,
     };
-    let mut endpoint = Endpoint::new("http_endpoint", url, Method::POST, limits, &node.trust)?;
+    let mut endpoint = Endpoint::new("http_endpoint", url, Method::POST, limits, node)?;
     let json = HeaderValue::from_static("application/json");
     endpoint.header(CONTENT_TYPE, json);
     Ok(endpoint)

@@ -16,7 +16,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// A name has no address, or nobody could be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct NotResolved(pub(crate) Arc<str>);
+pub struct NotResolved(pub(crate) Arc<str>);
 
 /// What name servers said, or did not say.
 #[derive(Clone, Debug, PartialEq, Eq)]
