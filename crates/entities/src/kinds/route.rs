@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Protocol, null, text};
 use crate::expression;
-use crate::format::{host, path};
+use crate::format::path;
 use crate::schema::definition::{Variant, Variants};
 use crate::schema::{CheckRule, Field, ITEM, Schema, typedefs};
 use crate::{Object, Reference, RouterFlavor};
@@ -235,17 +235,7 @@ fn methods() -> Field {
 }
 
 fn hosts() -> Field {
-    let element = Field::string(ITEM)
-        .match_all(
-            r"^[^*]*\*?[^*]*$",
-            "invalid wildcard: must have at most one wildcard",
-        )
-        .match_any(
-            &[r"^\*\.", r"\.\*$", r"^[^*]*$"],
-            "invalid wildcard: must be placed at leftmost or rightmost label",
-        )
-        .custom(host::route_host);
-    Field::array("hosts", element).description(
+    Field::array("hosts", typedefs::host_pattern(ITEM)).description(
         "Values of the `Host` header, any of which fits; one `*` is allowed, at either end, and a \
          port may follow.",
     )

@@ -89,6 +89,20 @@ pub fn host_with_optional_port(name: &'static str) -> Field {
         .description("DNS name or IP address; `:PORT` may follow.")
 }
 
+/// A host name with an optional port, or with `*` in the place of its first or last label.
+pub fn host_pattern(name: &'static str) -> Field {
+    Field::string(name)
+        .match_all(
+            r"^[^*]*\*?[^*]*$",
+            "invalid wildcard: must have at most one wildcard",
+        )
+        .match_any(
+            &[r"^\*\.", r"\.\*$", r"^[^*]*$"],
+            "invalid wildcard: must be placed at leftmost or rightmost label",
+        )
+        .custom(format::host::route_host)
+}
+
 /// A host name with an optional `*` at one end.
 pub fn wildcard_host(name: &'static str) -> Field {
     Field::string(name)

@@ -92,7 +92,7 @@ fn described(check_storage: fn(&str) -> Result<(), String>) -> PluginSchema {
             Field::number("renew_threshold_days")
                 .default(14)
                 .description("Days before its end that a certificate is renewed."),
-            Field::array("domains", typedefs::wildcard_host(ITEM))
+            Field::array("domains", typedefs::host_pattern(ITEM))
                 .description("Names that there may be certificates for; * stands for any first part."),
             Field::boolean("allow_any_domain")
                 .default(false)

@@ -114,6 +114,10 @@ fn settings_are_completed_and_checked() {
         terms.contains("terms of service must be accepted"),
         "{terms}"
     );
+    for domain in ["*", "a.*.test", "*.*"] {
+        let told = problem(json!({"domains": ["a.test", domain]}));
+        assert!(told.contains("invalid wildcard"), "{told}");
+    }
     let key = problem(json!({"account_key": {"key_id": "k"}}));
     assert!(key.contains("key sets"), "{key}");
     assert!(refused("acme", config(json!({"eab_kid": "k"}))).contains("belong together"));
