@@ -13,7 +13,7 @@ section! {
         /// by its own system calls; `io_uring`, all of a worker together, for which the
         /// kernel must be Linux 6.1 or later and allow it; `auto`, io_uring where it is
         /// allowed, else epoll.
-        proxy_io_engine: IoEngine = "auto" for Proxying;
+        proxy_io_engine: IoEngine = "epoll" for Proxying;
         /// The language of routes.
         router_flavor: RouterFlavor = "traditional_compatible" for Every;
         /// Peers whose X-Forwarded-* headers are believed: addresses, CIDR blocks,
