@@ -155,6 +155,9 @@ pub(crate) trait Respond {
     /// Ready when the client has gone away; `read` when finding that out may read from it.
     fn poll_gone(&self, read: bool, cx: &mut Context<'_>) -> Poll<()>;
 
+    /// Whether the client was sent the head.
+    fn has_begun(&self) -> bool;
+
     /// Bytes of body sent so far.
     fn sent(&self) -> u64;
 }
@@ -168,4 +171,28 @@ pub(crate) enum Outcome {
     Close,
     /// The response is cut short: the client must see that.
     Abort,
+    /// The client went away, or takes nothing any more.
+    Gone,
+}
+
+impl Outcome {
+    /// What a failure to write a response means.
+    pub(crate) fn of_write(error: &io::Error) -> Self {
+        match error.kind() {
+            MISTOLD => Self::Abort,
+            _ => Self::Gone,
+        }
+    }
+
+    /// Whether the response did not come to its end.
+    pub(crate) fn is_cut_short(self) -> bool {
+        matches!(self, Self::Abort | Self::Gone)
+    }
+}
+
+/// The kind of error of a body that is not as long as its head told: no fault of the client's.
+const MISTOLD: io::ErrorKind = io::ErrorKind::InvalidData;
+
+fn mistold(how: &'static str) -> io::Error {
+    io::Error::new(MISTOLD, how)
 }

@@ -14,6 +14,7 @@ mod grpc_status;
 mod header_filter;
 mod log;
 mod pump;
+mod read_ahead;
 pub(crate) mod real_ip;
 mod relay;
 mod request_body;
@@ -69,8 +70,10 @@ struct Flight<'r> {
     proxied: bool,
     /// Milliseconds until the upstream was called.
     proxy_latency: Option<u64>,
-    /// The status that the upstream answered.
+    /// The status that the upstream answered, or that its failure stands for.
     upstream_status: Option<u16>,
+    /// What brings the client back to its target, if it is to be sent.
+    cookie: Option<Box<balance::StickyCookie>>,
     /// Where the time goes, for a client that wants to know.
     debug: Option<Box<request_debug::Report>>,
 }
@@ -99,8 +102,9 @@ impl Flight<'_> {
         }
     }
 
-    /// The attempt that is remembered last has failed.
+    /// The last attempt has failed; a client would be told `status`.
     fn regret(&mut self, status: StatusCode) {
+        self.upstream_status = Some(status.as_u16());
         if let Some(last) = self.exchange.outcome.tries.last_mut() {
             last.failed = Some(status.as_u16());
         }
@@ -135,7 +139,7 @@ pub(crate) async fn serve<U: Upload, R: Respond>(
         Ok(service) => upstream::proxy(&mut flight, service, upload, respond).await,
         Err(answer) => answer::send(&mut flight, answer, respond).await,
     };
-    log::run(&mut flight, respond.sent(), outcome);
+    log::run(&mut flight, respond, outcome);
     outcome
 }
 

@@ -12,6 +12,10 @@ mod support;
 
 #[path = "protocol/aborts.rs"]
 mod aborts;
+#[path = "protocol/access_log.rs"]
+mod access_log;
+#[path = "protocol/added_headers.rs"]
+mod added_headers;
 #[path = "protocol/ambiguity.rs"]
 mod ambiguity;
 #[path = "protocol/balancing.rs"]
@@ -24,6 +28,8 @@ mod errors;
 mod framing;
 #[path = "protocol/grpc_web.rs"]
 mod grpc_web;
+#[path = "protocol/hashing.rs"]
+mod hashing;
 #[path = "protocol/http2.rs"]
 mod http2;
 #[path = "protocol/http2_head.rs"]
@@ -48,6 +54,8 @@ mod plain;
 mod plugins;
 #[path = "protocol/probes.rs"]
 mod probes;
+#[path = "protocol/read_ahead.rs"]
+mod read_ahead;
 #[path = "protocol/retries.rs"]
 mod retries;
 #[path = "protocol/stream.rs"]

@@ -79,7 +79,7 @@ pub struct Route {
     /// Whether the request body is read whole before it is sent on.
     #[serde(default = "yes")]
     pub request_buffering: bool,
-    /// Whether the response body is buffered.
+    /// Whether the response body is read ahead of a slow client.
     #[serde(default = "yes")]
     pub response_buffering: bool,
     /// Status answered when everything but the protocol matches.
@@ -201,8 +201,10 @@ fn attributes() -> Vec<Field> {
         switch("request_buffering", true).description(
             "Read the whole request body before the service is contacted; false streams it.",
         ),
-        switch("response_buffering", true)
-            .description("Collect the response before it goes to the client; false streams it."),
+        switch("response_buffering", true).description(
+            "Read the response ahead of a client that is slow to take it; false leaves the service \
+                 waiting.",
+        ),
         typedefs::tags(),
         Field::foreign("service", "services")
             .description("Where matching requests go; null leaves the answer to plugins."),

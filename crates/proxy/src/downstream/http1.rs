@@ -92,7 +92,7 @@ pub(crate) async fn serve(core: Rc<Core>, client: Client, connection: Connection
             &mut respond,
         );
         let outcome = served.await;
-        if outcome == Outcome::Abort {
+        if outcome.is_cut_short() {
             // A body that ends with the connection must not seem to be whole.
             if respond.ends_by_closing() {
                 connection.reset();

@@ -166,8 +166,11 @@ pub(super) async fn send<R: Respond>(
     for (name, value) in &*answer.headers {
         response.headers.append(name.clone(), value.clone());
     }
+    if answer.unheard {
+        return Outcome::Gone;
+    }
     // An informational status of a plugin would leave the client waiting for the final one.
-    if answer.unheard || answer.status.is_informational() {
+    if answer.status.is_informational() {
         return Outcome::Abort;
     }
     if !response.headers.contains_key(DATE) {
@@ -193,11 +196,11 @@ pub(super) async fn send<R: Respond>(
         trailers: false,
         close: false,
     });
-    if has_body && respond.data(body).await.is_err() {
-        return Outcome::Abort;
+    if has_body && let Err(error) = respond.data(body).await {
+        return Outcome::of_write(&error);
     }
     match respond.finish(None).await {
         Ok(()) => Outcome::KeepAlive,
-        Err(_) => Outcome::Abort,
+        Err(error) => Outcome::of_write(&error),
     }
 }

@@ -14,6 +14,7 @@ use keelgate_runtime::{ServiceEntry, UpstreamTls};
 
 use super::balance::Choice;
 use super::pump::{PinnedPump, Pump, send_rest};
+use super::read_ahead::{Body, Source};
 use super::relay::{self, Relay};
 use super::request_head::{self, Facts};
 use super::upstream::{Request, speaks_http2};
@@ -153,8 +154,9 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
     if switching && !agreed {
         return Err(failed(Fault::Response(Malformed::Head)));
     }
-    let relay = Relay {
-        call: &call,
+    let pool = &flight.core.pool;
+    let relay = |source| Relay {
+        body: Body::new(source, pool),
         timer: flight.timer,
         read_limit,
         framing: response.framing,
@@ -162,32 +164,59 @@ pub(super) async fn run<'r, U: Upload, R: Respond>(
             && (request.trailers || flight.exchange.version == Version::HTTP_2),
         websocket: request.websocket,
     };
-    let passed = relay.run(flight, &mut response, &mut pump, respond).await;
-    if switching && passed.is_ok() {
+    if pump.is_done() {
         drop(pump);
-        if let (Some(client), Some(upstream)) = (respond.connection(), call.connection()) {
-            tunnel::run(client, upstream, flight.timer, read_limit).await;
-        }
-        return Ok(Outcome::Close);
+        let relay = relay(Source::Sent(Some(call)));
+        let mut still = Pump::new(None);
+        return Ok(pass(flight, relay, &mut response, &mut still, respond).await);
     }
+    let relay = relay(Source::Sending(&call));
+    let outcome = pass(flight, relay, &mut response, &mut pump, respond).await;
     let uploaded = pump.is_done();
     drop(pump);
-    Ok(match passed {
+    if !outcome.is_cut_short() {
+        call.finish(uploaded, pool);
+    }
+    Ok(outcome)
+}
+
+/// Passes a response on to its end, or changes to the protocol that it agrees to.
+async fn pass<R: Respond>(
+    flight: &mut Flight<'_>,
+    mut relay: Relay<'_>,
+    response: &mut ResponseHead,
+    pump: &mut Pump<'_>,
+    respond: &mut R,
+) -> Outcome {
+    let cut = match relay.run(flight, response, pump, respond).await {
+        Ok(_) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
+            let upstream = relay.body.call().and_then(Call::connection);
+            if let (Some(client), Some(upstream)) = (respond.connection(), upstream) {
+                tunnel::run(client, upstream, flight.timer, relay.read_limit).await;
+            }
+            return Outcome::Close;
+        }
         Ok(trailers) => {
-            call.finish(uploaded, &flight.core.pool);
-            match respond.finish(trailers).await {
+            relay.body.release();
+            return match respond.finish(trailers).await {
                 Ok(()) => Outcome::KeepAlive,
-                Err(_) => Outcome::Abort,
-            }
+                Err(error) => Outcome::of_write(&error),
+            };
         }
-        Err(cut) => {
-            if matches!(cut, relay::Cut::Upstream(Fault::Timeout)) {
-                call.distrust();
-            }
-            tracing::debug!(%cut, request_id = flight.exchange.request_id, "response cut short");
-            Outcome::Abort
-        }
-    })
+        Err(cut) => cut,
+    };
+    if matches!(cut, relay::Cut::Upstream(Fault::Timeout))
+        && let Some(call) = relay.body.call()
+    {
+        call.distrust();
+    }
+    tracing::debug!(%cut, request_id = flight.exchange.request_id, "response cut short");
+    let outcome = cut.outcome();
+    if outcome == Outcome::Abort {
+        // The client learns how far the response came; that it ends here is seen by what is missing.
+        let _ = respond.flush().await;
+    }
+    outcome
 }
 
 /// What an upstream has said before its final response.

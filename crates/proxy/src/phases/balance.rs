@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::header::{COOKIE, SET_COOKIE};
-use http::{HeaderValue, StatusCode};
-use keelgate_balancer::{HashSource, Hashed, Host, Outcome};
+use http::StatusCode;
+use http::header::COOKIE;
+use keelgate_balancer::{HashSource, Host, NewCookie, Outcome};
 use keelgate_plugins::Exchange;
 use keelgate_plugins::exchange::Upstream;
 use keelgate_router::path;
@@ -117,9 +117,9 @@ async fn balanced<'r>(
     hash: &mut Option<Option<u64>>,
 ) -> Result<Choice<'r>, Answer> {
     let hash = *hash.get_or_insert_with(|| {
-        let hashed = turns.hash(&Asked(&flight.exchange));
-        give_cookie(flight, hashed.as_ref());
-        hashed.map(|hashed| hashed.hash)
+        let hashed = turns.hash(&Asked(&flight.exchange))?;
+        flight.cookie = hashed.cookie.map(|cookie| Box::new(StickyCookie(cookie)));
+        Some(hashed.hash)
     });
     let Some(turn) = turns.next(hash).await else {
         return Err(Answer::decided(
@@ -166,17 +166,20 @@ fn host_header(upstream: &Upstream, name: &str, port: u16) -> String {
     }
 }
 
-/// A client without the cookie that is hashed gets one, so that it comes back to its target.
-fn give_cookie(flight: &mut Flight<'_>, hashed: Option<&Hashed>) {
-    let Some(cookie) = hashed.and_then(|hashed| hashed.cookie.as_ref()) else {
-        return;
-    };
-    let text = format!(
-        "{}={}; Path={}; Same-Site=Lax; HttpOnly",
-        cookie.name, cookie.value, cookie.path
-    );
-    if let Ok(value) = HeaderValue::try_from(text) {
-        flight.exchange.response.headers.append(SET_COOKIE, value);
+/// The cookie that brings a client back to its target.
+pub(super) struct StickyCookie(NewCookie);
+
+impl StickyCookie {
+    /// The value of `Set-Cookie`, as Kong writes it.
+    pub(super) fn text(&self) -> String {
+        let NewCookie { name, value, path } = &self.0;
+        format!("{name}={value}; Path={path}; Same-Site=Lax; HttpOnly")
+    }
+
+    /// Whether a value of `Set-Cookie` sets it, too.
+    pub(super) fn is_named_by(&self, set: &[u8]) -> bool {
+        let rest = set.strip_prefix(self.0.name.as_bytes());
+        rest.is_some_and(|rest| rest.starts_with(b"="))
     }
 }
 

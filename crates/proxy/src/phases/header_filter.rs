@@ -1,8 +1,9 @@
 //! `header_filter`: plugins see the response's head; then the gateway adds its own headers.
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, SET_COOKIE};
 use http::{HeaderValue, Version};
 use keelgate_plugins::exchange::MadeBy;
+use smallvec::SmallVec;
 
 use super::Flight;
 use super::request_debug::{self, Part};
@@ -14,9 +15,12 @@ pub(super) fn run(flight: &mut Flight<'_>) {
     let timed = request_debug::start(flight);
     let added = flight.core.settings.headers;
     if added.upstream_status
-        && let Some(status) = flight.upstream_status
+        && let Some(status) = upstream_status(flight)
     {
         tell_number(flight, "X-Kong-Upstream-Status", status.into());
+    }
+    if flight.proxied {
+        give_cookie(flight);
     }
     for at in 0..flight.plugins.len() {
         let plugin = flight.plugins[at];
@@ -70,6 +74,38 @@ pub(super) fn run(flight: &mut Flight<'_>) {
     }
     request_debug::spent(flight, Part::HeaderFilter, timed);
     request_debug::tell(flight);
+}
+
+/// What the upstream answered, or what its silence is taken for.
+fn upstream_status(flight: &Flight<'_>) -> Option<u16> {
+    let told = || flight.exchange.response.status.as_u16();
+    flight.upstream_status.or_else(|| flight.proxied.then(told))
+}
+
+/// Sends the cookie that brings the client back to its target; in place of one of that name that the
+/// upstream sends.
+fn give_cookie(flight: &mut Flight<'_>) {
+    let Some(cookie) = flight.cookie.take() else {
+        return;
+    };
+    let Ok(own) = HeaderValue::try_from(cookie.text()) else {
+        return;
+    };
+    let headers = &mut flight.exchange.response.headers;
+    let of_upstream: SmallVec<[HeaderValue; 4]> =
+        headers.get_all(SET_COOKIE).iter().cloned().collect();
+    headers.remove(SET_COOKIE);
+    let mut own = Some(own);
+    for value in of_upstream {
+        let value = match own.take_if(|_| cookie.is_named_by(value.as_bytes())) {
+            Some(own) => own,
+            None => value,
+        };
+        headers.append(SET_COOKIE, value);
+    }
+    if let Some(own) = own {
+        headers.append(SET_COOKIE, own);
+    }
 }
 
 /// Text is said to be UTF-8 where nothing else is said, as Kong's clients are used to.

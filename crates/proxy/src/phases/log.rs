@@ -11,13 +11,14 @@ use keelgate_plugins::exchange::MadeBy;
 use super::Flight;
 use super::answer::client_gone;
 use crate::access_log::Record;
-use crate::downstream::Outcome;
+use crate::downstream::{Outcome, Respond};
 use crate::http1::Framing;
 use crate::http1::framing::may_have_body;
 
 /// Runs the phase, and writes the access log.
-pub(super) fn run(flight: &mut Flight<'_>, sent: u64, outcome: Outcome) {
-    if outcome == Outcome::Abort && sent == 0 {
+pub(super) fn run(flight: &mut Flight<'_>, respond: &impl Respond, outcome: Outcome) {
+    let sent = respond.sent();
+    if outcome == Outcome::Gone && !respond.has_begun() {
         flight.exchange.response.status = client_gone();
     }
     if flight.is_logged() {
@@ -77,7 +78,7 @@ fn complete_head(flight: &mut Flight<'_>, sent: u64, outcome: Outcome) {
     let headers = &mut exchange.response.headers;
     let connection = match outcome {
         Outcome::KeepAlive => "keep-alive",
-        Outcome::Close | Outcome::Abort => "close",
+        Outcome::Close | Outcome::Abort | Outcome::Gone => "close",
     };
     headers.insert(CONNECTION, HeaderValue::from_static(connection));
     if headers.contains_key(CONTENT_LENGTH) || !may_have_body(status) {

@@ -13,12 +13,13 @@ use keelgate_plugins::exchange::{MadeBy, ResponseHead as Response};
 use super::attempt::unless_gone;
 use super::body_filter::BodyFilter;
 use super::pump::Pump;
+use super::read_ahead::Body;
 use super::{Flight, header_filter};
-use crate::downstream::{Outgoing, Respond, UploadFault};
+use crate::downstream::{Outcome, Outgoing, Respond, UploadFault};
 use crate::http1::Framing;
 use crate::http1::framing::may_have_body;
 use crate::net::Timer;
-use crate::upstream::{Call, Fault, ResponseHead};
+use crate::upstream::{Fault, ResponseHead};
 
 /// Why a response was cut short.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +36,20 @@ pub(super) enum Cut {
     NotFinal(StatusCode),
 }
 
+impl Cut {
+    /// What it means for the connection of the client.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Client(error) => Outcome::of_write(error),
+            Self::Upload(UploadFault::Gone) => Outcome::Gone,
+            _ => Outcome::Abort,
+        }
+    }
+}
+
 /// The way of a response to the client.
 pub(super) struct Relay<'c> {
-    pub(super) call: &'c Call,
+    pub(super) body: Body<'c>,
     pub(super) timer: &'c Timer,
     pub(super) read_limit: Duration,
     pub(super) framing: Framing,
@@ -50,7 +62,7 @@ pub(super) struct Relay<'c> {
 impl Relay<'_> {
     /// Passes the response on, except for its end; the fields that go with that.
     pub(super) async fn run<R: Respond>(
-        &self,
+        &mut self,
         flight: &mut Flight<'_>,
         response: &mut ResponseHead,
         pump: &mut Pump<'_>,
@@ -79,6 +91,7 @@ impl Relay<'_> {
         }
         let has_body = !head_only && may_have_body(status) && may_have_body(outgoing);
 
+        let trailers = self.trailers;
         let head = |flight: &Flight<'_>, framing: Framing, body: bool, respond: &mut R| {
             let outgoing = &flight.exchange.response;
             respond.head(&Outgoing {
@@ -91,7 +104,7 @@ impl Relay<'_> {
                 headers: &outgoing.headers,
                 framing,
                 body,
-                trailers: self.trailers,
+                trailers,
                 close: false,
             });
         };
@@ -111,17 +124,21 @@ impl Relay<'_> {
         }
         while let Some(piece) = self.next(pump, Some(respond)).await? {
             let piece = filter.piece(flight, piece).map_err(|_| Cut::TooLong)?;
-            if !piece.is_empty() {
-                let ended = !self.trailers && !filter.is_active() && self.call.has_ended();
-                let sent = if ended {
-                    pump.alongside(respond.last(piece)).await?
-                } else {
-                    pump.alongside(respond.data(piece)).await?
-                };
-                sent.map_err(Cut::Client)?;
+            if piece.is_empty() {
+                continue;
             }
+            let ended = !self.trailers && !filter.is_active() && self.body.has_ended();
+            let sent = if ended {
+                self.body.release();
+                pump.alongside(respond.last(piece)).await?
+            } else {
+                let written = pump.alongside(respond.data(piece));
+                let may_read = || buffers(flight);
+                self.body.alongside(written, may_read).await?
+            };
+            sent.map_err(Cut::Client)?;
         }
-        flight.exchange.trailers = self.call.trailers().map(Box::new);
+        flight.exchange.trailers = self.body.trailers();
         let last = filter.last(flight);
         if !last.is_empty() {
             respond.data(last).await.map_err(Cut::Client)?;
@@ -154,7 +171,7 @@ impl Relay<'_> {
 
     /// Reads the whole body through the filters.
     async fn hold(
-        &self,
+        &mut self,
         flight: &mut Flight<'_>,
         filter: &mut BodyFilter,
         pump: &mut Pump<'_>,
@@ -165,22 +182,22 @@ impl Relay<'_> {
         {
             filter.piece(flight, piece).map_err(|_| Cut::TooLong)?;
         }
-        flight.exchange.trailers = self.call.trailers().map(Box::new);
+        flight.exchange.trailers = self.body.trailers();
         Ok(filter.last(flight))
     }
 
     /// The next piece of the body; none at its end. What was written so far is sent before
     /// waiting.
     async fn next<R: Respond>(
-        &self,
+        &mut self,
         pump: &mut Pump<'_>,
         respond: Option<&mut R>,
     ) -> Result<Option<Bytes>, Cut> {
-        let there = poll_fn(|cx| Poll::Ready(self.call.poll_piece(cx))).await;
+        let there = poll_fn(|cx| Poll::Ready(self.body.poll_piece(cx))).await;
         if let Poll::Ready(piece) = there {
             return Ok(piece?);
         }
-        let piece = poll_fn(|cx| self.call.poll_piece(cx));
+        let piece = poll_fn(|cx| self.body.poll_piece(cx));
         let Some(respond) = respond else {
             let read = self.timer.limit(self.read_limit, piece);
             return Ok(pump.alongside(read).await?.map_err(|_| Fault::Timeout)??);
@@ -194,6 +211,17 @@ impl Relay<'_> {
             Ok(None) => Err(Cut::Client(io::ErrorKind::BrokenPipe.into())),
             Err(_) => Err(Fault::Timeout.into()),
         }
+    }
+}
+
+/// Whether a response may be read ahead of its client: as the upstream says, or else the route.
+fn buffers(flight: &Flight<'_>) -> bool {
+    let exchange = &flight.exchange;
+    let said = exchange.response.headers.get_bytes("x-accel-buffering");
+    match said.map(<[u8]>::to_ascii_lowercase).as_deref() {
+        Some(b"yes") => true,
+        Some(b"no") => false,
+        _ => exchange.route.is_none_or(|route| route.response_buffering),
     }
 }
 

@@ -105,6 +105,7 @@ pub(super) fn begin<'r>(
         proxied: false,
         proxy_latency: None,
         upstream_status: None,
+        cookie: None,
         debug: None,
     }
 }

@@ -88,21 +88,30 @@ impl Peer {
         let preface = client.exactly(24).unwrap();
         assert!(preface.starts_with(b"PRI * HTTP/2.0"));
         let mut server = Self(client);
-        let mut payload = Vec::new();
-        for (name, value) in settings {
-            payload.extend_from_slice(&name.to_be_bytes());
-            payload.extend_from_slice(&value.to_be_bytes());
-        }
-        server.send(SETTINGS, 0, 0, &payload);
+        server.settle(settings);
         server
     }
 
     /// The client's end.
     pub(crate) fn dial(connection: Client<TcpStream>) -> Self {
+        Self::dial_with(connection, &[])
+    }
+
+    /// The client's end, with these settings.
+    pub(crate) fn dial_with(connection: Client<TcpStream>, settings: &[(u16, u32)]) -> Self {
         let mut client = Self(connection);
         client.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        client.send(SETTINGS, 0, 0, &[]);
+        client.settle(settings);
         client
+    }
+
+    fn settle(&mut self, settings: &[(u16, u32)]) {
+        let mut payload = Vec::new();
+        for (name, value) in settings {
+            payload.extend_from_slice(&name.to_be_bytes());
+            payload.extend_from_slice(&value.to_be_bytes());
+        }
+        self.send(SETTINGS, 0, 0, &payload);
     }
 
     /// Sends a frame over and over, in a thread of its own, until the other end has gone or `Flood` is

@@ -10,7 +10,7 @@ use http::{HeaderMap as Trailers, StatusCode};
 use keelgate_plugins::HeaderMap;
 
 use crate::core::Core;
-use crate::downstream::{Outgoing, Respond};
+use crate::downstream::{Outgoing, Respond, mistold};
 use crate::http1::{Framing, encode, trailers};
 use crate::net::{Connection, Timer};
 
@@ -39,6 +39,9 @@ pub(crate) struct Responder<'c> {
     timeout: Duration,
     /// Written, but not sent yet.
     out: Vec<u8>,
+    /// The head was written, and sent.
+    headed: bool,
+    begun: bool,
     body: Way,
     /// The client takes fields after the body.
     trailers: bool,
@@ -62,6 +65,8 @@ impl<'c> Responder<'c> {
             timer,
             timeout: core.settings.client.send_timeout,
             out: Vec::new(),
+            headed: false,
+            begun: false,
             body: Way::None,
             trailers: false,
             keep,
@@ -107,6 +112,7 @@ impl<'c> Responder<'c> {
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
         }
+        self.begun = self.headed;
         self.core.spare.give(std::mem::take(&mut self.out));
         Ok(())
     }
@@ -126,6 +132,7 @@ impl Respond for Responder<'_> {
     }
 
     fn head(&mut self, head: &Outgoing<'_>) {
+        self.headed = true;
         let switching = head.status == StatusCode::SWITCHING_PROTOCOLS;
         self.body = match head.framing {
             _ if !head.body => Way::None,
@@ -169,7 +176,7 @@ impl Respond for Responder<'_> {
             Way::None => return Ok(()),
             Way::Length(left) => match left.checked_sub(length) {
                 Some(rest) => *left = rest,
-                None => return Err(io::Error::other("the body is longer than was told")),
+                None => return Err(mistold("the body is longer than was told")),
             },
             Way::Chunked => return self.chunk(piece, b"\r\n").await,
             Way::UntilClose => {}
@@ -196,7 +203,7 @@ impl Respond for Responder<'_> {
     async fn finish(&mut self, trailers: Option<Trailers>) -> io::Result<()> {
         match self.body {
             Way::Length(left) if left > 0 => {
-                return Err(io::Error::other("the body is shorter than was told"));
+                return Err(mistold("the body is shorter than was told"));
             }
             Way::Chunked => {
                 let trailers = trailers.filter(|_| self.trailers);
@@ -217,6 +224,10 @@ impl Respond for Responder<'_> {
         } else {
             Poll::Pending
         }
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begun
     }
 
     fn sent(&self) -> u64 {

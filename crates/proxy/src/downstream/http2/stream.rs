@@ -22,7 +22,9 @@ use keelgate_router::host;
 
 use crate::core::Core;
 use crate::downstream::refusal::{self, Asked, Refusal};
-use crate::downstream::{Client, Incoming, Outcome, Outgoing, Respond, Upload, UploadFault};
+use crate::downstream::{
+    Client, Incoming, Outcome, Outgoing, Respond, Upload, UploadFault, mistold,
+};
 use crate::http1::head::{drop_odd_names, is_plain_method};
 use crate::http1::{Framing, trailers};
 use crate::net::{Connection, Timer};
@@ -78,11 +80,11 @@ pub(super) async fn serve(
             };
             match refusal::send(core, &asked, refusal, &mut respond).await {
                 Ok(()) => Outcome::Close,
-                Err(_) => Outcome::Abort,
+                Err(error) => Outcome::of_write(&error),
             }
         }
     };
-    if outcome == Outcome::Abort {
+    if outcome.is_cut_short() {
         respond.reset(Reason::INTERNAL_ERROR);
     }
 }
@@ -326,7 +328,7 @@ impl Responder {
         if let Some(left) = &mut self.left {
             *left = left
                 .checked_sub(length)
-                .ok_or_else(|| io::Error::other("the body is longer than was told"))?;
+                .ok_or_else(|| mistold("the body is longer than was told"))?;
         }
         self.sent += length;
         Ok(self.left == Some(0) && !self.trailers)
@@ -401,7 +403,7 @@ impl Respond for Responder {
 
     async fn finish(&mut self, trailers: Option<Trailers>) -> io::Result<()> {
         if self.left.is_some_and(|left| left > 0) {
-            return Err(io::Error::other("the body is shorter than was told"));
+            return Err(mistold("the body is shorter than was told"));
         }
         let Some(mut stream) = self.stream.take() else {
             return Ok(());
@@ -424,6 +426,10 @@ impl Respond for Responder {
             None => return Poll::Pending,
         };
         reset.map(|_| ())
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begun
     }
 
     fn sent(&self) -> u64 {
