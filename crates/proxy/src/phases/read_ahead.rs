@@ -205,7 +205,11 @@ mod tests {
         let held = body.held;
         for _ in 0..10 {
             tokio::task::yield_now().await;
-            poll_fn(|cx| Poll::Ready(body.read_ahead(cx))).await;
+            poll_fn(|cx| {
+                body.read_ahead(cx);
+                Poll::Ready(())
+            })
+            .await;
         }
         assert_eq!(body.held, held);
         assert!(held < 3 * READ_AHEAD, "{held}");
