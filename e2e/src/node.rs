@@ -217,6 +217,17 @@ impl Node {
         )
     }
 
+    /// Starts another command with the settings and variables of this node; what it says is lost.
+    pub fn begin(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("start the binary under test")
+    }
+
     /// Changes or adds a setting for the next [`Node::start_again`].
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment

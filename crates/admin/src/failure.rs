@@ -68,7 +68,7 @@ impl From<StoreError> for Failure {
             StoreError::UnknownKind(kind) => {
                 Self::message(StatusCode::NOT_FOUND, format!("No entity named '{kind}'"))
             }
-            away @ (StoreError::Unavailable(_) | StoreError::Unknown(_)) => {
+            away if away.is_outage() => {
                 tracing::warn!(error = %away, "the database did not do what the Admin API was asked for");
                 Self::message(StatusCode::SERVICE_UNAVAILABLE, away.to_string())
             }

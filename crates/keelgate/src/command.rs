@@ -65,7 +65,7 @@ enum Command {
     /// Work with declarative configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Make, migrate or remove the tables of a PostgreSQL database.
+    /// Make, migrate or remove the tables of the database.
     #[command(subcommand)]
     Migrations(migrations::MigrationsCommand),
     /// See, test and use the fallback storage.

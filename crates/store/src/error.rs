@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use keelgate_entities::ApiError;
+use rusqlite::ErrorCode;
 
 /// Why a store could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,12 @@ pub enum StoreError {
     /// The database server refused a statement.
     #[error("database error: {0}")]
     Postgres(String),
+    /// The file is open elsewhere, and what was asked for needs it alone.
+    #[error("{path} is in use: stop the node that has it open")]
+    InUse {
+        /// The database file.
+        path: PathBuf,
+    },
     /// The database has no tables of Keelgate.
     #[error("the database needs bootstrapping ({0}): run 'keelgate migrations bootstrap'")]
     NotBootstrapped(String),
@@ -99,6 +106,34 @@ pub enum StoreError {
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,
+}
+
+impl StoreError {
+    /// Whether the request is not to blame: the same may succeed once the database is in order, which
+    /// the message says how to bring about.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unavailable(_)
+            | Self::Unknown(_)
+            | Self::NotBootstrapped(_)
+            | Self::NeedsMigration(_)
+            | Self::Migrated(_)
+            | Self::Closed => true,
+            Self::Database(error) => error.sqlite_error_code().is_some_and(|code| {
+                [
+                    ErrorCode::CannotOpen,
+                    ErrorCode::DatabaseBusy,
+                    ErrorCode::DatabaseLocked,
+                    ErrorCode::DiskFull,
+                    ErrorCode::PermissionDenied,
+                    ErrorCode::ReadOnly,
+                    ErrorCode::SystemIoFailure,
+                ]
+                .contains(&code)
+            }),
+            _ => false,
+        }
+    }
 }
 
 impl From<ApiError> for StoreError {

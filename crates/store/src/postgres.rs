@@ -191,7 +191,7 @@ impl PostgresStore {
                     let answer = Session::take(&connections, handle)
                         .and_then(|mut session| query(&mut session));
                     match answer {
-                        Err(error @ StoreError::Unavailable(_)) => last = Err(error),
+                        Err(error) if error.is_outage() => last = Err(error),
                         answer => return answer,
                     }
                 }
@@ -349,7 +349,7 @@ impl Store for PostgresStore {
             for connections in readers {
                 answer = Session::take(&connections, handle)
                     .and_then(|mut session| audit::page(&mut session, size, offset.as_deref()));
-                if !matches!(answer, Err(StoreError::Unavailable(_))) {
+                if !answer.as_ref().is_err_and(StoreError::is_outage) {
                     break;
                 }
             }
@@ -376,7 +376,7 @@ impl Store for PostgresStore {
                 let mut answer = Err(StoreError::Closed);
                 for connections in readers {
                     answer = Self::snapshot(&connections, handle);
-                    if !matches!(answer, Err(StoreError::Unavailable(_))) {
+                    if !answer.as_ref().is_err_and(StoreError::is_outage) {
                         break;
                     }
                 }
@@ -390,7 +390,7 @@ impl Store for PostgresStore {
                     session.roll_back();
                     outcome
                 }
-                (Err(StoreError::Unavailable(_)), Some(copy)) => {
+                (Err(error), Some(copy)) if error.is_outage() => {
                     let held = copy.read();
                     let mut rows = Frozen {
                         contents: &held.contents,

@@ -84,6 +84,18 @@ impl SqliteStore {
         })
     }
 
+    /// Removes everything from the file at `path`, if there is one, at once or not at all. The next to
+    /// open it founds a new cluster in it.
+    ///
+    /// Blocks, some seconds at most while another process has the file open.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`] when that goes on, else as [`SqliteStore::open`].
+    pub fn reset(path: &Path) -> Result<(), StoreError> {
+        open::reset(path)
+    }
+
     /// Runs a read on a connection of its own, inside one read transaction.
     fn read<T: Send + 'static>(
         &self,

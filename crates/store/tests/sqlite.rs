@@ -278,3 +278,109 @@ fn a_missing_directory_is_named() {
     assert!(matches!(error, StoreError::Open { .. }), "{error}");
     assert!(error.to_string().contains("missing"));
 }
+
+#[tokio::test]
+async fn a_reset_leaves_a_new_cluster_to_be() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("keelgate.db");
+    SqliteStore::reset(&path).unwrap();
+    assert!(!path.exists(), "there was nothing to reset");
+    let store = open(&directory);
+    store
+        .import(table(&schemas()), Import::Merge)
+        .await
+        .unwrap();
+    let before = store.position().await.unwrap();
+    let refused = SqliteStore::reset(&path);
+    assert!(
+        matches!(refused, Err(StoreError::InUse { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(store.position().await.unwrap(), before, "a node has it");
+    drop(store);
+
+    let resets = [(); 4].map(|()| {
+        let path = path.clone();
+        std::thread::spawn(move || SqliteStore::reset(&path).unwrap())
+    });
+    for reset in resets {
+        reset.join().unwrap();
+    }
+    let store = open(&directory);
+    let (position, held) = store.export().await.unwrap();
+    assert_eq!(position.revision, 0);
+    assert_ne!(position.cluster_id, before.cluster_id);
+    assert!(held.get("services").is_empty());
+}
+
+#[test]
+fn files_of_other_programs_are_not_reset() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("keelgate.db");
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch("CREATE TABLE t (a)").unwrap();
+    drop(connection);
+    let refused = SqliteStore::reset(&path);
+    assert!(
+        matches!(refused, Err(StoreError::Foreign { .. })),
+        "{refused:?}"
+    );
+}
+
+const KILLED: &str = "KEELGATE_TEST_KILLED_FILE";
+
+/// What [`a_process_that_is_killed_while_it_migrates_leaves_a_whole_file`] kills.
+#[test]
+#[ignore = "a process of another test"]
+fn migrates_a_file() {
+    let path = std::env::var_os(KILLED).unwrap();
+    drop(SqliteStore::open(Path::new(&path), schemas()).unwrap());
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_while_it_migrates_leaves_a_whole_file() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("keelgate.db");
+    drop(open(&directory));
+    // As the first version left it, with so much in it that the steps after it take a while.
+    let older = Connection::open(&path).unwrap();
+    older
+        .execute_batch(
+            "BEGIN; DROP TABLE audit; DROP TABLE counters; DROP INDEX entities_expiring;
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000)
+             INSERT INTO entities SELECT 'plugins', i, hex(randomblob(500)), i FROM n;
+             PRAGMA user_version = 1; COMMIT",
+        )
+        .unwrap();
+    let seen = |connection: &Connection| {
+        let version: i64 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .unwrap();
+        let tables = "SELECT count(*) FROM sqlite_schema
+            WHERE name IN ('audit', 'counters', 'entities_expiring')";
+        let tables: i64 = connection.query_row(tables, [], |row| row.get(0)).unwrap();
+        (version, tables)
+    };
+    assert_eq!(seen(&older), (1, 0));
+    drop(older);
+    for pause in 1.. {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "migrates_a_file", "--ignored"])
+            .env(KILLED, &path)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // Any moment is right: over the rounds every part of it is met.
+        tokio::time::sleep(std::time::Duration::from_millis(20 * pause)).await;
+        let is_done = child.try_wait().unwrap().is_some();
+        child.kill().unwrap();
+        let ended = child.wait().unwrap();
+        let state = seen(&Connection::open(&path).unwrap());
+        assert!([(1, 0), (3, 3)].contains(&state), "{state:?}");
+        if is_done {
+            assert!(ended.success());
+            assert_eq!(state, (3, 3));
+            break;
+        }
+    }
+}

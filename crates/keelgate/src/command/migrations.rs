@@ -1,12 +1,13 @@
-//! `keelgate migrations`: the tables of a PostgreSQL database.
+//! `keelgate migrations`: the tables of the database.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use keelgate_settings::{DatabaseKind, Settings};
-use keelgate_store::Migrations;
+use keelgate_store::{Migrations, SqliteStore};
 use serde_json::json;
 
 use super::confirm::Confirm;
@@ -19,7 +20,8 @@ const NEEDS_BOOTSTRAP: u8 = 3;
 /// The same where `up` has something to do.
 const NEEDS_UP: u8 = 5;
 
-/// Commands for the tables of a PostgreSQL database.
+/// Commands for the tables of the database. A file of SQLite has its tables made and brought up to date
+/// by the node that opens it.
 #[derive(Subcommand, Debug)]
 pub(crate) enum MigrationsCommand {
     /// Make the tables in an empty database.
@@ -67,12 +69,6 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The migrations of the database that the settings name; `None` where it needs none.
-    fn migrations(&self) -> Result<Option<Migrations>> {
-        let settings: Settings = self.sources.loader().load()?.settings;
-        of(&settings, self.db_timeout, self.lock_timeout)
-    }
-
     fn say(&self, message: &str) {
         if !self.quiet {
             anstream::println!("{message}");
@@ -108,12 +104,9 @@ pub(crate) fn run(command: &MigrationsCommand) -> Result<ExitCode> {
         | MigrationsCommand::Status(options)
         | MigrationsCommand::Reset { options, .. } => options,
     };
-    let Some(migrations) = options.migrations()? else {
-        if matches!(command, MigrationsCommand::Reset { .. }) {
-            bail!("to reset an SQLite database, stop the node and remove its file (sqlite_path)");
-        }
-        options.say("an SQLite database needs no migrations: the node that opens it runs them");
-        return Ok(ExitCode::SUCCESS);
+    let settings: Settings = options.sources.loader().load()?.settings;
+    let Some(migrations) = of(&settings, options.db_timeout, options.lock_timeout)? else {
+        return on_sqlite(command, options, &settings.sqlite_path());
     };
     wait_for(async {
         match command {
@@ -159,6 +152,36 @@ pub(crate) fn run(command: &MigrationsCommand) -> Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })?
+}
+
+/// Whoever opens a file brings it to the newest layout, so that there is little to do.
+fn on_sqlite(command: &MigrationsCommand, options: &Options, path: &Path) -> Result<ExitCode> {
+    let reset = |confirm: &Confirm| -> Result<()> {
+        if path.exists() {
+            let place = path.display();
+            confirm.ask(&format!("Remove everything from {place}?"))?;
+            SqliteStore::reset(path).with_context(|| format!("cannot reset {place}"))?;
+        }
+        Ok(())
+    };
+    match command {
+        MigrationsCommand::Bootstrap {
+            force: true,
+            confirm,
+            ..
+        } => {
+            reset(confirm)?;
+            options.say("Database is up-to-date: the node that opens it makes its tables");
+        }
+        MigrationsCommand::Reset { confirm, .. } => {
+            reset(confirm)?;
+            options.say("Database successfully reset");
+        }
+        _ => {
+            options.say("an SQLite database needs no migrations: the node that opens it runs them");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn reset(migrations: &Migrations, confirm: &Confirm) -> Result<()> {

@@ -29,6 +29,14 @@ pub(super) fn explain(error: &Error) -> StoreError {
     if *state == SqlState::LOCK_NOT_AVAILABLE {
         return StoreError::Unavailable("other writers did not finish in time".to_owned());
     }
+    // A replica ends what is in the way of changes with the second one.
+    let conflicts = [
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::T_R_SERIALIZATION_FAILURE,
+    ];
+    if conflicts.contains(state) {
+        return StoreError::Unavailable(format!("something else was in the way: {reason}"));
+    }
     match is_away(state) {
         true => StoreError::Unavailable(reason),
         false => StoreError::Postgres(reason),

@@ -98,6 +98,21 @@ pub(super) fn migrate(transaction: &Transaction<'_>, found: i64) -> rusqlite::Re
     transaction.pragma_update(None, "user_version", VERSION)
 }
 
+/// Removes all tables, so that the file is like a new one.
+pub(super) fn clear(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let tables: Vec<String> = transaction
+        .prepare(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+        )?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for table in tables {
+        transaction.execute_batch(&format!("DROP TABLE {table}"))?;
+    }
+    transaction.pragma_update(None, "user_version", 0)?;
+    transaction.pragma_update(None, "application_id", 0)
+}
+
 /// A new file is a new cluster, at its first epoch and before its first revision.
 fn found_cluster(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute(
@@ -106,4 +121,59 @@ fn found_cluster(connection: &Connection) -> rusqlite::Result<()> {
     )?;
     connection.execute("INSERT INTO revisions VALUES (0, unixepoch() * 1000)", [])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The files as a killed process leaves them, taken while the migration is under way.
+    #[test]
+    fn what_was_killed_in_the_middle_of_a_migration_is_at_its_beginning() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("keelgate.db");
+        let mut connection = Connection::open(&path).unwrap();
+        connection
+            .pragma_update(None, "journal_mode", "wal")
+            .unwrap();
+        // Unfinished pages go to the log at once.
+        connection.pragma_update(None, "cache_size", 1).unwrap();
+        let transaction = connection.transaction().unwrap();
+        transaction.execute_batch(STEPS[0]).unwrap();
+        found_cluster(&transaction).unwrap();
+        for id in 0..500 {
+            let body = format!("{{\"id\":\"{id:0>500}\"}}");
+            let row = "INSERT INTO entities VALUES ('services', ?1, ?2, ?3)";
+            transaction.execute(row, (id, body, id)).unwrap();
+        }
+        transaction.pragma_update(None, "user_version", 1).unwrap();
+        transaction.commit().unwrap();
+
+        for steps in 1..=STEPS.len() {
+            let transaction = connection.transaction().unwrap();
+            for step in STEPS.iter().take(steps).skip(1) {
+                transaction.execute_batch(step).unwrap();
+            }
+            let killed = tempfile::TempDir::new().unwrap();
+            let left = killed.path().join("keelgate.db");
+            std::fs::copy(&path, &left).unwrap();
+            let log = |path: &std::path::Path| path.with_extension("db-wal");
+            std::fs::copy(log(&path), log(&left)).unwrap();
+            drop(transaction);
+
+            let mut left = Connection::open(left).unwrap();
+            let found: i64 = left
+                .pragma_query_value(None, "user_version", |row| row.get(0))
+                .unwrap();
+            assert_eq!(found, 1);
+            let transaction = left.transaction().unwrap();
+            migrate(&transaction, found).unwrap();
+            transaction.commit().unwrap();
+            let count = "SELECT (SELECT count(*) FROM entities), (SELECT count(*) FROM counters)";
+            let counted: (i64, i64) = left
+                .query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?)))
+                .unwrap();
+            assert_eq!(counted, (500, 0));
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::layout::{APPLICATION_ID, VERSION, migrate};
+use super::layout::{APPLICATION_ID, VERSION, clear, migrate};
 use crate::StoreError;
 
 /// How long a statement waits for another process that uses the same file.
@@ -28,6 +28,36 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
     configure(&connection)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
+}
+
+/// Removes everything from the file, which nobody else may have open meanwhile.
+pub(super) fn reset(path: &Path) -> Result<(), StoreError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    empty(path).map_err(|error| match error {
+        StoreError::Database(error)
+            if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) =>
+        {
+            StoreError::InUse {
+                path: path.to_owned(),
+            }
+        }
+        other => explain(path, other),
+    })
+}
+
+fn empty(path: &Path) -> Result<(), StoreError> {
+    let mut connection = Connection::open_with_flags(path, flags())?;
+    configure(&connection)?;
+    // Refused as long as another connection has the file open, even one at rest.
+    connection.pragma_update(None, "locking_mode", "exclusive")?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+    refuse_foreign(&transaction, path)?;
+    clear(&transaction)?;
+    transaction.commit()?;
+    connection.execute_batch("VACUUM")?;
+    Ok(())
 }
 
 /// SQLite gives its side files the mode of the main one, so that one mode protects all of them.
@@ -62,15 +92,8 @@ fn check_and_migrate(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "cache_size", -65_536)?;
 
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let application = pragma(&transaction, "application_id")?;
+    refuse_foreign(&transaction, path)?;
     let found = pragma(&transaction, "user_version")?;
-    let tables: i64 =
-        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application != APPLICATION_ID && (application != 0 || found != 0 || tables != 0) {
-        return Err(StoreError::Foreign {
-            path: path.to_owned(),
-        });
-    }
     if found > VERSION {
         return Err(StoreError::NewerSchema {
             path: path.to_owned(),
@@ -90,6 +113,20 @@ fn check_and_migrate(path: &Path) -> Result<Connection, StoreError> {
     }
     transaction.commit()?;
     Ok(connection)
+}
+
+/// Leaves files of other programs alone.
+fn refuse_foreign(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let application = pragma(connection, "application_id")?;
+    let found = pragma(connection, "user_version")?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application != APPLICATION_ID && (application != 0 || found != 0 || tables != 0) {
+        return Err(StoreError::Foreign {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
 }
 
 fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
