@@ -1,7 +1,5 @@
 //! One request, as the handlers see it.
 
-use std::time::Duration;
-
 use axum::extract::{FromRequest, FromRequestParts, MatchedPath, RawPathParams, Request};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
@@ -11,9 +9,7 @@ use keelgate_entities::Object;
 
 use crate::failure::Failure;
 use crate::peer::Caller;
-
-/// Time for a whole body: the largest configuration over a slow line.
-const BODY_TIMEOUT: Duration = Duration::from_secs(300);
+use crate::server::Patience;
 
 /// A request that a path and a method were found for.
 pub(crate) struct Call {
@@ -94,8 +90,10 @@ impl<S: Send + Sync> FromRequest<S> for Call {
             return Err(Failure::Page(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         let (method, headers) = (parts.method.clone(), parts.headers.clone());
+        let patience = parts.extensions.get::<Patience>();
+        let patience = patience.copied().unwrap_or_default();
         let reading = Bytes::from_request(Request::from_parts(parts, body), state);
-        let body = tokio::time::timeout(BODY_TIMEOUT, reading)
+        let body = tokio::time::timeout(patience.body, reading)
             .await
             .map_err(|_| Failure::Page(StatusCode::REQUEST_TIMEOUT))?
             .map_err(|rejection| Failure::Page(rejection.status()))?;

@@ -37,5 +37,5 @@ pub use admin::{
 };
 pub use balancers::{AddressHealth, BalancerHealth, Balancers, SetHealthError, TargetHealth};
 pub use node::config_hash;
-pub use server::{Listener, serve};
+pub use server::{Listener, Patience, serve};
 pub use status::Status;

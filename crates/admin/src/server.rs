@@ -1,26 +1,19 @@
 //! Serves a router on listeners, plain and TLS.
 
+mod exchange;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt as _;
 
 use crate::peer::Peer;
-
-/// Time for a TLS handshake, and for a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time that requests have to end once the node stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,11 +21,26 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections at a time, over all listeners; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 4096;
 
-/// Largest head of a request.
-const MAX_HEAD: usize = 64 << 10;
-
 /// Pause after a failure to accept (no file descriptors left, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long clients are waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For a TLS handshake, for the head of a request, and for the next request.
+    pub head: Duration,
+    /// For a whole body: the largest configuration over a slow line.
+    pub body: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(300),
+        }
+    }
+}
 
 /// One listening socket.
 pub struct Listener {
@@ -46,6 +54,7 @@ pub struct Listener {
 pub async fn serve(
     listeners: Vec<Listener>,
     router: Router,
+    patience: Patience,
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -55,6 +64,7 @@ pub async fn serve(
         let accept = accept(
             listener,
             router.clone(),
+            patience,
             Arc::clone(&places),
             stopped.clone(),
         );
@@ -76,6 +86,7 @@ pub async fn serve(
 async fn accept(
     listener: Listener,
     router: Router,
+    patience: Patience,
     places: Arc<Semaphore>,
     mut stopped: tokio::sync::watch::Receiver<bool>,
 ) {
@@ -97,7 +108,7 @@ async fn accept(
         };
         let (router, tls, stopped) = (router.clone(), listener.tls.clone(), stopped.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(socket, address, tls, router, stopped).await {
+            if let Err(error) = connection(socket, address, tls, router, patience, stopped).await {
                 tracing::debug!(%error, "an Admin API connection ended early");
             }
             drop(place);
@@ -112,48 +123,34 @@ async fn connection(
     address: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
     router: Router,
+    patience: Patience,
     stopped: tokio::sync::watch::Receiver<bool>,
 ) -> Ended {
     socket.set_nodelay(true)?;
+    let within = async |peer, is_http2, stream: exchange::Stream| {
+        let requests = exchange::Requests {
+            router,
+            peer,
+            patience,
+        };
+        match is_http2 {
+            true => requests.http2(stream, stopped).await,
+            false => requests.http1(stream, stopped).await,
+        }
+    };
     match tls {
         Some(config) => {
             let handshake = TlsAcceptor::from(config).accept(socket);
-            let stream = tokio::time::timeout(HEAD_TIMEOUT, handshake).await??;
-            let peer = Peer::new(address, stream.get_ref().1.peer_certificates());
-            requests(stream, peer, router, stopped).await
+            let stream = tokio::time::timeout(patience.head, handshake).await??;
+            let session = stream.get_ref().1;
+            let is_http2 = session.alpn_protocol() == Some(b"h2");
+            let peer = Peer::new(address, session.peer_certificates());
+            within(peer, is_http2, Box::new(stream)).await
         }
-        None => requests(socket, Peer::new(address, None), router, stopped).await,
+        None => {
+            let speaks = exchange::speaks_http2(&socket);
+            let is_http2 = tokio::time::timeout(patience.head, speaks).await??;
+            within(Peer::new(address, None), is_http2, Box::new(socket)).await
+        }
     }
-}
-
-async fn requests(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: Peer,
-    router: Router,
-    mut stopped: tokio::sync::watch::Receiver<bool>,
-) -> Ended {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(MAX_HEAD as u32)
-        .keep_alive_interval(Some(HEAD_TIMEOUT));
-    let service = tower::service_fn(move |mut request: http::Request<Incoming>| {
-        request.extensions_mut().insert(peer.clone());
-        router.clone().oneshot(request.map(axum::body::Body::new))
-    });
-    let service = TowerToHyperService::new(service);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => return ended,
-        _ = stopped.wait_for(|stopped| *stopped) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    connection.await
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use keelgate_admin::{DataPlanes, Listener, Mode, serve};
+use keelgate_admin::{DataPlanes, Listener, Mode, Patience, serve};
 use serde_json::{Value, json};
 use support::{Api, request};
 
@@ -422,7 +422,12 @@ async fn a_tls_listener_serves_those_who_trust_its_certificate() {
     let router = support::admin(Arc::clone(&api.store), Mode::Database).router();
     let tls = Some(Arc::new(config));
     let listeners = vec![Listener { socket, tls }];
-    tokio::spawn(serve(listeners, router, std::future::pending()));
+    tokio::spawn(serve(
+        listeners,
+        router,
+        Patience::default(),
+        std::future::pending(),
+    ));
 
     let mut trusted = rustls::RootCertStore::empty();
     trusted.add(certificate).unwrap();
@@ -447,7 +452,7 @@ async fn a_stopping_server_ends_when_its_requests_have() {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = support::admin(Arc::clone(&api.store), Mode::Database).router();
     let listeners = vec![Listener { socket, tls: None }];
-    let server = tokio::spawn(serve(listeners, router, async {
+    let server = tokio::spawn(serve(listeners, router, Patience::default(), async {
         let _ = stopped.await;
     }));
     request(address, "GET", "/services", &[], "")

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use keelgate_admin::{
-    Access, Admin, Listener, LoadError, Loader, LogLevel, Mode, NodeInfo, Report, Status, serve,
+    Access, Admin, Listener, LoadError, Loader, LogLevel, Mode, NodeInfo, Patience, Report, Status,
+    serve,
 };
 use keelgate_entities::Schemas;
 use keelgate_entities::declarative::Table;
@@ -98,10 +99,20 @@ pub fn admin(store: Arc<dyn Store>, mode: Mode) -> Admin {
 }
 
 pub async fn start(router: axum::Router) -> SocketAddr {
+    start_within(router, Patience::default()).await
+}
+
+/// One that waits for its clients no longer than that.
+pub async fn start_within(router: axum::Router, patience: Patience) -> SocketAddr {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     let listener = Listener { socket, tls: None };
-    tokio::spawn(serve(vec![listener], router, std::future::pending()));
+    tokio::spawn(serve(
+        vec![listener],
+        router,
+        patience,
+        std::future::pending(),
+    ));
     address
 }
 

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use keelgate_admin::{Admin, Status};
+use keelgate_admin::{Admin, Patience, Status};
 use keelgate_proxy::Sockets;
 use keelgate_settings::{Listener, Settings};
 use tokio::net::TcpListener;
@@ -117,8 +117,8 @@ impl Bound {
                 () = term.began.cancelled() => {}
                 () = term.ended.cancelled() => return,
             }
-            keelgate_admin::serve(self.0, router, async move { term.ended.cancelled().await })
-                .await;
+            let ended = async move { term.ended.cancelled().await };
+            keelgate_admin::serve(self.0, router, Patience::default(), ended).await;
         })
     }
 }
