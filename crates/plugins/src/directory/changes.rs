@@ -150,6 +150,9 @@ impl Directory {
 }
 
 #[cfg(test)]
+mod any_sequence;
+
+#[cfg(test)]
 mod tests {
     use serde::de::DeserializeOwned;
     use serde_json::{Value, json};

@@ -68,6 +68,17 @@ impl<K: Hash + Eq, V, S: BuildHasher> Index<K, V, S> {
     }
 }
 
+#[cfg(test)]
+impl<K: Hash + Eq, V, S: BuildHasher> Index<K, V, S> {
+    /// Everything that it holds.
+    pub(super) fn held(&self) -> impl Iterator<Item = (&K, &V)> {
+        let kept = self.base.iter();
+        let kept = kept.filter(|(key, _)| !self.changed.contains_key(key));
+        let changed = self.changed.iter();
+        kept.chain(changed.filter_map(|(key, value)| Some((key, value.as_deref()?))))
+    }
+}
+
 impl<K: Hash + Eq + Clone, V, S: BuildHasher + Clone> Index<K, V, S> {
     /// A version without some keys, and with some values; none where so much has changed since the
     /// base that it is better to begin anew.

@@ -133,4 +133,6 @@ fn apply(last: Encoded, changes: keelgate_store::Changes, schemas: &Schemas) -> 
 }
 
 #[cfg(test)]
+mod consumers;
+#[cfg(test)]
 mod tests;
