@@ -1,12 +1,14 @@
 //! One request and its response on their way through the phases.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::HeaderMap;
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use keelgate_entities::kinds::{Consumer, Protocol, Route, Service};
+use rustls::pki_types::CertificateDer;
 use uuid::Uuid;
 
 /// One request and its response. The proxy fills it; plugins read and change it.
@@ -109,6 +111,21 @@ pub struct Client {
     pub tls: bool,
     /// How it is encrypted, where that is known.
     pub session: Option<TlsSession>,
+    /// What the client has shown, and the node has verified.
+    pub certificate: Option<Arc<ClientCertificate>>,
+}
+
+/// The certificate of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate itself, and those that the client has sent with it, in its order.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Whom it is for, as RFC 2253 writes names: `CN=client,O=Example`.
+    pub subject: String,
+    /// Who has signed it, in the same form.
+    pub issuer: String,
+    /// Its serial number, in hexadecimal digits.
+    pub serial: String,
 }
 
 /// How a connection is encrypted.
@@ -177,7 +194,7 @@ pub struct Outcome {
     pub received: u64,
     /// Bytes of body that the client was sent.
     pub sent: u64,
-    /// The status that the upstream answered.
+    /// The status that the upstream answered, or that its failure stands for.
     pub upstream_status: Option<u16>,
     /// The connections to upstreams that the request went out on, or was to.
     pub tries: Vec<Try>,

@@ -44,6 +44,7 @@ pub(crate) fn exchange<'r>(method: &str, target: &str) -> Exchange<'r> {
             sni: None,
             tls: false,
             session: None,
+            certificate: None,
         },
         method: Method::from_bytes(method.as_bytes()).unwrap(),
         version: Version::HTTP_11,

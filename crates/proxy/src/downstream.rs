@@ -8,13 +8,16 @@ mod refusal;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap as Trailers, Method, StatusCode, Version};
 use keelgate_plugins::HeaderMap;
-use keelgate_plugins::exchange::TlsSession;
+use keelgate_plugins::exchange::{ClientCertificate, TlsSession};
 
+use crate::access_log::ConnectionFacts;
 use crate::http1::{Framing, Malformed};
 use crate::net::Connection;
 
@@ -31,12 +34,17 @@ pub(crate) struct Client {
     pub(crate) sni: Option<String>,
     /// How the connection is encrypted.
     pub(crate) session: Option<TlsSession>,
+    /// What the client has shown of itself.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
     /// What a PROXY protocol header said.
     pub(crate) told: Option<SocketAddr>,
+    /// Which connection of the process it is.
+    pub(crate) number: u64,
 }
 
 impl Client {
     pub(crate) fn new(peer: SocketAddr, local: SocketAddr, tls: bool) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
         // An IPv4 client of an IPv6 socket is an IPv4 client.
         let canonical =
             |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
@@ -49,7 +57,21 @@ impl Client {
             tls,
             sni: None,
             session: None,
+            certificate: None,
             told: None,
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// What logs tell of the connection.
+    pub(crate) fn facts(&self) -> ConnectionFacts<'_> {
+        ConnectionFacts {
+            number: self.number,
+            peer: self.peer.ip(),
+            told: self.told.map(|told| told.ip()),
+            server_name: self.sni.as_deref(),
+            session: self.session,
+            certificate: self.certificate.as_deref(),
         }
     }
 }
@@ -68,6 +90,8 @@ pub(crate) struct Incoming {
     /// Whether some header name contains an underscore.
     pub(crate) underscores: bool,
     pub(crate) framing: Framing,
+    /// How long the head was, in bytes; that of HTTP/2 as it would be without compression.
+    pub(crate) length: usize,
 }
 
 /// Why a request body could not be read on.
@@ -109,6 +133,9 @@ pub(crate) trait Upload {
 
     /// The fields after the body, once its end was found; given once.
     fn trailers(&mut self) -> Option<Trailers>;
+
+    /// Bytes of body received so far.
+    fn received(&self) -> u64;
 }
 
 /// The head of a response.
@@ -160,6 +187,9 @@ pub(crate) trait Respond {
 
     /// Bytes of body sent so far.
     fn sent(&self) -> u64;
+
+    /// Bytes sent so far, of head and body; without what HTTP/2 adds and compresses.
+    fn written(&self) -> u64;
 }
 
 /// What remains to be done with the connection after a response.

@@ -34,7 +34,7 @@ mod upkeep;
 mod upstream;
 mod worker;
 
-pub use access_log::{AccessLog, Escape, LogFormat, Record, UnknownVariable};
+pub use access_log::{AccessLog, ConnectionFacts, Escape, LogFormat, Record, UnknownVariable};
 pub use counts::{Counted, Counts};
 pub use error_page::{ErrorTemplate, ErrorTemplates, TooManyPlaces};
 pub use listener::ListenError;

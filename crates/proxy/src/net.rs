@@ -1,5 +1,6 @@
 //! Byte streams, and waiting on them with limits.
 
+pub(crate) mod client_certificate;
 pub(crate) mod clock;
 pub(crate) mod connection;
 pub(crate) mod proxy_protocol;

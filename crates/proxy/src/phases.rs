@@ -118,6 +118,8 @@ struct Received {
     /// Whether some header name contains an underscore.
     underscores: bool,
     framing: Framing,
+    /// How long the head was, in bytes.
+    length: usize,
     authority: Option<String>,
     /// Headers for this hop only.
     hop: Vec<request_head::HopHeader>,
@@ -139,7 +141,7 @@ pub(crate) async fn serve<U: Upload, R: Respond>(
         Ok(service) => upstream::proxy(&mut flight, service, upload, respond).await,
         Err(answer) => answer::send(&mut flight, answer, respond).await,
     };
-    log::run(&mut flight, respond, outcome);
+    log::run(&mut flight, upload.received(), respond, outcome);
     outcome
 }
 

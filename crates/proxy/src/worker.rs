@@ -17,7 +17,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 use crate::core::{Accepting, Core, Draining, FRESH};
 use crate::downstream::{Client, http1, http2};
 use crate::names::Names;
-use crate::net::{Connection, Stream, proxy_protocol, tls_session};
+use crate::net::{Connection, Stream, client_certificate, proxy_protocol, tls_session};
 use crate::settings::{Listen, Settings};
 use crate::stream;
 
@@ -259,6 +259,10 @@ async fn open(
     let http2 = session.alpn_protocol() == Some(b"h2");
     client.sni = session.server_name().map(str::to_owned);
     client.session = tls_session::of(session);
+    client.certificate = session
+        .peer_certificates()
+        .map(client_certificate::read)
+        .map(Arc::new);
     let stream = Stream::Tls(Box::new(TlsStream::from(stream)));
     Some(if http2 {
         Opened::Http2(stream)
@@ -270,14 +274,19 @@ async fn open(
 /// Whether a client in clear begins with HTTP/2 (prior knowledge).
 async fn has_http2_preface(stream: &TcpStream) -> bool {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+    const LONGEST_PAUSE: Duration = Duration::from_millis(128);
     let mut start = [0; PREFACE.len()];
+    let mut pause = Duration::from_millis(1);
     loop {
         match stream.peek(&mut start).await {
             Ok(0) | Err(_) => return false,
             Ok(read) if start[..read] != PREFACE[..read] => return false,
             Ok(read) if read == PREFACE.len() => return true,
             // The rest is on its way; `peek` would return at once until it is there.
-            Ok(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            Ok(_) => {
+                tokio::time::sleep(pause).await;
+                pause = (2 * pause).min(LONGEST_PAUSE);
+            }
         }
     }
 }

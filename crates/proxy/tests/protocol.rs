@@ -24,6 +24,8 @@ mod balancing;
 mod bodies;
 #[path = "protocol/errors.rs"]
 mod errors;
+#[path = "protocol/forwarding.rs"]
+mod forwarding;
 #[path = "protocol/framing.rs"]
 mod framing;
 #[path = "protocol/grpc_web.rs"]
@@ -40,6 +42,8 @@ mod http2_upstream;
 mod http2_windows;
 #[path = "protocol/injection.rs"]
 mod injection;
+#[path = "protocol/keepalive.rs"]
+mod keepalive;
 #[path = "protocol/lifecycle.rs"]
 mod lifecycle;
 #[path = "protocol/limits.rs"]
@@ -66,7 +70,11 @@ mod stream_balancing;
 mod stream_tls;
 #[path = "protocol/stream_udp.rs"]
 mod stream_udp;
+#[path = "protocol/timeouts.rs"]
+mod timeouts;
 #[path = "protocol/tls.rs"]
 mod tls;
+#[path = "protocol/upstream_tls.rs"]
+mod upstream_tls;
 #[path = "protocol/websocket.rs"]
 mod websocket;

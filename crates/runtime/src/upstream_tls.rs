@@ -74,37 +74,46 @@ fn build(
 ) -> Result<TlsProfile, String> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier: Arc<dyn ServerCertVerifier> = if ask.verify {
-        let roots = if ask.authorities.is_empty() {
-            Arc::clone(node)
-        } else {
-            let mut roots = RootCertStore::empty();
-            for authority in &ask.authorities {
-                roots
-                    .add(authority.clone())
-                    .map_err(|error| format!("a CA certificate cannot be used: {error}"))?;
-            }
-            Arc::new(roots)
-        };
-        if roots.is_empty() {
-            // Nothing can be verified, and nothing may pass unverified.
-            Arc::new(Refuse(provider.signature_verification_algorithms))
-        } else {
-            let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
-                .build()
-                .map_err(|error| format!("no trust anchor can be used: {error}"))?;
-            Arc::new(Verify {
-                inner,
-                depth: ask.depth,
-            })
-        }
-    } else {
-        Arc::new(Trust(provider.signature_verification_algorithms))
-    };
+    let verifier = verifier(ask, &provider, node)?;
     Ok(TlsProfile {
         id: NEXT.fetch_add(1, Ordering::Relaxed),
         config: Arc::new(config(provider, verifier, client)?),
     })
+}
+
+fn verifier(
+    ask: &Ask,
+    provider: &Arc<CryptoProvider>,
+    node: &Arc<RootCertStore>,
+) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    let algorithms = provider.signature_verification_algorithms;
+    if !ask.verify {
+        return Ok(Arc::new(Trust(algorithms)));
+    }
+    let roots = if ask.authorities.is_empty() {
+        Arc::clone(node)
+    } else {
+        let mut roots = RootCertStore::empty();
+        for authority in &ask.authorities {
+            roots
+                .add(authority.clone())
+                .map_err(|error| format!("a CA certificate cannot be used: {error}"))?;
+        }
+        Arc::new(roots)
+    };
+    if roots.is_empty() {
+        // Nothing can be verified, and nothing may pass unverified.
+        return Ok(Arc::new(Refuse(algorithms)));
+    }
+    let depth = ask.depth.map(|most| Depth {
+        most: usize::from(most),
+        roots: Arc::clone(&roots),
+        algorithms,
+    });
+    let inner = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+        .build()
+        .map_err(|error| format!("no trust anchor can be used: {error}"))?;
+    Ok(Arc::new(Verify { inner, depth }))
 }
 
 fn config(
@@ -130,7 +139,52 @@ fn config(
 #[derive(Debug)]
 struct Verify {
     inner: Arc<WebPkiServerVerifier>,
-    depth: Option<u8>,
+    depth: Option<Depth>,
+}
+
+/// How many certificates may stand between an upstream's own and that of an authority. Those that it sends
+/// without need do not count.
+#[derive(Debug)]
+struct Depth {
+    most: usize,
+    roots: Arc<RootCertStore>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Depth {
+    fn check(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        let within = |path: &webpki::VerifiedPath<'_>| {
+            let between = path.intermediate_certificates().count();
+            match between <= self.most {
+                true => Ok(()),
+                false => Err(webpki::Error::MaximumPathDepthExceeded),
+            }
+        };
+        let refused = |error: webpki::Error| {
+            rustls::Error::General(format!(
+                "no chain with at most {} intermediates (tls_verify_depth) leads to an authority: {error}",
+                self.most
+            ))
+        };
+        webpki::EndEntityCert::try_from(end_entity)
+            .map_err(refused)?
+            .verify_for_usage(
+                self.algorithms.all,
+                &self.roots.roots,
+                intermediates,
+                now,
+                webpki::KeyUsage::server_auth(),
+                None,
+                Some(&within),
+            )
+            .map_err(refused)?;
+        Ok(())
+    }
 }
 
 impl ServerCertVerifier for Verify {
@@ -142,17 +196,17 @@ impl ServerCertVerifier for Verify {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if self
-            .depth
-            .is_some_and(|depth| intermediates.len() > usize::from(depth))
-        {
-            return Err(rustls::Error::General(format!(
-                "the certificate chain has {} intermediates, more than tls_verify_depth allows",
-                intermediates.len()
-            )));
+        let verified = self.inner.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        )?;
+        if let Some(depth) = &self.depth {
+            depth.check(end_entity, intermediates, now)?;
         }
-        self.inner
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        Ok(verified)
     }
 
     fn verify_tls12_signature(
@@ -232,3 +286,58 @@ constant_verifier!(
     Refuse,
     Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))
 );
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+    use super::*;
+
+    type Authority = CertifiedIssuer<'static, KeyPair>;
+
+    fn authority(name: &str, by: Option<&Authority>) -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        match by {
+            None => CertifiedIssuer::self_signed(params, key).unwrap(),
+            Some(by) => CertifiedIssuer::signed_by(params, key, by).unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_depth_counts_what_the_chain_needs_and_not_what_was_sent() {
+        let root = authority("root", None);
+        let first = authority("first", Some(&root));
+        let second = authority("second", Some(&first));
+        let spare = authority("spare", Some(&root));
+        let key = KeyPair::generate().unwrap();
+        let own = CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+        let own = own.signed_by(&key, &second).unwrap();
+        let sent = [&second, &spare, &first, &root].map(|one| one.der().clone());
+        let verified = |depth| {
+            let ask = Ask {
+                verify: true,
+                depth,
+                authorities: vec![root.der().clone()],
+                client: None,
+            };
+            let provider = Arc::new(aws_lc_rs::default_provider());
+            let node = Arc::new(RootCertStore::empty());
+            let verifier = verifier(&ask, &provider, &node).unwrap();
+            let name = ServerName::try_from("a.test").unwrap();
+            let now = UnixTime::now();
+            verifier.verify_server_cert(own.der(), &sent, &name, &[], now)
+        };
+        for enough in [None, Some(2), Some(9)] {
+            assert!(verified(enough).is_ok(), "{enough:?}");
+        }
+        for small in [0, 1] {
+            let refused = verified(Some(small)).unwrap_err().to_string();
+            assert!(refused.contains("tls_verify_depth"), "{refused}");
+        }
+    }
+}

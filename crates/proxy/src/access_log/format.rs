@@ -1,6 +1,7 @@
 //! Lines of the access log in another form than Kong's: nginx's `log_format`.
 
 use std::fmt::{self, Write as _};
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderName;
@@ -52,21 +53,31 @@ enum Piece {
 enum Fact {
     Args,
     BodyBytes,
+    Cipher,
+    ClientIssuer,
+    ClientSerial,
+    ClientSubject,
+    Connection,
     Consumer,
     Header(HeaderName),
     Host,
+    Hostname,
     Method,
     Milliseconds,
-    Nothing,
     Path,
+    Peer,
+    Pid,
     Port,
     Protocol,
+    ProxiedAddress,
     RemoteAddress,
     Request,
+    RequestBytes,
     RequestId,
     RequestTime,
     Route,
     Scheme,
+    SentBytes,
     SentHeader(HeaderName),
     ServerName,
     Service,
@@ -77,6 +88,9 @@ enum Fact {
     Upstream,
     UpstreamStatus,
     UpstreamTime,
+    User,
+    Verified,
+    Version,
 }
 
 /// A variable that there is not.
@@ -148,21 +162,34 @@ impl LogFormat {
             Some((path, query)) => (path, Some(query)),
             None => (record.target, None),
         };
+        let session = record.connection.session;
+        let shown = record.connection.certificate;
         match fact {
             Fact::Args => self.text(query, out),
             Fact::BodyBytes => write!(out, "{}", record.body_bytes),
+            Fact::Cipher => self.text(session.map(|session| session.cipher), out),
+            Fact::ClientIssuer => self.text(shown.map(|shown| &*shown.issuer), out),
+            Fact::ClientSerial => self.text(shown.map(|shown| &*shown.serial), out),
+            Fact::ClientSubject => self.text(shown.map(|shown| &*shown.subject), out),
+            Fact::Connection => write!(out, "{}", record.connection.number),
             Fact::Consumer => self.text(record.consumer, out),
             Fact::Header(name) => header(record.headers, name, out),
             Fact::Host => self.text(Some(record.host), out),
+            Fact::Hostname => self.text(Some(hostname()), out),
             Fact::Method => self.text(Some(record.method), out),
             Fact::Milliseconds => {
                 let since = record.received_at.duration_since(SystemTime::UNIX_EPOCH);
                 seconds(since.unwrap_or_default() + record.elapsed, out)
             }
-            Fact::Nothing => self.text(None, out),
             Fact::Path => self.text(Some(path), out),
+            Fact::Peer => write!(out, "{}", record.connection.peer),
+            Fact::Pid => write!(out, "{}", std::process::id()),
             Fact::Port => write!(out, "{}", record.port),
             Fact::Protocol => out.write_str(record.version),
+            Fact::ProxiedAddress => match record.connection.told {
+                Some(told) => write!(out, "{told}"),
+                None => self.text(None, out),
+            },
             Fact::RemoteAddress => write!(out, "{}", record.client),
             Fact::Request => {
                 self.text(Some(record.method), out)?;
@@ -170,12 +197,14 @@ impl LogFormat {
                 self.text(Some(record.target), out)?;
                 write!(out, " {}", record.version)
             }
+            Fact::RequestBytes => write!(out, "{}", record.request_bytes),
             Fact::RequestId => out.write_str(record.request_id),
             Fact::RequestTime => seconds(record.elapsed, out),
             Fact::Route => self.text(record.route, out),
             Fact::Scheme => out.write_str(record.scheme),
+            Fact::SentBytes => write!(out, "{}", record.sent_bytes),
+            Fact::ServerName => self.text(record.connection.server_name, out),
             Fact::SentHeader(name) => header(record.sent, name, out),
-            Fact::ServerName => self.text(record.server_name, out),
             Fact::Service => self.text(record.service, out),
             Fact::Status => write!(out, "{}", record.status),
             Fact::Target => self.text(Some(record.target), out),
@@ -196,6 +225,13 @@ impl LogFormat {
                 Some(time) => seconds(time, out),
                 None => self.text(None, out),
             },
+            Fact::User => self.text(record.user().as_deref(), out),
+            // Only what was verified gets so far.
+            Fact::Verified => out.write_str(match shown {
+                Some(_) => "SUCCESS",
+                None => "NONE",
+            }),
+            Fact::Version => self.text(session.map(|session| session.version), out),
         }
     }
 
@@ -215,21 +251,34 @@ impl Fact {
         Some(match name {
             "args" | "query_string" => Self::Args,
             "body_bytes_sent" => Self::BodyBytes,
+            "bytes_sent" => Self::SentBytes,
+            "connection" => Self::Connection,
             "host" => Self::Host,
+            "hostname" => Self::Hostname,
             "kong_consumer" => Self::Consumer,
             "kong_request_id" | "request_id" => Self::RequestId,
             "kong_route" => Self::Route,
             "kong_service" => Self::Service,
             "msec" => Self::Milliseconds,
+            "pid" => Self::Pid,
+            "proxy_protocol_addr" => Self::ProxiedAddress,
+            "realip_remote_addr" => Self::Peer,
             "remote_addr" => Self::RemoteAddress,
-            "remote_user" => Self::Nothing,
+            "remote_user" => Self::User,
             "request" => Self::Request,
+            "request_length" => Self::RequestBytes,
             "request_method" => Self::Method,
             "request_time" => Self::RequestTime,
             "request_uri" => Self::Target,
             "scheme" => Self::Scheme,
             "server_port" => Self::Port,
             "server_protocol" => Self::Protocol,
+            "ssl_cipher" => Self::Cipher,
+            "ssl_client_i_dn" => Self::ClientIssuer,
+            "ssl_client_s_dn" => Self::ClientSubject,
+            "ssl_client_serial" => Self::ClientSerial,
+            "ssl_client_verify" => Self::Verified,
+            "ssl_protocol" => Self::Version,
             "ssl_server_name" => Self::ServerName,
             "status" => Self::Status,
             "time_iso8601" => Self::TimeIso,
@@ -244,6 +293,15 @@ impl Fact {
             },
         })
     }
+}
+
+/// The name of this machine.
+fn hostname() -> &'static str {
+    static NAME: LazyLock<String> = LazyLock::new(|| {
+        let told = rustix::system::uname();
+        told.nodename().to_string_lossy().into_owned()
+    });
+    &NAME
 }
 
 fn seconds(time: Duration, out: &mut String) -> fmt::Result {
@@ -289,39 +347,25 @@ impl fmt::Display for InJson<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use http::HeaderValue;
+    use keelgate_plugins::exchange::{ClientCertificate, TlsSession};
 
     use super::*;
+    use crate::access_log::tests::record;
 
     fn line(format: &LogFormat) -> String {
         let mut headers = HeaderMap::new();
         headers.insert("x-forged", HeaderValue::from_static("a\"b"));
         format.line(&Record {
-            client: IpAddr::from([127, 0, 0, 1]),
-            received_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
-            method: "GET",
             target: "/a?b=\\",
-            version: "HTTP/1.1",
-            status: 200,
-            body_bytes: 12,
-            referer: None,
-            user_agent: None,
-            request_id: "abc",
-            host: "h",
             port: 8443,
             scheme: "https",
-            headers: &headers,
-            sent: &HeaderMap::new(),
             elapsed: Duration::from_millis(1234),
             upstream: Some(("up", 80)),
             upstream_status: Some(200),
             upstream_time: Some(Duration::from_millis(7)),
-            server_name: None,
             route: Some("r"),
-            service: None,
-            consumer: None,
+            ..record(&headers)
         })
     }
 
@@ -335,6 +379,37 @@ mod tests {
             "127.0.0.1:8443 /a?b=\\x5C \"a\\x22b\" 1.234 up:80 0.007 - \
              [1970-01-01T00:00:01+00:00] 2.234"
         );
+    }
+
+    #[test]
+    fn a_connection_is_told_by_what_is_known_of_it() {
+        let text = "$connection $realip_remote_addr $request_length $bytes_sent $pid $remote_user \
+                    $proxy_protocol_addr $ssl_protocol $ssl_cipher $ssl_client_s_dn \
+                    $ssl_client_i_dn $ssl_client_serial $ssl_client_verify";
+        let format = LogFormat::parse(text, Escape::Default).unwrap();
+        let pid = std::process::id();
+        let common = format!("7 192.0.2.1 34 56 {pid} -");
+        assert_eq!(line(&format), format!("{common} - - - - - - NONE"));
+        let certificate = ClientCertificate {
+            chain: Vec::new(),
+            subject: "CN=a".to_owned(),
+            issuer: "CN=b".to_owned(),
+            serial: "0A".to_owned(),
+        };
+        let none = HeaderMap::new();
+        let mut record = record(&none);
+        record.connection.told = Some([192, 0, 2, 9].into());
+        record.connection.session = Some(TlsSession {
+            version: "TLSv1.3",
+            cipher: "TLS_AES_128_GCM_SHA256",
+        });
+        record.connection.certificate = Some(&certificate);
+        assert_eq!(
+            format.line(&record),
+            format!("{common} 192.0.2.9 TLSv1.3 TLS_AES_128_GCM_SHA256 CN=a CN=b 0A SUCCESS")
+        );
+        let host = LogFormat::parse("$hostname", Escape::Default).unwrap();
+        assert!(!host.line(&record).is_empty());
     }
 
     #[test]

@@ -129,8 +129,13 @@ async fn await_request(
     fresh: bool,
 ) -> bool {
     let limits = &core.settings.client;
+    // Whoever connects is to have something to say.
+    let limit = match fresh {
+        true => limits.header_timeout,
+        false => limits.keepalive_timeout,
+    };
     let more = async {
-        let first = timer.limit(limits.keepalive_timeout, connection.fill());
+        let first = timer.limit(limit, connection.fill());
         matches!(first.await, Ok(Ok(1..)))
     };
     connection.rest();

@@ -67,7 +67,13 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn log(&self, core: &Core, sent: &HeaderMap, told: (StatusCode, &str, u64), since: Instant) {
+    fn log(
+        &self,
+        core: &Core,
+        sent: &HeaderMap,
+        told: (StatusCode, &str, [u64; 2]),
+        since: Instant,
+    ) {
         let Some(log) = &core.settings.access_log else {
             return;
         };
@@ -76,7 +82,7 @@ impl<'a> Asked<'a> {
             value.and_then(|value| value.to_str().ok())
         };
         let elapsed = since.elapsed();
-        let (status, request_id, body_bytes) = told;
+        let (status, request_id, [body_bytes, sent_bytes]) = told;
         log.record(&Record {
             client: phases::client_address(&core.settings, self.client, self.headers),
             received_at: SystemTime::now() - elapsed,
@@ -85,6 +91,8 @@ impl<'a> Asked<'a> {
             version: self.version,
             status: status.as_u16(),
             body_bytes,
+            request_bytes: 0,
+            sent_bytes,
             referer: text(REFERER),
             user_agent: text(USER_AGENT),
             request_id,
@@ -97,7 +105,7 @@ impl<'a> Asked<'a> {
             upstream: None,
             upstream_status: None,
             upstream_time: None,
-            server_name: self.client.sni.as_deref(),
+            connection: self.client.facts(),
             route: None,
             service: None,
             consumer: None,
@@ -167,6 +175,11 @@ pub(super) async fn send<R: Respond>(
         Ok(()) => respond.finish(None).await,
         failed => failed,
     };
-    asked.log(core, &headers, (status, &id, respond.sent()), started);
+    asked.log(
+        core,
+        &headers,
+        (status, &id, [respond.sent(), respond.written()]),
+        started,
+    );
     sent
 }

@@ -46,6 +46,8 @@ pub(crate) struct RequestHead {
     pub(crate) headers: HeaderMap,
     /// Whether some header name contains an underscore.
     pub(crate) underscores: bool,
+    /// How long it is on the wire, in bytes.
+    pub(crate) length: usize,
 }
 
 /// The head of a response.
@@ -138,6 +140,7 @@ impl RequestHead {
             minor,
             headers,
             underscores,
+            length,
         }))
     }
 }

@@ -46,20 +46,27 @@ pub(super) fn host(headers: &HeaderMap) -> Option<&str> {
     std::str::from_utf8(headers.get_bytes("host")?).ok()
 }
 
-/// Appends the value of `X-Forwarded-For`: what came in, and the peer; or the client.
+/// Appends the value of `X-Forwarded-For`: every line that came in, and the peer; or the client. A proxy
+/// before this one may have told its client on a line of its own.
 pub(super) fn write_for(
-    incoming: Option<&HeaderValue>,
+    headers: &HeaderMap,
+    underscores: bool,
     client: &Client,
     address: IpAddr,
     out: &mut Vec<u8>,
 ) {
-    match incoming {
-        Some(incoming) => {
-            out.extend_from_slice(incoming.as_bytes());
-            out.extend_from_slice(b", ");
-            out.extend_from_slice(client.peer_text.as_bytes());
-        }
-        None => write_address(client, address, out),
+    let disguised = underscores.then(|| headers.get_all("x_forwarded_for"));
+    let lines = disguised.iter().flat_map(|lines| lines.bytes());
+    let mut told = false;
+    for line in lines.chain(headers.get_all(X_FORWARDED_FOR).bytes()) {
+        out.extend_from_slice(line);
+        out.extend_from_slice(b", ");
+        told = true;
+    }
+    if told {
+        out.extend_from_slice(client.peer_text.as_bytes());
+    } else {
+        write_address(client, address, out);
     }
 }
 

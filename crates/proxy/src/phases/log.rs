@@ -15,8 +15,13 @@ use crate::downstream::{Outcome, Respond};
 use crate::http1::Framing;
 use crate::http1::framing::may_have_body;
 
-/// Runs the phase, and writes the access log.
-pub(super) fn run(flight: &mut Flight<'_>, respond: &impl Respond, outcome: Outcome) {
+/// Runs the phase, and writes the access log. `received` is what came of the body, in bytes.
+pub(super) fn run(
+    flight: &mut Flight<'_>,
+    received: u64,
+    respond: &impl Respond,
+    outcome: Outcome,
+) {
     let sent = respond.sent();
     if outcome == Outcome::Gone && !respond.has_begun() {
         flight.exchange.response.status = client_gone();
@@ -47,6 +52,8 @@ pub(super) fn run(flight: &mut Flight<'_>, respond: &impl Respond, outcome: Outc
         },
         status: exchange.response.status.as_u16(),
         body_bytes: sent,
+        request_bytes: flight.received.length as u64 + received,
+        sent_bytes: respond.written(),
         referer: text(REFERER),
         user_agent: text(USER_AGENT),
         request_id: &exchange.request_id,
@@ -61,7 +68,7 @@ pub(super) fn run(flight: &mut Flight<'_>, respond: &impl Respond, outcome: Outc
             .then_some((exchange.upstream.host.as_str(), exchange.upstream.port)),
         upstream_status: flight.upstream_status,
         upstream_time: exchange.times.upstream,
-        server_name: exchange.client.sni.as_deref(),
+        connection: flight.client.facts(),
         route: exchange.route.and_then(|route| route.name.as_deref()),
         service: exchange.service.and_then(|service| service.name.as_deref()),
         consumer: exchange

@@ -10,7 +10,7 @@ use percent_encoding::percent_encode_byte;
 use smallvec::SmallVec;
 
 use super::Flight;
-use super::forwarded::{X_FORWARDED_FOR, header, write_address, write_for};
+use super::forwarded::{write_address, write_for};
 use super::rewrite::via_version;
 use crate::http1::{Framing, encode, hop};
 use crate::upstream::Fault;
@@ -210,7 +210,8 @@ fn tell_origin(flight: &Flight<'_>, fields: &mut impl Fields) {
     let underscores = flight.received.underscores;
     fields.add("X-Forwarded-For", |out| {
         write_for(
-            header(&exchange.headers, underscores, &X_FORWARDED_FOR),
+            &exchange.headers,
+            underscores,
             flight.client,
             exchange.client.ip,
             out,

@@ -45,6 +45,7 @@ pub(super) fn begin<'r>(
                 sni: client.sni.clone(),
                 tls: client.tls,
                 session: client.session,
+                certificate: client.certificate.clone(),
             },
             protocol: if client.tls {
                 Protocol::Https
@@ -98,6 +99,7 @@ pub(super) fn begin<'r>(
             method: incoming.method.clone(),
             underscores: incoming.underscores,
             framing: incoming.framing,
+            length: incoming.length,
             authority: incoming.authority.take(),
             hop,
         },

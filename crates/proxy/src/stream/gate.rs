@@ -52,6 +52,7 @@ impl Visitor {
             sni: self.name.clone(),
             tls: self.protocol == Protocol::Tls,
             session: None,
+            certificate: None,
         };
         let session = Session {
             client: &client,

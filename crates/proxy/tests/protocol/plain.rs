@@ -1,8 +1,8 @@
 //! A plain request, and what is said about it on both sides.
 
-use keelgate_proxy::{RealIp, RequestDebug};
+use keelgate_proxy::RequestDebug;
 
-use crate::support::{Gateway, config, echo, upstream};
+use crate::support::{Gateway, ROUTE, Response, SERVICE, config, echo, upstream};
 
 #[test]
 fn a_request_reaches_the_upstream_with_its_forwarding_headers() {
@@ -137,26 +137,6 @@ fn a_head_request_tells_a_length_and_sends_no_body() {
 }
 
 #[test]
-fn a_load_balancer_tells_the_client_by_the_proxy_protocol() {
-    let gateway = Gateway::with(
-        config(echo()),
-        |settings| {
-            settings.listen[0].proxy_protocol = true;
-            settings.real_ip = RealIp::ProxyProtocol;
-            settings.trusted_ips = vec!["127.0.0.0/8".parse().unwrap()];
-        },
-        |_| None,
-    );
-    let mut client = gateway.connect();
-    client.send("PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    let seen = client.response(false).text();
-    assert!(seen.contains("X-Real-IP: 192.0.2.1\r\n"), "{seen}");
-    let mut bare = gateway.connect();
-    bare.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert!(bare.is_closed());
-}
-
-#[test]
 fn whoever_may_ask_is_told_the_route() {
     let gateway = Gateway::with(
         config(echo()),
@@ -166,8 +146,40 @@ fn whoever_may_ask_is_told_the_route() {
     let response = gateway.ask("GET / HTTP/1.1\r\nHost: h\r\nKong-Debug: 1\r\n\r\n");
     assert_eq!(response.header("Kong-Route-Name"), Some("r"));
     assert_eq!(response.header("Kong-Service-Name"), Some("s"));
-    let response = gateway.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert_eq!(response.header("Kong-Route-Name"), None);
+    assert_eq!(response.header("Kong-Route-Id"), Some(ROUTE));
+    assert_eq!(response.header("Kong-Service-Id"), Some(SERVICE));
+    let asked = "GET /nowhere HTTP/1.1\r\nHost: h\r\nKong-Debug: 1\r\n\r\n";
+    let mut somewhere = config(echo());
+    somewhere["routes"][0]["paths"] = serde_json::json!(["/somewhere"]);
+    gateway.swap(somewhere);
+    let nowhere = gateway.ask(asked);
+    assert_eq!(nowhere.status, 404);
+    assert_is_not_told(&nowhere);
+}
+
+#[test]
+fn whoever_does_not_ask_or_may_not_ask_is_not_told_the_route() {
+    for (may, asks) in [(true, ""), (false, "Kong-Debug: 1\r\n")] {
+        let gateway = Gateway::with(
+            config(echo()),
+            |settings| settings.allow_debug_header = may,
+            |_| None,
+        );
+        let response = gateway.ask(&format!("GET / HTTP/1.1\r\nHost: h\r\n{asks}\r\n"));
+        assert_eq!(response.status, 200);
+        assert_is_not_told(&response);
+    }
+}
+
+fn assert_is_not_told(response: &Response) {
+    for name in [
+        "Kong-Route-Name",
+        "Kong-Route-Id",
+        "Kong-Service-Name",
+        "Kong-Service-Id",
+    ] {
+        assert_eq!(response.header(name), None, "{name}");
+    }
 }
 
 #[test]

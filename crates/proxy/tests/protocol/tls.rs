@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
+use keelgate_plugins::{Access, Exchange, Flow, Phases, Plugin};
 use keelgate_proxy::{Listen, Resumption, Tls};
 use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
@@ -40,6 +41,11 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 pub(crate) type TlsClient = Client<StreamOwned<ClientConnection, TcpStream>>;
 
 pub(crate) fn connect(address: SocketAddr, name: &str, trusted: &Pair) -> TlsClient {
+    connect_over(tcp(address), name, trusted)
+}
+
+/// TLS on a connection that is there.
+pub(crate) fn connect_over(stream: TcpStream, name: &str, trusted: &Pair) -> TlsClient {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.der.clone()).unwrap();
     let config = ClientConfig::builder_with_provider(provider())
@@ -49,7 +55,7 @@ pub(crate) fn connect(address: SocketAddr, name: &str, trusted: &Pair) -> TlsCli
         .with_no_client_auth();
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let session = ClientConnection::new(Arc::new(config), name).unwrap();
-    Client::new(StreamOwned::new(session, tcp(address)))
+    Client::new(StreamOwned::new(session, stream))
 }
 
 #[test]
@@ -224,6 +230,85 @@ fn clients_are_asked_for_a_certificate_on_every_connection() {
     }
 }
 
+/// Tells the upstream whom the client's certificate is for.
+struct Introduces;
+
+impl Plugin for Introduces {
+    fn phases(&self) -> Phases {
+        Phases {
+            access: true,
+            ..Phases::default()
+        }
+    }
+
+    fn access<'a, 'r: 'a>(&'r self, exchange: &'a mut Exchange<'r>) -> Access<'a> {
+        let shown = exchange.client.certificate.as_deref();
+        let shown = shown.map_or("nobody".to_owned(), |shown| {
+            format!("{} of {}", shown.subject, shown.chain.len())
+        });
+        let headers = &mut exchange.headers;
+        headers.insert("x-client", http::HeaderValue::try_from(shown).unwrap());
+        Access::Ready(Flow::Continue)
+    }
+}
+
+#[test]
+fn plugins_see_the_certificate_of_a_client() {
+    let own = pair("a.test");
+    let mut named = rcgen::CertificateParams::new(vec!["known.test".to_owned()]).unwrap();
+    named
+        .distinguished_name
+        .push(rcgen::DnType::OrganizationName, "Example");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let made = named.self_signed(&key).unwrap();
+    let known = Pair {
+        cert: made.pem(),
+        key: key.serialize_pem(),
+        der: made.der().clone(),
+        key_der: key.serialize_der(),
+    };
+    let mut roots = RootCertStore::empty();
+    roots.add(known.der.clone()).unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
+    let verifier = verifier.allow_unauthenticated().build().unwrap();
+    let mut config = config(echo());
+    config["plugins"] = json!([{
+        "id": "00000000-0000-4000-8000-000000000051", "name": "introduces", "protocols": ["https"],
+    }]);
+    let key = keelgate_runtime::certificates::certified_key(&own.cert, &own.key).unwrap();
+    let gateway = Gateway::with(
+        config,
+        |settings| {
+            settings.listen = vec![Listen::https(SocketAddr::from(([127, 0, 0, 1], 0)))];
+            settings.tls = Tls {
+                certificates: vec![Arc::new(key)],
+                client_verifier: Some(verifier),
+                ..Tls::default()
+            };
+        },
+        |_| Some(Arc::new(Introduces)),
+    );
+    let seen = |config: Arc<ClientConfig>| {
+        let name = ServerName::try_from("a.test").unwrap();
+        let session = ClientConnection::new(config, name).unwrap();
+        let mut client = Client::new(StreamOwned::new(session, tcp(gateway.address())));
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        let seen = client.response(false).text();
+        let told = seen
+            .lines()
+            .find_map(|line| line.strip_prefix("X-Client: "));
+        told.unwrap().to_owned()
+    };
+    for version in [&TLS12, &TLS13] {
+        assert_eq!(seen(client(&own, &[version])), "nobody");
+        let shown = seen(client_with(&own, &known, version));
+        assert!(
+            shown.contains("O=Example") && shown.ends_with(" of 1"),
+            "{shown}"
+        );
+    }
+}
+
 #[test]
 fn plain_http_on_a_tls_port_is_told_so() {
     let gateway = Gateway::with(
@@ -247,15 +332,35 @@ pub(crate) fn tls_upstream(with: &Pair) -> SocketAddr {
 
 /// One that wants to see this certificate of its clients.
 pub(crate) fn tls_upstream_for(with: &Pair, client: Option<&Pair>) -> SocketAddr {
+    let clients = client.as_ref().map(std::slice::from_ref);
+    tls_upstream_playing(with, clients, |mut client| {
+        while client.request().is_some() {
+            client.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    })
+}
+
+/// The upstream's end of a connection over TLS.
+pub(crate) type TlsServer = Client<StreamOwned<rustls::ServerConnection, TcpStream>>;
+
+/// An upstream over TLS that plays a script, and wants to see one of the certificates of `clients`, if
+/// there are any to choose from.
+pub(crate) fn tls_upstream_playing(
+    with: &Pair,
+    clients: Option<&[&Pair]>,
+    script: impl Fn(TlsServer) + Send + Sync + 'static,
+) -> SocketAddr {
     let key = PrivatePkcs8KeyDer::from(with.key_der.clone()).into();
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap();
-    let config = match client {
-        None => config.with_no_client_auth(),
-        Some(client) => {
+    let config = match clients {
+        None | Some([]) => config.with_no_client_auth(),
+        Some(clients) => {
             let mut roots = RootCertStore::empty();
-            roots.add(client.der.clone()).unwrap();
+            for client in clients {
+                roots.add(client.der.clone()).unwrap();
+            }
             let verifier =
                 WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
             config.with_client_cert_verifier(verifier.unwrap())
@@ -267,15 +372,9 @@ pub(crate) fn tls_upstream_for(with: &Pair, client: Option<&Pair>) -> SocketAddr
     let config = Arc::new(config);
     crate::support::upstream(move |client, _| {
         let session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
-        let mut client = Client::new(StreamOwned::new(session, client.stream));
-        loop {
-            let served =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| client.request()));
-            match served {
-                Ok(Some(_)) => client.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
-                _ => return,
-            }
-        }
+        let client = Client::new(StreamOwned::new(session, client.stream));
+        // Who is refused ends the handshake, and with it the script.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| script(client)));
     })
     .0
 }

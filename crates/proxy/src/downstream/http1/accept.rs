@@ -67,6 +67,7 @@ pub(super) fn accept(
                 headers: head.headers,
                 underscores: head.underscores,
                 framing,
+                length: head.length,
             })
         }
         Err(refusal) => Err(Box::new((head, refusal))),

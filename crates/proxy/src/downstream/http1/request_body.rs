@@ -100,6 +100,10 @@ impl Upload for RequestBody<'_> {
         }
     }
 
+    fn received(&self) -> u64 {
+        self.read
+    }
+
     fn trailers(&mut self) -> Option<Trailers> {
         self.decoder.trailers()
     }

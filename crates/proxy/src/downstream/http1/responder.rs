@@ -49,6 +49,7 @@ pub(crate) struct Responder<'c> {
     minor: u8,
     core: &'c Core,
     sent: u64,
+    written: u64,
 }
 
 impl<'c> Responder<'c> {
@@ -73,6 +74,7 @@ impl<'c> Responder<'c> {
             minor,
             core,
             sent: 0,
+            written: 0,
         }
     }
 
@@ -105,6 +107,7 @@ impl<'c> Responder<'c> {
         if !self.out.is_empty() && piece.remaining() <= COPIED {
             self.out.put(&mut piece);
         }
+        let length = self.out.len() + piece.remaining();
         {
             let written = pin!(self.connection.write(&self.out, piece));
             self.timer
@@ -113,6 +116,7 @@ impl<'c> Responder<'c> {
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
         }
         self.begun = self.headed;
+        self.written += length as u64;
         self.core.spare.give(std::mem::take(&mut self.out));
         Ok(())
     }
@@ -232,6 +236,10 @@ impl Respond for Responder<'_> {
 
     fn sent(&self) -> u64 {
         self.sent
+    }
+
+    fn written(&self) -> u64 {
+        self.written
     }
 }
 

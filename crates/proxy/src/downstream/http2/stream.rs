@@ -95,6 +95,7 @@ fn accept(
     parts: request::Parts,
     ended: bool,
 ) -> Result<Incoming, (HeaderMap, Refusal)> {
+    let length = length_of(&parts.headers) as usize;
     let mut headers = HeaderMap::from(parts.headers);
     let bad = Refusal::Status(StatusCode::BAD_REQUEST);
     if !settle_host(
@@ -142,6 +143,7 @@ fn accept(
         authority: None,
         version: Version::HTTP_2,
         headers,
+        length: length + target.len(),
         underscores,
         framing,
     })
@@ -245,6 +247,10 @@ impl Upload for RequestBody {
         }
     }
 
+    fn received(&self) -> u64 {
+        self.read
+    }
+
     fn trailers(&mut self) -> Option<Trailers> {
         let mut trailers = self.trailers.take()?;
         trailers::keep_allowed(&mut trailers);
@@ -262,6 +268,8 @@ struct Responder {
     left: Option<u64>,
     trailers: bool,
     sent: u64,
+    /// Of the head.
+    head: u64,
     timer: Timer,
     /// For one piece: a client that takes nothing must not hold its upstream for ever.
     timeout: Duration,
@@ -276,6 +284,7 @@ impl Responder {
             left: None,
             trailers: false,
             sent: 0,
+            head: 0,
             timer: Timer::default(),
             timeout,
         }
@@ -376,6 +385,7 @@ impl Respond for Responder {
         if ended {
             self.left = Some(0);
         }
+        self.head = length_of(headers);
         // Fails when the client is gone; the next piece finds that out.
         let stream = self.reply.borrow_mut().send_response(response, ended);
         *self.stream.get_mut() = stream.ok().filter(|_| !ended);
@@ -435,6 +445,18 @@ impl Respond for Responder {
     fn sent(&self) -> u64 {
         self.sent
     }
+
+    fn written(&self) -> u64 {
+        self.head + self.sent
+    }
+}
+
+/// How long header fields are, in bytes.
+fn length_of(headers: &http::HeaderMap) -> u64 {
+    let fields = headers.iter();
+    fields
+        .map(|(name, value)| (name.as_str().len() + value.len()) as u64)
+        .sum()
 }
 
 /// The headers without those that only mean something between two ends of HTTP/1, or to the
