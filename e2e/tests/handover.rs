@@ -59,6 +59,7 @@ async fn another_process_takes_over_under_load_and_no_request_is_lost() {
         .expect("the upgrade passes");
     strict.more(100).await;
     let slow = tokio::spawn(reqwest::get(node.proxy("/slow")));
+    upstream.has_slow(1).await;
     let first = node.hand_over().await;
     strict.more(300).await;
     // What was in flight, and what has no end of its own, stays with the process before.

@@ -58,6 +58,8 @@ mod plain;
 mod plugins;
 #[path = "protocol/probes.rs"]
 mod probes;
+#[path = "protocol/proxied.rs"]
+mod proxied;
 #[path = "protocol/read_ahead.rs"]
 mod read_ahead;
 #[path = "protocol/retries.rs"]

@@ -247,3 +247,59 @@ fn a_client_that_leaves_a_silent_stream_ends_it_at_the_upstream() {
     let ended = seen.recv_timeout(crate::support::PATIENCE);
     assert_eq!(ended, Ok(true));
 }
+
+fn with_trailers() -> Gateway {
+    let (address, _) = upstream(|mut client, _| {
+        while client.request().is_some() {
+            client.send(
+                "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 2\r\nok\r\n0\r\nX-Sum: 7\r\nContent-Length: 9\r\n\r\n",
+            );
+        }
+    });
+    crate::http2::over_http2(config(address))
+}
+
+#[test]
+fn who_asks_for_trailers_is_sent_them() {
+    let gateway = with_trailers();
+    let mut client = gateway.connect();
+    for _ in 0..2 {
+        client.send("GET / HTTP/1.1\r\nHost: h\r\nTE: trailers\r\nConnection: TE\r\n\r\n");
+        let head = client.until("\r\n\r\n").unwrap();
+        assert!(head.contains("\r\nTrailer: X-Sum"), "{head}");
+        assert_eq!(client.until("\r\n0\r\n").unwrap(), "2\r\nok");
+        // A length is not for the end of a message.
+        assert_eq!(client.until("\r\n\r\n").unwrap(), "x-sum: 7");
+    }
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let head = client.until("\r\n\r\n").unwrap();
+    assert!(!head.contains("Trailer"), "{head}");
+    assert_eq!(client.until("0\r\n\r\n").unwrap(), "2\r\nok\r\n");
+}
+
+#[test]
+fn streams_are_sent_trailers() {
+    let gateway = with_trailers();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (body, trailers) = runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(gateway.address()).await;
+        let (sender, connection) = h2::client::handshake(stream.unwrap()).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::get("http://h.test/").body(()).unwrap();
+        let mut sender = sender.ready().await.unwrap();
+        let response = sender.send_request(request, true).unwrap().0;
+        let mut body = response.await.unwrap().into_body();
+        let mut read = Vec::new();
+        while let Some(piece) = body.data().await {
+            read.extend_from_slice(&piece.unwrap());
+        }
+        (read, body.trailers().await.unwrap().unwrap())
+    });
+    assert_eq!(body, b"ok");
+    assert_eq!(trailers.len(), 1);
+    assert_eq!(trailers["x-sum"], "7");
+}

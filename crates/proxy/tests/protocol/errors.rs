@@ -1,5 +1,6 @@
 //! What clients are told when something is wrong.
 
+use keelgate_proxy::{ErrorTemplate, ErrorTemplates};
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, SERVICE, config, echo, nobody, upstream, with_service};
@@ -188,4 +189,83 @@ fn https_only_routes_ask_for_https() {
     let response = Gateway::start(only).ask("GET /x?y HTTP/1.1\r\nHost: h:9\r\n\r\n");
     assert_eq!(response.status, 301);
     assert_eq!(response.header("Location"), Some("https://h/x?y"));
+}
+
+/// A gateway with a template of its own for each form, before an upstream that is away.
+fn templated() -> Gateway {
+    let mut config = config(nobody());
+    config["routes"][0]["paths"] = json!(["/away"]);
+    let template = |form: &str| Some(ErrorTemplate::parse(&format!("{form}: %s (%s)")).unwrap());
+    Gateway::with(
+        config,
+        |settings| {
+            settings.listen[0].http2 = true;
+            settings.error_templates = ErrorTemplates {
+                html: template("html"),
+                json: template("json"),
+                xml: template("xml"),
+                plain: template("plain"),
+            };
+        },
+        |_| None,
+    )
+}
+
+const FORMS: [(&str, &str, &str); 4] = [
+    ("text/html", "html", "text/html; charset=utf-8"),
+    (
+        "application/json",
+        "json",
+        "application/json; charset=utf-8",
+    ),
+    ("application/xml", "xml", "application/xml; charset=utf-8"),
+    ("text/plain", "plain", "text/plain; charset=utf-8"),
+];
+
+#[test]
+fn templates_stand_in_for_every_form_of_page() {
+    let gateway = templated();
+    for (path, status, message) in [
+        ("/nowhere", 404, "no Route matched with those values"),
+        (
+            "/away",
+            502,
+            "An invalid response was received from the upstream server",
+        ),
+        ("/away/%zz", 400, "Bad request"),
+    ] {
+        for (accept, form, content_type) in FORMS {
+            let response = gateway.ask(&format!(
+                "GET {path} HTTP/1.1\r\nHost: h\r\nAccept: {accept}\r\n\r\n"
+            ));
+            assert_eq!(response.status, status);
+            assert_eq!(response.header("Content-Type"), Some(content_type));
+            let id = response.header("X-Kong-Request-Id").unwrap();
+            assert_eq!(
+                response.text(),
+                format!("{form}: {message} ({id})"),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[test]
+fn templates_stand_in_for_what_refuses_a_stream() {
+    let gateway = templated();
+    for (accept, form, content_type) in FORMS {
+        let trace = http::Request::builder()
+            .method("TRACE")
+            .uri("http://h.test/")
+            .header("accept", accept)
+            .body(http_body_util::Full::default())
+            .unwrap();
+        let (parts, body) = crate::http2::ask(&gateway, vec![trace]).remove(0);
+        assert_eq!(parts.status, 405);
+        assert_eq!(parts.headers["content-type"], content_type);
+        let id = parts.headers["x-kong-request-id"].to_str().unwrap();
+        let page = String::from_utf8(body.to_vec()).unwrap();
+        assert!(page.starts_with(&format!("{form}: ")), "{page}");
+        assert!(page.ends_with(&format!("({id})")), "{page}");
+    }
 }
