@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::{node, run};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn made_up_requests_never_end_in_a_server_error() {
+/// Lets Schemathesis have its way with an API of its own.
+async fn try_out(phases: &str, more: &[&str]) {
     let node = node().await;
     // Something to find, change and refer to.
     for (path, body) in [
@@ -26,12 +26,24 @@ async fn made_up_requests_never_end_in_a_server_error() {
         .arg(config)
         .arg("run")
         .arg(node.admin("/openapi.json"))
-        .args(["--phases", "examples,coverage,fuzzing,stateful"])
+        .args(["--phases", phases])
         .arg("--no-color")
         // The level of the log is no business of this test, and Kong's answer to the other is 501.
         .args(["--exclude-path-regex", "^/debug/|^/status/dns$"])
+        .args(more)
         .current_dir(node.prefix());
     let (succeeded, said) = run(command).await;
     assert!(succeeded, "{said}");
     node.change("GET", "/services", Value::Null).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn made_up_requests_never_end_in_a_server_error() {
+    try_out("examples,coverage,fuzzing", &[]).await;
+}
+
+// The links themselves are all followed in a test of the Admin API; here they are chained at random.
+#[tokio::test(flavor = "multi_thread")]
+async fn made_up_walks_never_end_in_a_server_error() {
+    try_out("stateful", &["--max-time", "30"]).await;
 }
