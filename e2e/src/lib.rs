@@ -10,6 +10,7 @@
 //! - [`redis`]: a Redis server that can be killed and paused
 //! - [`ldap`]: an LDAP server that can be killed and paused
 //! - [`cloud`]: functions of AWS and Azure, played
+//! - [`key_values`]: a Consul and a Vault
 //! - [`pebble`]: a certificate authority that speaks ACME
 //! - [`backup`]: backups that no build under test has written
 //! - [`storage`]: the object store under test, reached directly
@@ -25,6 +26,7 @@ pub mod backup;
 pub mod cloud;
 pub mod cluster;
 pub mod election;
+pub mod key_values;
 pub mod kong;
 pub mod ldap;
 pub mod mirror;

@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -11,6 +13,7 @@ use crate::{ports, variable, wait};
 /// An authority. Killed when dropped.
 pub struct Pebble {
     port: u16,
+    management: u16,
     directory: TempDir,
     children: Vec<Child>,
 }
@@ -29,9 +32,10 @@ impl Pebble {
             .prefix("keelgate-pebble-")
             .tempdir()
             .expect("make a directory");
-        let (port, names) = (ports::free(), ports::free());
+        let (port, management, names) = (ports::free(), ports::free(), ports::free());
         let mut pebble = Self {
             port,
+            management,
             directory,
             children: Vec::new(),
         };
@@ -41,7 +45,7 @@ impl Pebble {
         pebble.write("server.key", &made.signing_key.serialize_pem());
         let config = json!({"pebble": {
             "listenAddress": format!("127.0.0.1:{port}"),
-            "managementListenAddress": format!("127.0.0.1:{}", ports::free()),
+            "managementListenAddress": format!("127.0.0.1:{management}"),
             "certificate": pebble.path("server.crt"),
             "privateKey": pebble.path("server.key"),
             "httpPort": http_port,
@@ -97,6 +101,7 @@ impl Pebble {
         let child = Command::new(variable(program))
             .args(arguments)
             .env("PEBBLE_VA_NOSLEEP", "1")
+            .env("PEBBLE_ALTERNATE_ROOTS", "1")
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file handle can be cloned"))
             .stderr(log)
@@ -115,6 +120,26 @@ impl Pebble {
     /// Its directory, where it is asked first.
     pub fn url(&self) -> String {
         format!("https://localhost:{}/dir", self.port)
+    }
+
+    /// The common names of its roots: of the chain that it offers first, and of the other one.
+    pub async fn roots(&self) -> [String; 2] {
+        let client = reqwest::Client::builder()
+            .tls_danger_accept_invalid_certs(true)
+            .build();
+        let client = client.expect("a client");
+        let mut roots = [const { String::new() }; 2];
+        for (at, root) in roots.iter_mut().enumerate() {
+            let url = format!("https://localhost:{}/roots/{at}", self.management);
+            let answer = client.get(url).send().await.expect("an answer");
+            let pem = answer.text().await.expect("a certificate");
+            let der = CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
+            let text = String::from_utf8_lossy(&der);
+            let at = text.find("Pebble Root CA ").expect("a name");
+            // Six digits tell one from the other.
+            *root = text[at..].chars().take(21).collect();
+        }
+        roots
     }
 
     /// The file with the certificate that its own TLS is believed by.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use e2e::key_values::{Consul, Vault};
 use e2e::pebble::{BINDING, Pebble};
 use e2e::{Node, Redis, Role, Upstream, ports, wait};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -26,10 +27,10 @@ fn config(upstream: &Upstream, pebble: &Pebble, more: Value) -> Value {
     })
 }
 
-/// Sees any certificate, and keeps it.
+/// Sees any certificate, and keeps it with those that are sent along.
 #[derive(Debug)]
 struct Seen {
-    last: Mutex<Option<CertificateDer<'static>>>,
+    last: Mutex<Vec<Vec<u8>>>,
     provider: Arc<rustls::crypto::CryptoProvider>,
 }
 
@@ -37,12 +38,13 @@ impl ServerCertVerifier for Seen {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
+        others: &[CertificateDer<'_>],
         _: &ServerName<'_>,
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        *self.last.lock().expect("not poisoned") = Some(certificate.clone().into_owned());
+        let chain = std::iter::once(certificate).chain(others);
+        *self.last.lock().expect("not poisoned") = chain.map(|one| one.to_vec()).collect();
         Ok(ServerCertVerified::assertion())
     }
 
@@ -74,6 +76,11 @@ impl ServerCertVerifier for Seen {
 
 /// The certificate that a node shows for a name.
 async fn shown(node: &Node, name: &'static str) -> Vec<u8> {
+    chain(node, name).await.swap_remove(0)
+}
+
+/// The same with those that are sent along.
+async fn chain(node: &Node, name: &'static str) -> Vec<Vec<u8>> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let seen = Arc::new(Seen {
         last: Mutex::default(),
@@ -92,8 +99,9 @@ async fn shown(node: &Node, name: &'static str) -> Vec<u8> {
     let name = ServerName::try_from(name).expect("a name");
     let connector = TlsConnector::from(Arc::new(config));
     connector.connect(name, stream).await.expect("a handshake");
-    let last = seen.last.lock().expect("not poisoned").take();
-    last.expect("a certificate").to_vec()
+    let last = std::mem::take(&mut *seen.last.lock().expect("not poisoned"));
+    assert!(!last.is_empty());
+    last
 }
 
 /// Waits until a node shows a certificate that is issued for the name, and returns it.
@@ -178,6 +186,84 @@ async fn nodes_share_certificates_over_redis() {
     // The authority asks the first for the answer to what the second has ordered.
     let certificate = issued(&second, &pebble, "a.example.test").await;
     assert_eq!(issued(&first, &pebble, "a.example.test").await, certificate);
+}
+
+/// Whether what one node orders is served by another with the same storage, and the authority, which asks one of them
+/// for answers, gets those of the other.
+async fn nodes_share_certificates(storage: Value) {
+    let upstream = Upstream::start().await;
+    let port = ports::free();
+    let pebble = Pebble::start(port, false).await;
+    let first = node(&pebble, Some(port)).await;
+    let second = node(&pebble, None).await;
+    for node in [&first, &second] {
+        let config = config(&upstream, &pebble, storage.clone());
+        node.change("POST", "/config", config).await;
+        node.serves("/", 200).await;
+    }
+    let certificate = issued(&second, &pebble, "a.example.test").await;
+    assert_eq!(issued(&first, &pebble, "a.example.test").await, certificate);
+    let (_, all) = first.ask("GET", "/acme/certificates", Value::Null).await;
+    assert_eq!(all["data"][0]["host"], "a.example.test", "{all}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_share_certificates_over_consul() {
+    let consul = Consul::start().await;
+    let settings = json!({"port": consul.port, "kv_path": "/gate way/acme", "timeout": 30_000});
+    nodes_share_certificates(json!({"storage": "consul", "storage_config": {"consul": settings}}))
+        .await;
+    let kept = consul.keys("gate%20way/").await.expect("an answer");
+    let of_kong = ["cert_key", "renew_config"]
+        .map(|kind| format!("gate way/acme/kong_acme:{kind}:a.example.test"));
+    assert!(of_kong.iter().all(|key| kept.contains(key)), "{kept:?}");
+    // Answers to challenges and locks are gone.
+    assert!(
+        !kept
+            .iter()
+            .any(|key| key.contains('#') || key.contains("lock")),
+        "{kept:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_share_certificates_over_vault() {
+    let vault = Vault::start().await;
+    let settings = json!({"port": vault.port, "token": vault.token, "timeout": 30_000});
+    nodes_share_certificates(json!({"storage": "vault", "storage_config": {"vault": settings}}))
+        .await;
+    let (_, kept) = vault
+        .ask("GET", "secret/metadata/acme?list=true", Value::Null)
+        .await;
+    for key in [
+        "kong_acme:cert_key:a.example.test",
+        "kong_acme:renew_config:a.example.test",
+    ] {
+        assert!(kept.contains(key), "{kept}");
+    }
+    assert!(!kept.contains('#') && !kept.contains("lock"), "{kept}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_preferred_chain_is_served() {
+    let upstream = Upstream::start().await;
+    let port = ports::free();
+    let pebble = Pebble::start(port, false).await;
+    let node = node(&pebble, Some(port)).await;
+    for (at, root) in pebble.roots().await.into_iter().enumerate() {
+        let more = json!({"preferred_chain": root, "domains": ["*.example.test"]});
+        node.change("POST", "/config", config(&upstream, &pebble, more))
+            .await;
+        node.serves("/", 200).await;
+        let name = ["first.example.test", "second.example.test"][at];
+        issued(&node, &pebble, name).await;
+        let chain = chain(&node, name).await;
+        let last = chain.last().expect("a certificate");
+        assert!(
+            last.windows(root.len()).any(|part| part == root.as_bytes()),
+            "{root}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

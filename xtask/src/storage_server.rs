@@ -22,7 +22,7 @@ mod server;
 
 use anyhow::Result;
 
-pub(crate) use go::{Build as GoBuild, GoProgram};
+pub(crate) use go::{Build as GoBuild, GoProgram, Source as GoSource};
 pub(crate) use minio::Program as S3Program;
 pub(crate) use server::{Server, answers, free_address};
 

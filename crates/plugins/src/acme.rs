@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `config` | the settings |
 //! | `handler` | the plugin: which certificate is served, and answers to challenges |
+//! | `chains` | which of the chains that the authority offers is served |
+//! | `chosen` | which storage the settings choose |
 //! | `domains` | the names that there may be certificates for |
 //! | `storage` | where certificates, accounts and challenges are kept |
 //! | `issuer` | how certificates are got and renewed, by one node at a time |
@@ -15,6 +17,8 @@
 //! | `served` | what this node has at hand |
 
 pub(crate) mod certificate;
+mod chains;
+mod chosen;
 pub(crate) mod config;
 mod control;
 mod domains;

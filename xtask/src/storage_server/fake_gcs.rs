@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::go::{Build, GoProgram};
+use super::go::{Build, GoProgram, Source};
 use super::python;
 use super::server::{Ready, Server, free_address, tied};
 use crate::progress;
@@ -18,7 +18,7 @@ use crate::progress;
 static PROGRAM: GoProgram = GoProgram {
     title: "fake-gcs-server",
     binary: "fake-gcs-server",
-    package: "github.com/fsouza/fake-gcs-server",
+    source: Source::Package("github.com/fsouza/fake-gcs-server"),
     version: "v1.56.1",
     building: "building fake-gcs-server",
 };

@@ -15,10 +15,17 @@ pub(crate) struct GoProgram {
     pub(crate) title: &'static str,
     /// The name of its binary.
     pub(crate) binary: &'static str,
-    /// The package that is built.
-    pub(crate) package: &'static str,
+    pub(crate) source: Source,
     pub(crate) version: &'static str,
     pub(crate) building: &'static str,
+}
+
+/// What a program is built from.
+pub(crate) enum Source {
+    /// A package of this name and the version of the program.
+    Package(&'static str),
+    /// A module in the directory of this name in `e2e/servers`, for programs that Go does not install by themselves.
+    Module(&'static str),
 }
 
 /// A build that has been made, is going on, or cannot be.
@@ -48,12 +55,18 @@ impl GoProgram {
         std::fs::create_dir_all(&build)
             .with_context(|| format!("cannot make {}", build.display()))?;
         let mut command = Command::new("go");
-        command
-            .arg("install")
-            .arg(format!("{}@{}", self.package, self.version))
-            .env("GOBIN", &build)
-            .env("CGO_ENABLED", "0")
-            .current_dir(&build);
+        command.env("CGO_ENABLED", "0");
+        match self.source {
+            Source::Package(package) => command
+                .arg("install")
+                .arg(format!("{package}@{}", self.version))
+                .env("GOBIN", &build)
+                .current_dir(&build),
+            Source::Module(module) => command
+                .args(["build", "-ldflags=-s -w", "-o"])
+                .arg(build.join(self.binary))
+                .current_dir(workspace::root().join("e2e/servers").join(module)),
+        };
         let log = build.with_extension("log");
         Ok(Build::Running(
             Background::start(self.building, &mut command, log)?,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::go::{Build, GoProgram};
+use super::go::{Build, GoProgram, Source};
 use super::moto;
 use super::server::{Ready, Server, free_address, tied};
 use crate::progress;
@@ -12,7 +12,7 @@ use crate::progress;
 static PROGRAM: GoProgram = GoProgram {
     title: "the S3 server MinIO",
     binary: "minio",
-    package: "github.com/minio/minio",
+    source: Source::Package("github.com/minio/minio"),
     // MinIO's releases are not Go versions; this is one by its date and commit.
     version: "v0.0.0-20260212201848-7aac2a2c5b7c",
     building: "building MinIO",

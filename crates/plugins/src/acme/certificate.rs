@@ -90,7 +90,7 @@ fn aws_lc_rs_sha1(bytes: &[u8]) -> ::aws_lc_rs::digest::Digest {
     digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes)
 }
 
-fn common_name(name: &x509_parser::x509::X509Name<'_>) -> Option<String> {
+pub(super) fn common_name(name: &x509_parser::x509::X509Name<'_>) -> Option<String> {
     let mut names = name.iter_common_name();
     Some(names.next()?.as_str().ok()?.to_owned())
 }

@@ -20,20 +20,19 @@ const RESERVED: [&str; 3] = [
 ];
 
 /// Why `storage: kong` is refused where the node that serves has no database.
-pub(crate) const NO_DATABASE: &str =
-    "\"kong\" storage can't be used without a database on the nodes that serve; use 'redis'";
+pub(crate) const NO_DATABASE: &str = "\"kong\" storage can't be used without a database on the nodes that serve; use 'redis', 'consul' or 'vault'";
 
 /// Description of the settings, for nodes without a database and those that configure them.
 pub(crate) fn schema() -> PluginSchema {
     described(|storage| match storage {
         "kong" => Err(NO_DATABASE.to_owned()),
-        other => check_storage(other),
+        _ => Ok(()),
     })
 }
 
 /// The same for nodes that serve with a database.
 pub(crate) fn schema_with_database() -> PluginSchema {
-    described(check_storage)
+    described(|_| Ok(()))
 }
 
 fn described(check_storage: fn(&str) -> Result<(), String>) -> PluginSchema {
@@ -104,10 +103,10 @@ fn described(check_storage: fn(&str) -> Result<(), String>) -> PluginSchema {
                 .default("shm")
                 .one_of(["kong", "shm", "redis", "consul", "vault"])
                 .custom(check_storage)
-                .description("Where certificates are kept: in the memory of the node (shm), in its database (kong), or in Redis."),
+                .description("Where certificates are kept: in the memory of the node (shm), in its database (kong), in Redis, Consul or Vault."),
             storage_config(),
             Field::string("preferred_chain")
-                .description("Not used by this build: the authority's first chain is served."),
+                .description("Common name of who has issued the last certificate of the chain that is preferred, where the authority offers several."),
             Field::boolean("enable_ipv4_common_name")
                 .default(true)
                 .description("Whether there may be certificates for addresses."),
@@ -135,20 +134,28 @@ fn storage_config() -> Field {
         .default("kong")
         .description("Without effect: a node has one memory.")];
     let consul = [
-        Field::boolean("https").default(false),
+        Field::boolean("https")
+            .default(false)
+            .description("Whether TLS is spoken."),
         typedefs::host("host"),
         typedefs::port("port"),
-        Field::string("kv_path"),
-        Field::number("timeout"),
-        Field::string("token").referenceable(),
+        Field::string("kv_path").description("Goes before all keys; `acme` unless set."),
+        Field::number("timeout").description("Milliseconds for one question; 2000 unless set."),
+        Field::string("token")
+            .referenceable()
+            .description("What the server knows the node by."),
     ];
     let vault = [
-        Field::boolean("https").default(false),
+        Field::boolean("https")
+            .default(false)
+            .description("Whether TLS is spoken."),
         typedefs::host("host"),
         typedefs::port("port"),
-        Field::string("kv_path"),
-        Field::number("timeout"),
-        Field::string("token").referenceable(),
+        Field::string("kv_path").description("Goes before all keys; `acme` unless set."),
+        Field::number("timeout").description("Milliseconds for one question; 2000 unless set."),
+        Field::string("token")
+            .referenceable()
+            .description("What the server knows the node by."),
         Field::boolean("tls_verify").default(true),
         Field::string("tls_server_name"),
         Field::string("auth_method")
@@ -235,22 +242,6 @@ fn check_namespace(namespace: &str) -> Result<(), String> {
     }
 }
 
-/// Refused when it is written: no node would find a certificate again.
-fn check_storage(storage: &str) -> Result<(), String> {
-    match storage {
-        "shm" | "redis" | "kong" => Ok(()),
-        other => Err(unknown_storage(other)),
-    }
-}
-
-/// Why a storage is refused that this build does not have.
-pub(crate) fn unknown_storage(storage: &str) -> String {
-    format!(
-        "certificates are not kept in '{storage}' by this build; use 'redis', 'kong' where nodes \
-         serve with a database, or 'shm' on a single node"
-    )
-}
-
 /// Refused when it is written: the account would have another key than is thought.
 fn check_account_key(key: &Value) -> Result<(), String> {
     match key {
@@ -312,6 +303,37 @@ impl Default for Config {
 pub(crate) struct StorageConfig {
     #[serde(deserialize_with = "null_as_default")]
     pub(crate) redis: RedisConfig,
+    #[serde(deserialize_with = "null_as_default")]
+    pub(crate) consul: ServerConfig,
+    #[serde(deserialize_with = "null_as_default")]
+    pub(crate) vault: VaultConfig,
+}
+
+/// Settings of Consul as a storage, and those of Vault that are the same.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ServerConfig {
+    pub(crate) https: Option<bool>,
+    pub(crate) host: Option<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) kv_path: Option<String>,
+    /// Milliseconds.
+    pub(crate) timeout: Option<f64>,
+    pub(crate) token: Option<String>,
+}
+
+/// Settings of Vault as a storage.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct VaultConfig {
+    #[serde(flatten)]
+    pub(crate) server: ServerConfig,
+    pub(crate) tls_verify: Option<bool>,
+    pub(crate) tls_server_name: Option<String>,
+    pub(crate) auth_method: Option<String>,
+    pub(crate) auth_path: Option<String>,
+    pub(crate) auth_role: Option<String>,
+    pub(crate) jwt_path: Option<String>,
 }
 
 /// Settings of Redis as a storage.

@@ -10,11 +10,12 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use keelgate_entities::kinds::{self, Protocol};
 use rustls::sign::CertifiedKey;
 
-use super::config::{Config, NO_DATABASE, unknown_storage};
+use super::chains::Chains;
+use super::chosen;
+use super::config::Config;
 use super::domains::Domains;
 use super::issuer::{ABSENT, CHALLENGES, Issuer, PROBE, Settings};
 use super::order::{Customer, KeyKind, challenge_key};
-use super::storage::{Database, Redis, Storage};
 use crate::error::Reason;
 use crate::logging::delivery::Delivery;
 use crate::registry::Node;
@@ -36,15 +37,10 @@ pub(crate) fn compile(
     _directory: &Arc<Directory>,
 ) -> Result<Arc<dyn Plugin>, Reason> {
     let config: Config = crate::setting::decode(&plugin.config)?;
-    let storage = storage(node, &config)?;
+    let storage = chosen::storage(node, &config)?;
     if config.account_key.is_some() {
         let problem = "keys of key sets are not used for accounts by this build; leave it out";
         return Err(Reason::setting("account_key", problem));
-    }
-    if config.preferred_chain.is_some() {
-        tracing::warn!(
-            "acme: preferred_chain has no effect: the authority's first chain is served"
-        );
     }
     let settings = Settings {
         domains: Domains::new(&config),
@@ -54,6 +50,10 @@ pub(crate) fn compile(
         served: Arc::clone(&node.acme.served),
         tls: node.trust.client(true),
         names: node.names.clone(),
+        chains: config
+            .preferred_chain
+            .clone()
+            .map(|wanted| Arc::new(Chains::new(wanted))),
         threshold_days: config.renew_threshold_days.unwrap_or(14.0),
         pause_minutes: config.fail_backoff_minutes.unwrap_or(5.0),
     };
@@ -65,28 +65,6 @@ pub(crate) fn compile(
         issuer,
         delivery: Arc::clone(&node.delivery),
     }))
-}
-
-fn storage(node: &Node, config: &Config) -> Result<Storage, Reason> {
-    let redis = &config.storage_config.redis;
-    match config.storage.as_deref().unwrap_or("shm") {
-        "shm" => Ok(Storage::Memory(Arc::clone(&node.acme.memory))),
-        "kong" => {
-            let records = node.records.own();
-            let records = records.ok_or_else(|| Reason::setting("storage", NO_DATABASE))?;
-            Ok(Storage::Database(Database::new(records)))
-        }
-        "redis" => Ok(Storage::Redis(Redis {
-            server: node.redis.server(&redis.server, node)?,
-            namespace: redis.extra_options.namespace.clone(),
-            scan_count: redis
-                .extra_options
-                .scan_count
-                .unwrap_or(10.0)
-                .clamp(1.0, 10_000.0) as u32,
-        })),
-        other => Err(Reason::setting("storage", unknown_storage(other))),
-    }
 }
 
 fn customer(config: &Config) -> Result<Customer, Reason> {

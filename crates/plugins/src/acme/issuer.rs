@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::certificate::{CertKey, CertificateError};
+use super::chains::Chains;
 use super::domains::{Domains, is_name};
 use super::order::{self, Customer, KeyKind, OrderError};
 use super::served::Served;
@@ -58,6 +59,7 @@ pub(crate) struct Issuer {
     pub(super) served: Arc<Served>,
     pub(super) tls: Arc<ClientConfig>,
     names: Names,
+    chains: Option<Arc<Chains>>,
     /// Before its end that a certificate is renewed.
     pub(super) threshold: Duration,
     /// After a failure that the authority is left alone for the name.
@@ -77,6 +79,8 @@ pub(super) struct Settings {
     pub(super) served: Arc<Served>,
     pub(super) tls: Arc<ClientConfig>,
     pub(super) names: Names,
+    /// The chain that is preferred.
+    pub(super) chains: Option<Arc<Chains>>,
     pub(super) threshold_days: f64,
     pub(super) pause_minutes: f64,
 }
@@ -140,6 +144,7 @@ impl Issuer {
             served: settings.served,
             tls: settings.tls,
             names: settings.names,
+            chains: settings.chains,
             threshold,
             pause,
             account: Mutex::default(),
@@ -248,7 +253,7 @@ impl Issuer {
         let account = match known.take() {
             Some(account) => account,
             None => {
-                let transport = Transport::new(&self.tls, &self.names)?;
+                let transport = Transport::new(&self.tls, &self.names, self.chains.clone())?;
                 match self.customer.account(&self.storage, transport).await {
                     Ok(account) => account,
                     Err(error) => return Ok(Err(error)),
@@ -257,7 +262,15 @@ impl Issuer {
         };
         *known = Some(account.clone());
         drop(known);
-        let ordered = order::order(&account, &self.storage, name, key, self.kind).await;
+        let ordered = order::order(
+            &account,
+            &self.storage,
+            name,
+            key,
+            self.kind,
+            self.chains.as_deref(),
+        )
+        .await;
         if ordered.is_err() {
             // Should it have been for the account, it is asked for again.
             *self.account.lock().await = None;

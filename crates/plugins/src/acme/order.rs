@@ -13,6 +13,7 @@ use rcgen::{
 };
 
 use super::certificate::CertKey;
+use super::chains::Chains;
 use super::storage::{Storage, StorageError};
 use super::transport::Transport;
 
@@ -115,6 +116,7 @@ pub(super) async fn order(
     name: &str,
     key: Option<String>,
     kind: KeyKind,
+    chains: Option<&Chains>,
 ) -> Result<CertKey, OrderError> {
     let identifier = match name.parse::<IpAddr>() {
         Ok(address) => Identifier::Ip(address),
@@ -133,7 +135,11 @@ pub(super) async fn order(
     let made = tokio::task::spawn_blocking(move || request(&subject, key.as_deref(), kind));
     let (request, key) = made.await??;
     order.finalize_csr(&request).await?;
-    let cert = order.poll_certificate(&policy()).await?;
+    let mut cert = order.poll_certificate(&policy()).await?;
+    if let Some(chains) = chains {
+        let url = order.state().certificate.clone();
+        cert = chains.choose(account, url.as_deref(), cert).await;
+    }
     Ok(CertKey { key, cert })
 }
 

@@ -5,10 +5,16 @@
 //! | `memory` | the memory of the node (`shm`) |
 //! | `database` | the database of the node (`kong`) |
 //! | `redis` | Redis |
+//! | `consul` | the key-value store of Consul |
+//! | `vault` | the key-value store of Vault |
+//! | `web` | HTTP towards the last two |
 
+mod consul;
 mod database;
 mod memory;
 mod redis;
+pub(crate) mod vault;
+pub(crate) mod web;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +22,11 @@ use std::time::Duration;
 use crate::records::RecordsError;
 use crate::redis::Unanswered;
 
+pub(crate) use consul::Consul;
 pub(crate) use database::Database;
 pub(crate) use memory::Memory;
 pub(crate) use redis::Redis;
+pub(crate) use vault::Vault;
 
 /// Where things are kept.
 #[derive(Clone)]
@@ -26,6 +34,8 @@ pub(crate) enum Storage {
     Memory(Arc<Memory>),
     Database(Database),
     Redis(Redis),
+    Consul(Box<Consul>),
+    Vault(Box<Vault>),
 }
 
 /// Why a storage does not keep or find something.
@@ -35,6 +45,10 @@ pub(crate) enum StorageError {
     Redis(#[from] Unanswered),
     #[error("the database does not answer: {0}")]
     Database(#[from] RecordsError),
+    #[error("Consul: {0}")]
+    Consul(#[from] web::WebError),
+    #[error("Vault: {0}")]
+    Vault(#[from] vault::VaultError),
     #[error("the memory for certificates is full; use another storage")]
     Full,
 }
@@ -51,6 +65,8 @@ impl Storage {
             Self::Memory(memory) => Ok(memory.get(key)),
             Self::Database(database) => Ok(database.get(key).await?),
             Self::Redis(redis) => Ok(redis.get(key).await?),
+            Self::Consul(consul) => Ok(consul.get(key).await?),
+            Self::Vault(vault) => Ok(vault.get(key).await?),
         }
     }
 
@@ -85,6 +101,8 @@ impl Storage {
             Self::Memory(memory) => Ok(memory.put(key, value, lasts, only_new)?),
             Self::Database(database) => Ok(database.put(key, value, lasts, only_new).await?),
             Self::Redis(redis) => Ok(redis.put(key, value, lasts, only_new).await?),
+            Self::Consul(consul) => Ok(consul.put(key, value, lasts, only_new).await?),
+            Self::Vault(vault) => Ok(vault.put(key, value, lasts, only_new).await?),
         }
     }
 
@@ -93,6 +111,8 @@ impl Storage {
             Self::Memory(memory) => memory.delete(key),
             Self::Database(database) => database.delete(key).await?,
             Self::Redis(redis) => redis.delete(key).await?,
+            Self::Consul(consul) => consul.delete(key).await?,
+            Self::Vault(vault) => vault.delete(key).await?,
         }
         Ok(())
     }
@@ -103,6 +123,8 @@ impl Storage {
             Self::Memory(memory) => Ok(memory.list(prefix)),
             Self::Database(database) => Ok(database.list(prefix).await?),
             Self::Redis(redis) => Ok(redis.list(prefix).await?),
+            Self::Consul(consul) => Ok(consul.list(prefix).await?),
+            Self::Vault(vault) => Ok(vault.list(prefix).await?),
         }
     }
 }

@@ -121,5 +121,16 @@ fn settings_are_completed_and_checked() {
     let key = problem(json!({"account_key": {"key_id": "k"}}));
     assert!(key.contains("key sets"), "{key}");
     assert!(refused("acme", config(json!({"eab_kid": "k"}))).contains("belong together"));
-    assert!(refused("acme", config(json!({"storage": "vault"}))).contains("'vault'"));
+    for storage in ["consul", "vault"] {
+        compiled(
+            "acme",
+            validated("acme", config(json!({"storage": storage}))).unwrap(),
+        );
+        let settings = json!({storage: {"token": "a\nb"}});
+        let settings = config(json!({"storage": storage, "storage_config": settings}));
+        assert!(
+            refused("acme", settings).contains("not the value of a header"),
+            "{storage}"
+        );
+    }
 }

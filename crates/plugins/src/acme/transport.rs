@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls::ClientConfig;
 
+use super::chains::{CHAIN, Chains};
 use crate::logging::endpoint::told;
 use crate::names::Names;
 
@@ -20,11 +22,19 @@ const MAX_BODY: usize = 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Speaks with an authority whose certificate this node believes in.
-pub(super) struct Transport(reqwest::Client);
+pub(super) struct Transport {
+    client: reqwest::Client,
+    chains: Option<Arc<Chains>>,
+}
 
 impl Transport {
-    pub(super) fn new(tls: &Arc<ClientConfig>, names: &Names) -> Result<Self, reqwest::Error> {
-        client(tls, names).map(Self)
+    pub(super) fn new(
+        tls: &Arc<ClientConfig>,
+        names: &Names,
+        chains: Option<Arc<Chains>>,
+    ) -> Result<Self, reqwest::Error> {
+        let client = client(tls, names)?;
+        Ok(Self { client, chains })
     }
 }
 
@@ -67,21 +77,33 @@ async fn read(answer: &mut reqwest::Response) -> Result<Option<Bytes>, reqwest::
     Ok(Some(body.freeze()))
 }
 
+fn is_chain(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| {
+        kind.split(';')
+            .next()
+            .is_some_and(|kind| kind.trim() == CHAIN)
+    })
+}
+
 impl HttpClient for Transport {
     fn request(
         &self,
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
-        let client = self.0.clone();
+        let (client, chains) = (self.client.clone(), self.chains.clone());
         Box::pin(async move {
             let other = |error: reqwest::Error| Error::Other(Box::new(error));
             let (parts, body) = request.into_parts();
+            let uri = parts.uri.to_string();
             let body = match body.collect().await {
                 Ok(body) => body.to_bytes(),
                 Err(never) => match never {},
             };
             let asked = client
-                .request(parts.method, parts.uri.to_string())
+                .request(parts.method, &uri)
                 .headers(parts.headers)
                 .body(body);
             let mut answer = asked.send().await.map_err(other)?;
@@ -90,6 +112,11 @@ impl HttpClient for Transport {
             *response.headers_mut() = std::mem::take(answer.headers_mut());
             let body = read(&mut answer).await.map_err(other)?;
             let body = body.ok_or(Error::Str("the authority answers too much"))?;
+            if let Some(chains) = chains
+                && is_chain(response.headers())
+            {
+                chains.see(&uri, response.headers(), &body);
+            }
             Ok(response.map(|()| Full::new(body)).into())
         })
     }
