@@ -111,20 +111,35 @@ async fn exchange(
         if !matches!(answer.code, Some(200 | 302)) {
             bail!("the peer answered {:?}", answer.code);
         }
-        let length: usize = answer
+        let length = answer
             .headers
             .iter()
             .find(|header| header.name.eq_ignore_ascii_case("content-length"))
-            .and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok())
-            .context("an answer without Content-Length")?;
-        break head + length;
+            .and_then(|header| {
+                std::str::from_utf8(header.value)
+                    .ok()?
+                    .parse::<usize>()
+                    .ok()
+            });
+        break length.map(|length| head + length);
     };
-    while buffer.len() < whole {
+    let is_whole = |buffer: &[u8]| match whole {
+        Some(whole) => buffer.len() >= whole,
+        None => ends_in_chunks(buffer),
+    };
+    while !is_whole(buffer) {
         if stream.read_buf(buffer).await? == 0 {
             bail!("the peer closed the connection within a body");
         }
     }
     Ok(())
+}
+
+/// Whether an answer ends with a last chunk, and trailers where there are any. No upstream of ours sends a body that
+/// looks so.
+fn ends_in_chunks(answer: &[u8]) -> bool {
+    let last = &answer[answer.len().saturating_sub(512)..];
+    last.ends_with(b"\r\n\r\n") && last.windows(5).any(|bytes| bytes == b"\r\n0\r\n")
 }
 
 async fn stream(sender: &mut SendRequest<Bytes>, request: &Request) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 
 mod case;
 mod credentials;
+mod grpc;
 mod instructions;
 mod receivers;
 mod time;
@@ -223,20 +224,27 @@ fn print(title: &str, digits: usize, all: &[Measured<'_>]) {
 
 /// A route for each case, and everybody who may call.
 fn declarative(cases: &[Case], receivers: &Receivers, credentials: &Credentials) -> Value {
-    let routes: Vec<Value> = cases
-        .iter()
-        .map(|case| {
+    let routes = |calls: bool| -> Vec<Value> {
+        let cases = cases.iter().filter(|case| case.calls == calls);
+        let route = |case: &Case| {
             json!({
                 "name": case.path,
                 "paths": [format!("/{}/", case.path)],
                 "plugins": case.plugins,
             })
-        })
-        .collect();
+        };
+        cases.map(route).collect()
+    };
     let url = format!("http://{}", receivers.upstream);
     json!({
         "_format_version": "3.0",
-        "services": [{"name": "upstream", "url": url, "routes": routes}],
+        "services": [
+            {"name": "upstream", "url": url, "routes": routes(false)},
+            {
+                "name": "service", "protocol": "grpc", "host": receivers.grpc.ip(),
+                "port": receivers.grpc.port(), "routes": routes(true),
+            },
+        ],
         "consumers": credentials.consumers(),
         "oauth2_tokens": credentials.tokens(),
     })

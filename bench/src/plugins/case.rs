@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::credentials::{APPLICATION_TOKEN, Credentials, Header, WEBHOOK_SECRET};
+use super::grpc;
 use super::receivers::Receivers;
 use crate::request::Request;
 
@@ -25,6 +26,8 @@ pub(super) struct Case {
     /// Whether others are compared with it.
     pub(super) is_base: bool,
     logs_in: bool,
+    /// Whether what answers is a service of gRPC.
+    pub(super) calls: bool,
 }
 
 const PLAIN: &str = "none";
@@ -86,6 +89,7 @@ impl Cases<'_> {
             base,
             is_base: false,
             logs_in: false,
+            calls: false,
         });
         self.all.last_mut().context("there is one")
     }
@@ -148,14 +152,16 @@ pub(super) fn all(receivers: &Receivers, credentials: &Credentials) -> anyhow::R
     };
     let get = |target: &str| Ok(vec![Request::get(target, &[("x-one", "1")])?]);
     cases.add(PLAIN, None, Vec::new(), get)?.is_base = true;
-    authentication(&mut cases)?;
+    authentication(&mut cases, receivers)?;
     traffic(&mut cases)?;
     transformation(&mut cases)?;
+    functions(&mut cases, receivers)?;
+    calls(&mut cases, receivers)?;
     telling(&mut cases, receivers)?;
     Ok(cases.all)
 }
 
-fn authentication(cases: &mut Cases<'_>) -> anyhow::Result<()> {
+fn authentication(cases: &mut Cases<'_>, receivers: &Receivers) -> anyhow::Result<()> {
     let credentials = cases.credentials;
     let plugin = json!({"name": "key-auth"});
     cases.callers([KEY, "key-auth, of all consumers"], &plugin, |caller, _| {
@@ -182,6 +188,18 @@ fn authentication(cases: &mut Cases<'_>) -> anyhow::Result<()> {
         ],
         &json!({"name": "hmac-auth", "config": config}),
         |caller, target| credentials.signature(caller, target),
+    )?;
+    // What the server says is kept for a minute.
+    let ldap = json!({
+        "ldap_host": receivers.ldap.ip(), "ldap_port": receivers.ldap.port(),
+        "base_dn": "dc=example,dc=com", "attribute": "uid", "header_type": "basic",
+    });
+    let login = credentials.basic(credentials.callers(false)[0]);
+    cases.add(
+        "ldap-auth, a verdict at hand",
+        Some(PLAIN),
+        vec![json!({"name": "ldap-auth", "config": ldap})],
+        |target| Ok(vec![Request::get(target, &borrowed(&login))?]),
     )?;
     let config = json!({"enable_client_credentials": true, "global_credentials": true});
     let bearer = format!("Bearer {APPLICATION_TOKEN}");
@@ -271,11 +289,93 @@ fn transformation(cases: &mut Cases<'_>) -> anyhow::Result<()> {
     )
 }
 
+/// In place of the upstream, a function answers: the same upstream, which is asked by another client.
+fn functions(cases: &mut Cases<'_>, receivers: &Receivers) -> anyhow::Result<()> {
+    let address = receivers.upstream;
+    cases.alone(
+        "aws-lambda",
+        json!({
+            "aws_key": "a key", "aws_secret": "a secret", "aws_region": "eu-central-1",
+            "function_name": "1024", "host": address.ip(), "port": address.port(),
+            "disable_https": true,
+        }),
+    )?;
+    // The two make an address of this machine.
+    cases.alone(
+        "azure-functions",
+        json!({
+            "appname": "127.0.0", "hostdomain": format!("1:{}", address.port()), "https": false,
+            "functionname": "1024",
+        }),
+    )
+}
+
+/// Calls of gRPC, as they are and from clients that cannot make them.
+fn calls(cases: &mut Cases<'_>, receivers: &Receivers) -> anyhow::Result<()> {
+    const CALLED: &str = "none, a call of gRPC";
+    let text = "x".repeat(64);
+    let framed = grpc::framed(&text);
+    let json = Bytes::from(json!({ "text": text }).to_string());
+    let proto = json!({"proto": receivers.proto});
+    let plugin = |name: &str, config: &Value| vec![json!({"name": name, "config": config})];
+    let below = |target: &str, path: &str| target.replace("/1024", path);
+    let call = |kind: &'static str, path: &'static str, body: &Bytes| {
+        let body = body.clone();
+        move |target: &str| {
+            let headers = [("content-type", kind)];
+            Ok(vec![Request::post_with(
+                &below(target, path),
+                &headers,
+                body,
+            )?])
+        }
+    };
+    let case = cases.add(
+        CALLED,
+        None,
+        Vec::new(),
+        call("application/grpc", grpc::CALL, &framed),
+    )?;
+    (case.is_base, case.calls) = (true, true);
+    // Whoever reads messages does so at the paths of the service.
+    let stripped = json!({"proto": receivers.proto, "pass_stripped_path": true});
+    for (name, plugins, kind, path, body) in [
+        (
+            "grpc-web",
+            plugin("grpc-web", &json!({})),
+            "application/grpc-web",
+            grpc::CALL,
+            &framed,
+        ),
+        (
+            "grpc-web, JSON",
+            plugin("grpc-web", &stripped),
+            "application/json",
+            grpc::CALL,
+            &json,
+        ),
+        (
+            "grpc-gateway",
+            plugin("grpc-gateway", &proto),
+            "application/json",
+            grpc::BINDING,
+            &json,
+        ),
+    ] {
+        cases
+            .add(name, Some(CALLED), plugins, call(kind, path, body))?
+            .calls = true;
+    }
+    Ok(())
+}
+
 fn telling(cases: &mut Cases<'_>, receivers: &Receivers) -> anyhow::Result<()> {
     let post = format!("http://{}/post", receivers.upstream);
     let udp = receivers.udp()?;
     let queue = json!({"max_batch_size": 1000, "max_coalescing_delay": 0.02});
     cases.alone("file-log", json!({"path": receivers.file}))?;
+    // Where the machine has no such log, what is sent to it is thrown away.
+    cases.alone("syslog", json!({}))?;
     cases.alone("http-log", json!({"http_endpoint": post, "queue": queue}))?;
     let tcp = receivers.tcp;
     cases.alone("tcp-log", json!({"host": tcp.ip(), "port": tcp.port()}))?;

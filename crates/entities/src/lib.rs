@@ -28,6 +28,7 @@ mod secret;
 pub use config::Config;
 pub use error::ApiError;
 pub use flavor::RouterFlavor;
+pub use format::path::normalize as normal_path;
 pub use list::{Change, List, Pick};
 pub use reference::Reference;
 pub use schema::{Field, PluginSchema, Schema};

@@ -1,5 +1,6 @@
 //! One request and its response on their way through the phases.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -8,6 +9,7 @@ use crate::HeaderMap;
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use keelgate_entities::kinds::{Consumer, Protocol, Route, Service};
+use keelgate_entities::normal_path;
 use rustls::pki_types::CertificateDer;
 use uuid::Uuid;
 
@@ -27,7 +29,8 @@ pub struct Exchange<'r> {
     pub host: String,
     /// Port of the listener or of a trusted `X-Forwarded-Port`.
     pub port: u16,
-    /// Path as received, undecoded, without the query.
+    /// Path as received, undecoded, without the query; what is decided by a path is decided by its normal form,
+    /// [`Exchange::path`].
     pub raw_path: String,
     /// Query without the question mark; a plugin may change what is sent upstream.
     pub query: Option<String>,
@@ -63,6 +66,12 @@ pub struct Exchange<'r> {
 }
 
 impl Exchange<'_> {
+    /// The path in its normal form, without the query: escapes of harmless characters undone, `.`, `..` and empty
+    /// segments resolved. Whoever decides by a path must not be led past by another spelling of it.
+    pub fn path(&self) -> Cow<'_, str> {
+        normal_path(&self.raw_path)
+    }
+
     /// When the response had come to its end; meaningful in `log`.
     pub fn ended_at(&self) -> SystemTime {
         self.times.received_at + self.outcome.took

@@ -14,6 +14,8 @@ use keelgate_entities::kinds::{
     self, Acl, BasicAuthCredential, Consumer, KeyAuthCredential, Protocol,
 };
 use keelgate_entities::{Object, Reference};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -164,6 +166,20 @@ pub(crate) fn compiled_with(
     let registry = registry();
     registry.keep_records(Arc::clone(records) as Arc<dyn crate::Records>);
     let plugin = registry.compile(&plugin, &Arc::new(directory)).unwrap();
+    &**Box::leak(Box::new(plugin))
+}
+
+/// A compiled plugin of a node that believes in one certificate.
+pub(crate) fn compiled_trusting(
+    certificate: &CertificateDer<'static>,
+    name: &str,
+    config: Value,
+) -> &'static dyn Plugin {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    let plugin = plugin(name, object(config));
+    let registry = registry().trusting(Arc::new(roots));
+    let plugin = registry.compile(&plugin, &Arc::new(directory())).unwrap();
     &**Box::leak(Box::new(plugin))
 }
 

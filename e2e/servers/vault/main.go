@@ -13,10 +13,35 @@ import (
 	"github.com/hashicorp/go-hclog"
 	kv "github.com/hashicorp/vault-plugin-secrets-kv"
 	vaulthttp "github.com/hashicorp/vault/http"
+	"github.com/hashicorp/vault/internalshared/configutil"
+	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/hashicorp/vault/sdk/physical/inmem"
 	"github.com/hashicorp/vault/vault"
 )
+
+// The engines that there are: the key-value store.
+type onlyKeyValues struct{}
+
+func (onlyKeyValues) Contains(name string, kind consts.PluginType) bool {
+	return name == "kv" && kind == consts.PluginTypeSecrets
+}
+
+func (r onlyKeyValues) Get(name string, kind consts.PluginType) (func() (interface{}, error), bool) {
+	return func() (interface{}, error) { return logical.Factory(kv.Factory), nil }, r.Contains(name, kind)
+}
+
+func (onlyKeyValues) Keys(consts.PluginType) []string {
+	return []string{"kv"}
+}
+
+func (r onlyKeyValues) DeprecationStatus(name string, kind consts.PluginType) (consts.DeprecationStatus, bool) {
+	return consts.Supported, r.Contains(name, kind)
+}
+
+func (onlyKeyValues) IsBuiltinEntPlugin(string, consts.PluginType) bool {
+	return false
+}
 
 func main() {
 	if err := serve(os.Args[1]); err != nil {
@@ -33,6 +58,7 @@ func serve(address string) error {
 	core, err := vault.NewCore(&vault.CoreConfig{
 		Physical:        memory,
 		Logger:          logger,
+		BuiltinRegistry: onlyKeyValues{},
 		DisableMlock:    true,
 		LogicalBackends: map[string]logical.Factory{"kv": kv.Factory},
 	})
@@ -53,5 +79,6 @@ func serve(address string) error {
 		return err
 	}
 	fmt.Println(made.RootToken)
-	return http.Serve(listener, vaulthttp.Handler.Handler(&vault.HandlerProperties{Core: core}))
+	properties := &vault.HandlerProperties{Core: core, ListenerConfig: &configutil.Listener{}}
+	return http.Serve(listener, vaulthttp.Handler.Handler(properties))
 }

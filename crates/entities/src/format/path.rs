@@ -61,7 +61,7 @@ pub(crate) fn route_path(text: &str) -> Result<(), String> {
 
 /// The normal form of a path: escapes of harmless characters undone, the others in upper case,
 /// `.` and `..` and empty segments resolved.
-pub(crate) fn normalize(text: &str) -> Cow<'_, str> {
+pub fn normalize(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '.']) && !text.contains("//") {
         return Cow::Borrowed(text);
     }

@@ -162,7 +162,8 @@ impl Plugin for AcmePlugin {
     }
 
     fn access<'a, 'r: 'a>(&'r self, exchange: &'a mut Exchange<'r>) -> Access<'a> {
-        let token = exchange.raw_path.strip_prefix(CHALLENGES);
+        let path = exchange.path();
+        let token = path.strip_prefix(CHALLENGES);
         let Some(token) = token.filter(|token| !token.is_empty()) else {
             return Access::Ready(Flow::Continue);
         };

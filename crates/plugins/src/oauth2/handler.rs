@@ -221,11 +221,11 @@ impl Plugin for OAuth2 {
             && parameters::in_body(&exchange.method)
             && (is_hidden
                 || !exchange.headers.contains_key(&self.header)
-                || Endpoint::of(&exchange.raw_path).is_some())
+                || Endpoint::of(&exchange.path()).is_some())
     }
 
     fn access<'a, 'r: 'a>(&'r self, exchange: &'a mut Exchange<'r>) -> Access<'a> {
-        match Endpoint::of(&exchange.raw_path) {
+        match Endpoint::of(&exchange.path()) {
             Some(endpoint) if exchange.method != Method::POST => {
                 let refusal = self.refuse_method(endpoint, &exchange.method);
                 Access::Ready(Flow::Respond(Box::new(refusal)))

@@ -130,7 +130,7 @@ impl By {
         })
     }
 
-    fn caller<'e>(&self, exchange: &'e Exchange<'_>) -> Caller<'e> {
+    fn caller<'e>(&'e self, exchange: &'e Exchange<'_>) -> Caller<'e> {
         let address = Caller::Address(exchange.client.ip);
         match self {
             Self::Consumer => Caller::consumer(exchange),
@@ -140,9 +140,7 @@ impl By {
                 Some(value) => Caller::Text(value.as_bytes()),
                 None => address,
             },
-            Self::Path(path) if exchange.raw_path == *path => {
-                Caller::Text(exchange.raw_path.as_bytes())
-            }
+            Self::Path(path) if exchange.path() == *path => Caller::Text(path.as_bytes()),
             Self::Path(_) | Self::Ip => address,
         }
     }

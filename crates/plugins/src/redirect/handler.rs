@@ -52,7 +52,7 @@ impl Target {
             Self::Fixed(location) => location.clone(),
             Self::Elsewhere(url) => {
                 let mut url = url.clone();
-                url.set_path(&exchange.raw_path);
+                url.set_path(&exchange.path());
                 url.set_query(exchange.query.as_deref().filter(|query| !query.is_empty()));
                 HeaderValue::try_from(url.as_str()).expect("URLs are written in ASCII")
             }

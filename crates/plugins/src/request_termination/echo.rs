@@ -57,7 +57,7 @@ fn request(exchange: &Exchange<'_>) -> Value {
         })),
         "raw_body": shown::text(raw_body),
         "method": exchange.method.as_str(),
-        "path": exchange.raw_path,
+        "path": exchange.path(),
         "uri_captures": captures(exchange),
     });
     if let (Some(form), Value::Object(request)) = (body::form(exchange), &mut request) {

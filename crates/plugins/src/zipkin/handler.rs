@@ -201,7 +201,7 @@ impl Zipkin {
             ("lc", "kong".to_owned()),
             ("http.method", exchange.method.as_str().to_owned()),
             ("http.host", exchange.host.clone()),
-            ("http.path", exchange.raw_path.clone()),
+            ("http.path", exchange.path().into_owned()),
             ("http.protocol", protocol.to_owned()),
             (
                 "http.status_code",
@@ -254,7 +254,7 @@ impl Zipkin {
     /// All spans of a request, in a list without brackets.
     fn write<'s>(&'s self, exchange: &Exchange<'s>, place: &'s Place) -> Bytes {
         let name = match self.tells_path {
-            true => format!("{} {}", exchange.method, exchange.raw_path),
+            true => format!("{} {}", exchange.method, exchange.path()),
             false => exchange.method.to_string(),
         };
         let mut request = self.request_span(exchange, place, &name);

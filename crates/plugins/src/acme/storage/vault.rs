@@ -258,3 +258,55 @@ impl Vault {
         Ok(keys)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::web::Place;
+    use super::*;
+    use crate::names::Names;
+    use crate::peer_tls::Trust;
+    use crate::testing::server;
+
+    #[tokio::test]
+    async fn a_cluster_of_kubernetes_vouches_for_the_node() {
+        let login = |token: &str| json!({"auth": {"client_token": token}}).to_string();
+        let found = json!({"data": {"data": {"value": "v"}, "metadata": {"version": 1}}});
+        let (address, asked) = server(vec![
+            ("200 OK", login("t1")),
+            ("200 OK", found.to_string()),
+            (
+                "403 Forbidden",
+                json!({"errors": ["permission denied"]}).to_string(),
+            ),
+            ("200 OK", login("t2")),
+            ("404 Not Found", json!({"errors": []}).to_string()),
+        ]);
+        let directory = tempfile::tempdir().unwrap();
+        let jwt = directory.path().join("token");
+        std::fs::write(&jwt, "who-i-am\n").unwrap();
+        let web = Web::new(&Place {
+            https: false,
+            host: "127.0.0.1",
+            port: address.port(),
+            called: None,
+            tls: Trust::default().client(true),
+            names: &Names::default(),
+            timeout: Duration::from_secs(30),
+        });
+        let access = Access::kubernetes(Some("k8s/prod"), Some("gateway"), jwt.to_str());
+        let vault = Vault::new(web.unwrap(), None, access);
+        assert_eq!(vault.get("k").await.unwrap().as_deref(), Some("v"));
+        // The login is over; a new one is made.
+        assert_eq!(vault.get("k").await.unwrap(), None);
+        let asked: Vec<_> = asked.into_iter().collect();
+        let lines: Vec<_> = asked.iter().map(|asked| asked.line.as_str()).collect();
+        let login = "POST /v1/auth/k8s/prod/login HTTP/1.1";
+        let read = "GET /v1/secret/data/acme/k HTTP/1.1";
+        assert_eq!(lines, [login, read, read, login, read]);
+        let said: Value = serde_json::from_slice(&asked[0].body).unwrap();
+        assert_eq!(said, json!({"role": "gateway", "jwt": "who-i-am"}));
+        let tokens = asked.iter().map(|asked| asked.header("x-vault-token"));
+        let tokens: Vec<_> = tokens.collect();
+        assert_eq!(tokens, [None, Some("t1"), Some("t1"), None, Some("t2")]);
+    }
+}

@@ -54,6 +54,43 @@ async fn tokens_are_found_wherever_they_may_stand() {
 }
 
 #[tokio::test]
+async fn a_token_is_good_up_to_the_second_of_its_end() {
+    for (age, is_good) in [
+        (0, true),
+        (7199, true),
+        (7200, true),
+        (7201, false),
+        (9_999_999, false),
+    ] {
+        let gateway = Gateway::new(json!({}));
+        let body = password_token(&gateway).await;
+        let made = json!(NOW - age);
+        gateway.records.set(super::TOKENS, "created_at", &made);
+        let token = text(&body, "access_token");
+        assert_eq!(gateway.is_good(token).await, is_good, "{age}");
+        // A second time, when the node knows it.
+        assert_eq!(gateway.is_good(token).await, is_good, "{age}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_known_ends_as_well() {
+    let gateway = Gateway::new(json!({}));
+    let body = password_token(&gateway).await;
+    let authorization = format!("Bearer {}", text(&body, "access_token"));
+    for (later, is_good) in [(0, true), (7200, true), (7201, false)] {
+        let headers = [("authorization", authorization.as_str())];
+        let mut request = with_headers(exchange("GET", "/a"), &headers);
+        request.times.received_at += Duration::from_secs(later);
+        assert_eq!(
+            gateway.ask(&mut request).await.is_none(),
+            is_good,
+            "{later}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_was_seen_is_no_good_once_it_is_gone() {
     let gateway = Gateway::new(json!({}));
     let body = password_token(&gateway).await;

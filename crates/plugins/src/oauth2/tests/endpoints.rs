@@ -26,6 +26,29 @@ async fn what_is_not_switched_on_is_not_given() {
 }
 
 #[tokio::test]
+async fn no_other_spelling_leads_past_an_endpoint() {
+    let gateway = Gateway::new(json!({}));
+    for path in [
+        "/a/oauth2/%74oken",
+        "/a/oauth2/./token",
+        "/a/oauth2//token/",
+        "/a/oauth2/x/../token",
+    ] {
+        let ask = [
+            ("grant_type", "client_credentials"),
+            ("client_id", "app"),
+            ("client_secret", "s3cret"),
+        ];
+        let (status, body, _) = gateway.post(path, &ask).await;
+        assert_eq!(status, 200, "{path}: {body}");
+    }
+    // An escaped slash is no slash.
+    let mut request = exchange("POST", "/a/oauth2%2Ftoken");
+    let refused = gateway.ask(&mut request).await.unwrap();
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn users_go_nowhere_else() {
     let gateway = Gateway::new(json!({}));
     let foreign = ("redirect_uri", "https://evil.test/");
