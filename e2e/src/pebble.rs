@@ -142,6 +142,13 @@ impl Pebble {
         roots
     }
 
+    /// A file that says of these names, and of its own, that they are on this machine.
+    pub fn hosts(&self, names: &[&str]) -> String {
+        let names = names.join(" ");
+        self.write("hosts", &format!("127.0.0.1 localhost {names}\n"));
+        self.path("hosts")
+    }
+
     /// The file with the certificate that its own TLS is believed by.
     pub fn authority(&self) -> String {
         self.path("server.crt")

@@ -131,7 +131,11 @@ async fn node(pebble: &Pebble, proxy: Option<u16>) -> Node {
 
 async fn node_as(role: Role, pebble: &Pebble, proxy: Option<u16>) -> Node {
     let authority = pebble.authority();
-    let mut settings = vec![("lua_ssl_trusted_certificate", authority.as_str())];
+    let hosts = pebble.hosts(&["store.example.test"]);
+    let mut settings = vec![
+        ("lua_ssl_trusted_certificate", authority.as_str()),
+        ("dns_hostsfile", &hosts),
+    ];
     let listen = proxy.map(|port| format!("127.0.0.1:{port}"));
     let tls = ports::free();
     let listen = listen.map(|plain| format!("{plain}, 127.0.0.1:{tls} ssl http2"));
@@ -172,7 +176,7 @@ async fn nodes_share_certificates_over_redis() {
     let more = json!({
         "storage": "redis",
         "storage_config": {"redis": {
-            "host": "127.0.0.1", "port": redis.port, "timeout": 30_000,
+            "host": "store.example.test", "port": redis.port, "timeout": 30_000,
             "extra_options": {"namespace": "n*:"},
         }},
     });
@@ -210,7 +214,7 @@ async fn nodes_share_certificates(storage: Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_share_certificates_over_consul() {
     let consul = Consul::start().await;
-    let settings = json!({"port": consul.port, "kv_path": "/gate way/acme", "timeout": 30_000});
+    let settings = json!({"host": "store.example.test", "port": consul.port, "kv_path": "/gate way/acme", "timeout": 30_000});
     nodes_share_certificates(json!({"storage": "consul", "storage_config": {"consul": settings}}))
         .await;
     let kept = consul.keys("gate%20way/").await.expect("an answer");
@@ -229,7 +233,7 @@ async fn nodes_share_certificates_over_consul() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_share_certificates_over_vault() {
     let vault = Vault::start().await;
-    let settings = json!({"port": vault.port, "token": vault.token, "timeout": 30_000});
+    let settings = json!({"host": "store.example.test", "port": vault.port, "token": vault.token, "timeout": 30_000});
     nodes_share_certificates(json!({"storage": "vault", "storage_config": {"vault": settings}}))
         .await;
     let (_, kept) = vault

@@ -64,8 +64,14 @@ async fn whom_the_server_knows_is_let_through() {
         json!({"ldap_port": port, "hide_credentials": true}),
         json!({"ldap_port": port, "anonymous": "nobody"}),
         json!({"ldap_port": port, "realm": "people", "cache_ttl": 0}),
+        json!({"ldap_port": port, "ldap_host": "directory.example.test"}),
     ];
-    let node = node(&upstream, &[], &configs).await;
+    let hosts = tempfile::NamedTempFile::new().expect("make a file");
+    std::fs::write(hosts.path(), "127.0.0.1 localhost directory.example.test\n")
+        .expect("write a file");
+    let path = hosts.path().display().to_string();
+    let node = node(&upstream, &[("dns_hostsfile", &path)], &configs).await;
+    assert_eq!(status(&node, "/3", "alice", "wonder:land").await, 200);
     for path in ["/0", "/1", "/2"] {
         // Asked, and known.
         for _ in 0..2 {
