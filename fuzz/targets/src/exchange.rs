@@ -23,6 +23,7 @@ pub(crate) fn exchange<'r>(name: &'static str, header: &[u8], query: &str) -> Ex
             sni: None,
             tls: false,
             session: None,
+            certificate: None,
         },
         method: Method::GET,
         version: Version::HTTP_11,
