@@ -295,7 +295,7 @@ fn functions(cases: &mut Cases<'_>, receivers: &Receivers) -> anyhow::Result<()>
     cases.alone(
         "aws-lambda",
         json!({
-            "aws_key": "a key", "aws_secret": "a secret", "aws_region": "eu-central-1",
+            "aws_key": "AKIDEXAMPLE", "aws_secret": "a secret", "aws_region": "eu-central-1",
             "function_name": "1024", "host": address.ip(), "port": address.port(),
             "disable_https": true,
         }),
