@@ -22,6 +22,8 @@ mod ambiguity;
 mod balancing;
 #[path = "protocol/bodies.rs"]
 mod bodies;
+#[path = "protocol/certificates.rs"]
+mod certificates;
 #[path = "protocol/errors.rs"]
 mod errors;
 #[path = "protocol/forwarding.rs"]

@@ -34,7 +34,7 @@ pub(crate) fn pair(name: &str) -> Pair {
     }
 }
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+pub(crate) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
@@ -112,7 +112,8 @@ fn client(trusted: &Pair, versions: &[&'static SupportedProtocolVersion]) -> Arc
     Arc::new(config)
 }
 
-fn with_tls(own: &Pair, tls: Tls, workers: usize) -> Gateway {
+/// A gateway that shows a certificate, with an upstream that answers.
+pub(crate) fn with_tls(own: &Pair, tls: Tls, workers: usize) -> Gateway {
     let key = keelgate_runtime::certificates::certified_key(&own.cert, &own.key).unwrap();
     Gateway::with(
         config(echo()),

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use keelgate_settings::{DatabaseKind, Loader, Origin, Problem, Role, Severity, Workers};
+use keelgate_settings::{
+    DatabaseKind, Loader, Origin, Problem, ResponseHeaders, Role, Severity, Workers,
+};
 
 use crate::{Node, find};
 
@@ -183,4 +185,47 @@ fn a_changed_file_is_read_anew_from_the_same_sources() {
     assert_eq!(anew.node.plugins, ["cors"]);
     fs::write(node.conf(), "log_level = loud").unwrap();
     assert!(settings.reload().is_err());
+}
+
+#[test]
+fn each_header_is_asked_for_by_its_token() {
+    type Asked = (&'static str, fn(&ResponseHeaders) -> bool);
+    const TOKENS: [Asked; 8] = [
+        ("Server", |on| on.server),
+        ("Via", |on| on.via),
+        ("X-Kong-Proxy-Latency", |on| on.proxy_latency),
+        ("X-Kong-Response-Latency", |on| on.response_latency),
+        ("X-Kong-Admin-Latency", |on| on.admin_latency),
+        ("X-Kong-Upstream-Latency", |on| on.upstream_latency),
+        ("X-Kong-Upstream-Status", |on| on.upstream_status),
+        ("X-Kong-Request-Id", |on| on.request_id),
+    ];
+    let on = |value: &str| {
+        let node = Node::new().file(&format!("headers = {value}\n"));
+        let headers = node.settings().proxy.response_headers();
+        TOKENS.map(|(_, is_on)| is_on(&headers))
+    };
+    for (at, (token, _)) in TOKENS.into_iter().enumerate() {
+        let mut alone = [false; 8];
+        alone[at] = true;
+        assert_eq!(on(token), alone, "{token}");
+    }
+    let some = |names: &[&str]| TOKENS.map(|(token, _)| names.contains(&token));
+    assert_eq!(on("off"), [false; 8]);
+    assert_eq!(on("server_tokens"), some(&["Server", "Via"]));
+    let latencies = [
+        "X-Kong-Proxy-Latency",
+        "X-Kong-Response-Latency",
+        "X-Kong-Admin-Latency",
+        "X-Kong-Upstream-Latency",
+    ];
+    assert_eq!(on("latency_tokens"), some(&latencies));
+    assert_eq!(
+        on("Via, X-Kong-Request-Id"),
+        some(&["Via", "X-Kong-Request-Id"])
+    );
+    for (value, told) in [("off", false), ("X-Kong-Request-Id", true)] {
+        let node = Node::new().file(&format!("headers_upstream = {value}\n"));
+        assert_eq!(node.settings().proxy.upstream_request_id(), told);
+    }
 }
