@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::HeaderMap;
+use crate::{HeaderMap, Places};
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use keelgate_entities::kinds::{Consumer, Protocol, Route, Service};
@@ -45,6 +45,8 @@ pub struct Exchange<'r> {
     pub route: Option<&'r Route>,
     /// The matched route's service.
     pub service: Option<&'r Service>,
+    /// Where logs find the two written out.
+    pub written: Places<'r>,
     /// Captures of the route's regular expression: named and numbered (`"1"`, …).
     pub captures: Vec<(String, String)>,
     /// The authenticated consumer.

@@ -59,6 +59,7 @@ mod setting;
 mod shown;
 pub mod stream;
 mod traces;
+mod written;
 
 mod acl;
 mod acme;
@@ -113,3 +114,4 @@ pub use records::Records;
 pub use registry::Registry;
 pub use response::Response;
 pub use stream::StreamPlugin;
+pub use written::{Places, Written};

@@ -3,25 +3,36 @@
 //! | module | its one reason |
 //! |---|---|
 //! | `record` | the record about a request, in JSON |
+//! | `parts` | what records about requests and about sessions have in common |
+//! | `json` | texts and numbers in JSON |
 //! | `fields` | what a configuration changes in it |
 //! | `severity` | how grave a request is |
+//! | `stamp` | times in messages of syslog |
 //! | `stat` | what the plugins that send numbers share |
 //! | `figures` | sizes and times of a request |
 //! | `logger` | the plugin that puts records into a queue |
+//! | `page`, `batch` | records one after another in memory |
 //! | `queue` | between requests and whoever is told |
 //! | `delivery` | the thread that queues are emptied on |
 //! | `endpoint` | an HTTP server that is told |
-//! | `network` | sockets towards whoever is told |
+//! | `network` | connections towards whoever is told lines |
+//! | `datagrams` | datagrams towards whoever is told |
 
+pub(crate) mod batch;
+pub(crate) mod datagrams;
 pub(crate) mod delivery;
 pub(crate) mod endpoint;
 pub(crate) mod fields;
 pub(crate) mod figures;
+pub(crate) mod json;
 pub(crate) mod logger;
 pub(crate) mod network;
+mod page;
+mod parts;
 pub(crate) mod queue;
 pub(crate) mod record;
 pub(crate) mod severity;
+pub(crate) mod stamp;
 pub(crate) mod stat;
 
 /// The protocols whose requests are told of, where a configuration does not say.

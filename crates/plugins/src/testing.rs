@@ -66,6 +66,7 @@ pub(crate) fn exchange<'r>(method: &str, target: &str) -> Exchange<'r> {
         },
         route: None,
         service: None,
+        written: crate::Places::default(),
         captures: Vec::new(),
         consumer: None,
         credential: None,

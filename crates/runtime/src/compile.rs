@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use keelgate_entities::kinds::Route;
 use keelgate_entities::{Config, List, Pick, RouterFlavor};
+use keelgate_plugins::Written;
 use keelgate_router::{Router, StreamRouter};
 use rustc_hash::FxHashMap;
 use rustls::RootCertStore;
@@ -149,6 +150,7 @@ impl Runtime {
                             flaws.extend(checked.err());
                             chain
                         },
+                        written: Written::default(),
                     };
                 }
                 // Services of streams have no part in HTTP; their routes are left without one.
@@ -157,6 +159,7 @@ impl Runtime {
                     service: service.filter(of_http),
                     chain: chains.draw(Some(route.id), of_service),
                     closed: false,
+                    written: Written::default(),
                 }
             })
             .collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keelgate_entities::Pick;
 use keelgate_entities::kinds::Route;
-use keelgate_plugins::Directory;
+use keelgate_plugins::{Directory, Places, Written};
 use keelgate_router::{Router, StreamRouter};
 
 use crate::people::People;
@@ -35,6 +35,7 @@ pub(crate) struct RouteEntry {
     pub(crate) service: Option<u32>,
     pub(crate) chain: Arc<Chain>,
     pub(crate) closed: bool,
+    pub(crate) written: Written,
 }
 
 /// A request's route with everything that belongs to it.
@@ -48,6 +49,17 @@ pub struct Routed<'r> {
     pub chain: &'r Chain,
     /// Whether nothing may pass: a plugin that guards the route cannot guard streams.
     pub closed: bool,
+    written: &'r Written,
+}
+
+impl<'r> Routed<'r> {
+    /// Where logs find the route and its service written out.
+    pub fn written(&self) -> Places<'r> {
+        Places {
+            route: Some(self.written),
+            service: self.service.map(|entry| &entry.written),
+        }
+    }
 }
 
 impl Runtime {
@@ -77,6 +89,7 @@ impl Runtime {
                 .and_then(|service| self.services.get(service as usize)),
             chain: &entry.chain,
             closed: entry.closed,
+            written: &entry.written,
         })
     }
 

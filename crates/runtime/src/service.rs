@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use keelgate_entities::Reference;
 use keelgate_entities::kinds::{self, Protocol, Service};
+use keelgate_plugins::Written;
 use rustc_hash::FxHashMap;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -26,6 +27,8 @@ pub struct ServiceEntry {
     pub origin: Origin,
     /// How TLS is spoken to it.
     pub tls: UpstreamTls,
+    /// Where logs find it written out.
+    pub written: Written,
 }
 
 /// How TLS is spoken to a service.
@@ -106,6 +109,7 @@ impl Services<'_> {
                     service,
                     origin,
                     tls,
+                    written: Written::default(),
                 }
             })
             .collect()

@@ -1,18 +1,18 @@
 //! How `datadog` sends.
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use keelgate_entities::kinds;
 
 use super::config::{Config, Metric, default_metrics};
 use crate::error::Reason;
+use crate::logging::batch::Batch;
 use crate::logging::logger::{self, Tell};
-use crate::logging::network::{self, Address};
+use crate::logging::network::Address;
 use crate::logging::queue::Sink;
-use crate::logging::stat::{ConsumerIdentifier, Figure, Figures, Rate, StatType, clean, dotless};
+use crate::logging::stat::{ConsumerIdentifier, Figure, Figures, Rate, clean, write_dotless};
+use crate::logging::{datagrams, json};
 use crate::registry::Node;
 use crate::{Directory, Exchange, Plugin, setting};
 
@@ -24,17 +24,17 @@ const AGENT_HOST: &str = "KONG_DATADOG_AGENT_HOST";
 const AGENT_PORT: &str = "KONG_DATADOG_AGENT_PORT";
 
 struct Lines {
-    prefix: String,
-    service_tag: String,
-    status_tag: String,
-    consumer_tag: String,
+    /// What stands before the status, and before the consumer.
+    status: String,
+    consumer: String,
     metrics: Vec<Told>,
 }
 
 struct Told {
     figure: Figure,
-    kind: StatType,
-    rate: Rate,
+    /// What stands before and behind its value.
+    before: String,
+    behind: String,
     consumer: Option<ConsumerIdentifier>,
     /// With the comma before each.
     tags: String,
@@ -54,12 +54,15 @@ pub(crate) fn compile(
         Some(metrics) => metrics,
         None => serde_json::from_value(default_metrics())?,
     };
+    let prefix = text(config.prefix, "kong");
+    let service_tag = text(config.service_name_tag, "name");
+    let metrics = metrics.into_iter();
     let lines = Lines {
-        prefix: text(config.prefix, "kong"),
-        service_tag: text(config.service_name_tag, "name"),
-        status_tag: text(config.status_tag, "status"),
-        consumer_tag: text(config.consumer_tag, "consumer"),
-        metrics: metrics.into_iter().filter_map(Told::of).collect(),
+        status: format!(",{}:", text(config.status_tag, "status")),
+        consumer: format!(",{}:", text(config.consumer_tag, "consumer")),
+        metrics: metrics
+            .filter_map(|metric| Told::of(metric, &prefix, &service_tag))
+            .collect(),
     };
     let host = config.host.or_else(|| std::env::var(AGENT_HOST).ok());
     let port = || std::env::var(AGENT_PORT).ok()?.parse().ok();
@@ -74,60 +77,66 @@ pub(crate) fn compile(
 }
 
 impl Told {
-    fn of(metric: Metric) -> Option<Self> {
+    fn of(metric: Metric, prefix: &str, service_tag: &str) -> Option<Self> {
+        let (figure, kind) = (Figure::named(&metric.name)?, metric.stat_type.as_str());
+        let rate = Rate(metric.sample_rate);
         let tags = metric.tags.iter().flatten();
+        let tags: String = tags.map(|tag| format!(",{}", clean(tag))).collect();
         Some(Self {
-            figure: Figure::named(&metric.name)?,
-            kind: metric.stat_type,
-            rate: Rate(metric.sample_rate),
+            figure,
+            before: format!("{prefix}.{}:", figure.as_str()),
+            behind: format!("|{kind}{rate}|#{service_tag}:"),
             consumer: metric.consumer_identifier,
-            tags: tags.map(|tag| format!(",{}", clean(tag))).collect(),
+            tags,
         })
     }
 
-    /// What the consumer is called.
-    fn consumer(&self, exchange: &Exchange<'_>) -> Option<String> {
-        let (by, consumer) = (self.consumer?, exchange.consumer?);
-        let name = by.of(consumer)?;
-        Some(match by {
-            ConsumerIdentifier::ConsumerId => name.replace('-', "_"),
-            _ => name,
-        })
+    /// Appends what the consumer is called; whether it is called anything.
+    fn consumer(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) -> bool {
+        let (Some(by), Some(consumer)) = (self.consumer, exchange.consumer) else {
+            return false;
+        };
+        let start = out.len();
+        let is_called = by.write(consumer, out);
+        if by == ConsumerIdentifier::ConsumerId {
+            for byte in out[start..].iter_mut().filter(|byte| **byte == b'-') {
+                *byte = b'_';
+            }
+        }
+        is_called
     }
 }
 
 impl Tell for Lines {
-    fn tell(&self, exchange: &Exchange<'_>) -> Option<Bytes> {
+    fn tell(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) {
         let figures = Figures::of(exchange);
-        let service = exchange.service.map_or(String::new(), |service| {
-            dotless(service.name.as_deref().unwrap_or(&service.host))
-        });
-        let status = exchange.response.status.as_u16();
-        let mut lines = String::with_capacity(512);
         for told in &self.metrics {
             let Some(value) = figures.get(told.figure) else {
                 continue;
             };
-            let (name, kind) = (told.figure.as_str(), told.kind.as_str());
-            let line = write!(
-                lines,
-                "{}.{name}:{value}|{kind}{}|#{}:{service},{}:{status}",
-                self.prefix, told.rate, self.service_tag, self.status_tag
-            );
-            line.ok()?;
-            if let Some(consumer) = told.consumer(exchange) {
-                write!(lines, ",{}:{consumer}", self.consumer_tag).ok()?;
+            out.extend_from_slice(told.before.as_bytes());
+            json::number(out, value);
+            out.extend_from_slice(told.behind.as_bytes());
+            if let Some(service) = exchange.service {
+                write_dotless(service.name.as_deref().unwrap_or(&service.host), out);
             }
-            lines.push_str(&told.tags);
-            lines.push('\n');
+            out.extend_from_slice(self.status.as_bytes());
+            json::number(out, exchange.response.status.as_u16());
+            let start = out.len();
+            out.extend_from_slice(self.consumer.as_bytes());
+            if !told.consumer(exchange, out) {
+                out.truncate(start);
+            }
+            out.extend_from_slice(told.tags.as_bytes());
+            out.push(b'\n');
         }
-        (!lines.is_empty()).then(|| lines.into())
     }
 }
 
 impl Sink for Agent {
-    async fn send(&self, batch: &[Bytes]) -> Result<(), String> {
-        let lines: Vec<&[u8]> = batch.iter().flat_map(network::split).collect();
-        network::send_datagrams(&self.0, LIMIT, lines).await
+    async fn send(&self, batch: &Batch) -> Result<(), String> {
+        // Each line by itself.
+        let lines = batch.pieces().flat_map(|lines| datagrams::packed(lines, 0));
+        datagrams::send(&self.0, LIMIT, lines).await
     }
 }

@@ -5,13 +5,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use keelgate_entities::kinds;
 
 use super::config::Config;
 use crate::error::Reason;
+use crate::logging::batch::Batch;
 use crate::logging::logger;
-use crate::logging::network::joined;
 use crate::logging::queue::{Settings, Sink};
 use crate::registry::Node;
 use crate::{Directory, Plugin, setting};
@@ -46,7 +45,7 @@ pub(crate) fn compile(
 }
 
 impl Log {
-    fn write(&self, lines: &[u8]) -> io::Result<()> {
+    fn write(&self, lines: &Batch) -> io::Result<()> {
         let mut held = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = match held.take() {
             Some(file) if !self.reopen => file,
@@ -55,16 +54,21 @@ impl Log {
                 options.append(true).create(true).open(&self.path)?
             }
         };
-        file.write_all(lines)?;
+        // Whole lines each time: others may append to the file, too.
+        for lines in lines.pieces() {
+            file.write_all(lines)?;
+        }
         *held = Some(file);
         Ok(())
     }
 }
 
 impl Sink for Arc<Log> {
-    async fn send(&self, batch: &[Bytes]) -> Result<(), String> {
+    const BEHIND: Option<u8> = Some(b'\n');
+
+    async fn send(&self, batch: &Batch) -> Result<(), String> {
         // A pipe that nobody reads blocks; other queues are not to wait for it.
-        let (log, lines) = (Self::clone(self), joined(batch));
+        let (log, lines) = (Self::clone(self), batch.clone());
         let written = tokio::task::spawn_blocking(move || log.write(&lines)).await;
         written
             .unwrap_or_else(|problem| Err(io::Error::other(problem)))

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use keelgate_entities::kinds;
 
 use super::config::Config;
 use crate::error::Reason;
+use crate::logging::batch::Batch;
 use crate::logging::endpoint::{Endpoint, Limits};
 use crate::logging::logger;
 use crate::logging::queue::Sink;
@@ -64,27 +65,19 @@ fn endpoint(node: &Node, config: &Config) -> Result<Endpoint, Reason> {
 }
 
 impl Server {
-    fn body(&self, batch: &[Bytes]) -> Bytes {
-        if let [record] = batch
-            && !self.lists
-        {
-            return record.clone();
+    fn body(&self, batch: &Batch) -> Bytes {
+        let mut records = batch.records();
+        if let (Some(record), None, false) = (records.next(), records.next(), self.lists) {
+            return Bytes::copy_from_slice(record);
         }
-        let length = batch.iter().map(|record| record.len() + 1).sum::<usize>() + 1;
-        let mut body = BytesMut::with_capacity(length);
-        let mut before = b'[';
-        for record in batch {
-            body.put_u8(before);
-            body.put_slice(record);
-            before = b',';
-        }
-        body.put_u8(b']');
-        body.freeze()
+        batch.list().into()
     }
 }
 
 impl Sink for Server {
-    async fn send(&self, batch: &[Bytes]) -> Result<(), String> {
+    const BEHIND: Option<u8> = Some(b',');
+
+    async fn send(&self, batch: &Batch) -> Result<(), String> {
         self.endpoint.send(self.body(batch)).await
     }
 }

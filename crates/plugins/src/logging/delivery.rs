@@ -1,13 +1,16 @@
 //! The thread that records are delivered on, apart from those that serve requests.
 
 use std::future::Future;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::batch::Batch;
+use super::page::Page;
 
 /// The thread of a node; it begins when it is first needed.
 #[derive(Debug, Default)]
@@ -16,7 +19,12 @@ pub(crate) struct Delivery {
     tasks: TaskTracker,
     ending: CancellationToken,
     lost: AtomicU64,
+    /// Pages to be written on again.
+    spare: Mutex<Vec<Page>>,
 }
+
+/// Pages that are kept to be written on again.
+const MOST_SPARE: usize = 64;
 
 impl Delivery {
     /// Runs a task until its end, or until the node ends.
@@ -52,6 +60,24 @@ impl Delivery {
     /// Cancelled when what waits is to be sent at once, since nothing will be sent later.
     pub(super) fn ending(&self) -> &CancellationToken {
         &self.ending
+    }
+
+    /// A page without records.
+    pub(super) fn page(&self) -> Page {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.pop().unwrap_or_else(|| {
+            drop(spare);
+            let mut page = Page::default();
+            page.reserve();
+            page
+        })
+    }
+
+    /// Keeps the pages of records that are done with.
+    pub(super) fn take_back(&self, records: Batch) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MOST_SPARE.saturating_sub(spare.len());
+        spare.extend(records.into_pages().take(room));
     }
 
     /// Counts records that nobody will get.

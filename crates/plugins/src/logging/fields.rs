@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use keelgate_entities::schema::{Field, ITEM};
 use serde_json::{Map, Value};
 
+use super::json;
 use crate::error::Reason;
 
 /// Values to set, by dotted path; none for a field that goes.
@@ -35,18 +36,22 @@ impl Fields {
         Ok(Self(compiled.collect::<Result<_, Reason>>()?))
     }
 
-    /// Whether nothing is changed.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Sets the fields. A path that leads through something other than an object is passed over.
-    pub(crate) fn apply(&self, record: &mut Map<String, Value>) {
+    /// Sets the fields of the record that begins at `start`. A path that leads through something
+    /// other than an object is passed over.
+    pub(crate) fn change(&self, start: usize, out: &mut Vec<u8>) {
+        if self.0.is_empty() {
+            return;
+        }
+        let Ok(Value::Object(mut record)) = serde_json::from_slice(&out[start..]) else {
+            return;
+        };
         for (path, value) in &self.0 {
             if let Some((last, way)) = path.split_last() {
-                set(record, way, last, value.as_ref());
+                set(&mut record, way, last, value.as_ref());
             }
         }
+        out.truncate(start);
+        json::value(out, &record);
     }
 }
 

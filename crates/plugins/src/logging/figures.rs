@@ -1,11 +1,9 @@
 //! Sizes and times of a request that has come to its end.
 
-use serde::Serialize;
-
 use crate::{Exchange, HeaderMap};
 
 /// Times in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Latencies {
     /// From the request's head until the end of the response.
     pub(crate) request: u64,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use keelgate_entities::kinds;
 
 use super::fields::Fields;
@@ -15,8 +14,8 @@ use crate::{Exchange, Phases, Plugin};
 
 /// What is told about a request.
 pub(crate) trait Tell: Send + Sync + 'static {
-    /// What is put into the queue; none for a request that is passed over.
-    fn tell(&self, exchange: &Exchange<'_>) -> Option<Bytes>;
+    /// Appends what is put into the queue; nothing for a request that is passed over.
+    fn tell(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>);
 }
 
 struct Logger<T> {
@@ -55,10 +54,8 @@ pub(crate) fn compile(
 
 /// A record without anything around it.
 impl Tell for Fields {
-    fn tell(&self, exchange: &Exchange<'_>) -> Option<Bytes> {
-        let mut json = Vec::new();
-        record::write(exchange, self, &mut json);
-        Some(json.into())
+    fn tell(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) {
+        record::write(exchange, self, out);
     }
 }
 
@@ -71,8 +68,6 @@ impl<T: Tell> Plugin for Logger<T> {
     }
 
     fn log<'r>(&'r self, exchange: &mut Exchange<'r>) {
-        if let Some(told) = self.tell.tell(exchange) {
-            self.queue.push(told);
-        }
+        self.queue.push(|out| self.tell.tell(exchange, out));
     }
 }

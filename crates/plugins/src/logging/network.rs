@@ -1,18 +1,18 @@
-//! Sockets towards whoever is told about requests.
+//! Connections towards whoever is told about requests in lines.
 
 use std::io;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::batch::Batch;
 use crate::names::Names;
 
 /// Where datagrams or lines are sent.
@@ -29,35 +29,6 @@ impl Address {
     pub(crate) fn tell(&self, problem: &io::Error) -> String {
         format!("{}:{}: {problem}", self.host, self.port)
     }
-}
-
-/// Sends datagrams, each by itself. All are tried; the error is that of the first that failed.
-pub(crate) async fn send_datagrams<D: AsRef<[u8]>>(
-    address: &Address,
-    limit: Duration,
-    datagrams: impl IntoIterator<Item = D>,
-) -> Result<(), String> {
-    let send = async {
-        let found = address.names.addresses(&address.host, address.port).await?;
-        // Nobody says that nobody listens; the older family is where most receivers are.
-        let peer = found.iter().find(|peer| peer.is_ipv4()).or(found.first());
-        let peer = *peer.ok_or(io::ErrorKind::NotFound)?;
-        let any = match peer.is_ipv4() {
-            true => "0.0.0.0:0",
-            false => "[::]:0",
-        };
-        let socket = UdpSocket::bind(any).await?;
-        socket.connect(peer).await?;
-        let mut outcome = Ok(());
-        for datagram in datagrams {
-            let sent = socket.send(datagram.as_ref()).await;
-            outcome = outcome.and(sent.map(drop));
-        }
-        outcome
-    };
-    let sent = timeout(limit, send).await;
-    sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        .map_err(|problem| address.tell(&problem))
 }
 
 /// A receiver of lines over TCP, with or without TLS, and the connection to it.
@@ -129,33 +100,13 @@ impl Lines {
         Ok(())
     }
 
-    /// Sends records, a line each.
-    pub(crate) async fn send_lines(&self, records: &[Bytes]) -> Result<(), String> {
-        self.send_bytes(&joined(records)).await
-    }
-
-    /// Sends lines.
-    pub(crate) async fn send_bytes(&self, lines: &[u8]) -> Result<(), String> {
-        let sent = timeout(self.limit, self.send_all(lines)).await;
+    /// Sends records, which are lines.
+    pub(crate) async fn send_lines(&self, records: &Batch) -> Result<(), String> {
+        let lines = records.joined();
+        let sent = timeout(self.limit, self.send_all(&lines)).await;
         sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(|problem| self.address.tell(&problem))
     }
-}
-
-/// The lines of a text, which ends with the end of a line.
-pub(crate) fn split(lines: &Bytes) -> impl Iterator<Item = &[u8]> {
-    let lines = lines.strip_suffix(b"\n").unwrap_or(lines.as_ref());
-    lines.split(|byte| *byte == b'\n')
-}
-
-/// Records, a line each.
-pub(crate) fn joined(records: &[Bytes]) -> Vec<u8> {
-    let mut lines = Vec::with_capacity(records.iter().map(|record| record.len() + 1).sum());
-    for record in records {
-        lines.extend_from_slice(record);
-        lines.push(b'\n');
-    }
-    lines
 }
 
 impl Connection {

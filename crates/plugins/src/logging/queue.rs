@@ -1,22 +1,26 @@
 //! A queue of records between requests and the server that they are sent to.
 //!
-//! Requests never wait: when there is no room, the oldest records go. A batch that cannot be sent
+//! Each core writes its records on a page of its own, which it hands over when it is full; what is on
+//! pages that are not is collected when a batch is due. Requests never wait: when there is no room,
+//! the oldest records go. A batch that cannot be sent
 //! is tried again, less and less often, until it is given up. What is lost is counted, and told in
 //! the log.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use keelgate_entities::schema::Field;
 use serde::Deserialize;
+use thread_local::ThreadLocal;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::batch::Batch;
 use super::delivery::Delivery;
+use super::page::{self, Added, Page};
 use crate::setting::null_as_default;
 
 /// Batches that are sent at the same time, where their number is not limited to one.
@@ -141,14 +145,14 @@ pub(crate) fn setting() -> Field {
 
 /// Where batches go.
 pub(crate) trait Sink: Send + Sync + 'static {
+    /// What stands behind each record on its page.
+    const BEHIND: Option<u8> = None;
+
     /// Sends a batch. The error says what went wrong, without secrets.
-    fn send(&self, batch: &[Bytes]) -> impl Future<Output = Result<(), String>> + Send;
+    fn send(&self, batch: &Batch) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 /// The end of a queue that records are put into. What waits is still sent when it is dropped.
-///
-/// The lock is held for as long as it takes to put a record into its place: cores that log to the
-/// same queue must agree on which record is the oldest.
 pub(crate) struct Queue {
     shared: Arc<Shared>,
     /// Begins with the first record, so that configurations that are only looked at cost nothing.
@@ -158,6 +162,12 @@ pub(crate) struct Queue {
 
 struct Shared {
     settings: Settings,
+    /// What stands behind each record.
+    behind: Option<u8>,
+    /// Of each core; the lock is nearly always free.
+    pages: ThreadLocal<Mutex<Page>>,
+    /// Whether who sends knows that there is something on a page, or is about to be told.
+    expected: AtomicBool,
     waiting: Mutex<Waiting>,
     changed: Notify,
     /// Who is told of in logs.
@@ -167,8 +177,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    records: VecDeque<Bytes>,
-    bytes: usize,
+    records: Batch,
     /// Records that had to go since the last batch.
     lost: u64,
     closed: Option<Instant>,
@@ -176,19 +185,13 @@ struct Waiting {
 
 impl Queue {
     /// A queue that leads to a sink. `name` tells it apart in logs.
-    pub(crate) fn new(
+    pub(crate) fn new<S: Sink>(
         settings: Settings,
         name: String,
-        sink: impl Sink,
+        sink: S,
         delivery: &Arc<Delivery>,
     ) -> Self {
-        let shared = Arc::new(Shared {
-            settings,
-            waiting: Mutex::default(),
-            changed: Notify::new(),
-            name,
-            delivery: Arc::clone(delivery),
-        });
+        let shared = Arc::new(Shared::new(settings, S::BEHIND, name, delivery));
         let sink = Arc::new(sink);
         let begin = {
             let shared = Arc::clone(&shared);
@@ -206,9 +209,10 @@ impl Queue {
         }
     }
 
-    pub(crate) fn push(&self, record: Bytes) {
+    /// Adds the record that `write` appends to what it is given, where it does append something.
+    pub(crate) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
         self.began.call_once(&self.begin);
-        if self.shared.push(record) {
+        if self.shared.push(write) {
             self.shared.changed.notify_one();
         }
     }
@@ -231,38 +235,106 @@ impl fmt::Debug for Queue {
 }
 
 impl Waiting {
-    fn pop(&mut self) -> Option<Bytes> {
-        let record = self.records.pop_front()?;
-        self.bytes -= record.len();
-        Some(record)
+    fn lose(&mut self, records: usize) {
+        self.lost += self.records.take(records).len() as u64;
     }
 }
 
+/// Nothing is left half done under these locks, so that a panic elsewhere does not matter.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Shared {
-    /// What waits. Nothing is left half done under the lock, so that a panic elsewhere does not
-    /// matter.
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(settings: Settings, behind: Option<u8>, name: String, delivery: &Arc<Delivery>) -> Self {
+        Self {
+            settings,
+            behind,
+            pages: ThreadLocal::new(),
+            expected: AtomicBool::new(false),
+            waiting: Mutex::new(Waiting {
+                records: Batch::new(behind),
+                ..Waiting::default()
+            }),
+            changed: Notify::new(),
+            name,
+            delivery: Arc::clone(delivery),
+        }
     }
 
-    /// Whether who sends is to be woken: for the first record, and for the one that makes a batch whole. Those
-    /// between wait for others anyway.
-    fn push(&self, record: Bytes) -> bool {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        locked(&self.waiting)
+    }
+
+    /// Whether who sends is to be woken: for the first record, and for the one that makes a batch
+    /// whole. Those between wait for others anyway.
+    fn push(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut page = locked(self.pages.get_or_default());
+        if page.is_blank() {
+            *page = self.delivery.page();
+        }
         let most = self.settings.max_bytes.unwrap_or(usize::MAX);
-        let room = self.settings.max_entries.max(1);
+        match page.add(self.behind, most, write) {
+            Added::Record => {}
+            Added::Nothing => return false,
+            Added::TooLong => {
+                drop(page);
+                self.waiting().lost += 1;
+                return false;
+            }
+        }
+        let becomes_whole = if page.len() < self.apart() && page.size() < page::USUAL {
+            drop(page);
+            false
+        } else {
+            let full = std::mem::take(&mut *page);
+            drop(page);
+            self.hand_over(full)
+        };
+        let is_expected =
+            self.expected.load(Ordering::SeqCst) || self.expected.swap(true, Ordering::SeqCst);
+        becomes_whole || !is_expected
+    }
+
+    /// Whether that makes a batch whole.
+    fn hand_over(&self, page: Page) -> bool {
+        let most = self.settings.max_bytes.unwrap_or(usize::MAX);
         let mut waiting = self.waiting();
-        if record.len() > most {
-            waiting.lost += 1;
-            return false;
-        }
-        while waiting.records.len() >= room || record.len() > most - waiting.bytes {
-            waiting.pop();
-            waiting.lost += 1;
-        }
-        waiting.bytes += record.len();
-        waiting.records.push_back(record);
+        let before = waiting.records.len();
+        waiting.records.add(page);
         let records = waiting.records.len();
-        records == 1 || records == self.batch()
+        let above = records.saturating_sub(self.settings.max_entries.max(1));
+        waiting.lose(above);
+        while waiting.records.bytes() > most {
+            waiting.lose(1);
+        }
+        (before + 1..=records).contains(&self.batch())
+    }
+
+    /// Takes what is on the pages of all cores.
+    fn collect(&self) {
+        // Before it looks: whoever writes later tells of it.
+        self.expected.store(false, Ordering::SeqCst);
+        for page in &self.pages {
+            let page = {
+                let mut page = locked(page);
+                if page.len() == 0 {
+                    continue;
+                }
+                std::mem::take(&mut *page)
+            };
+            self.hand_over(page);
+        }
+    }
+
+    /// Records that a core keeps on its page, at most. Small queues are to be exact.
+    fn apart(&self) -> usize {
+        let settings = &self.settings;
+        let exact = settings
+            .max_bytes
+            .is_some_and(|most| most < 128 * page::USUAL);
+        let least = settings.max_entries.min(self.batch());
+        if exact { 1 } else { (least / 8).clamp(1, 64) }
     }
 
     fn close(&self) {
@@ -292,7 +364,7 @@ impl Shared {
         let at_once = Arc::new(Semaphore::new(self.at_once()));
         while let Some(batch) = self.next_batch().await {
             if self.at_once() == 1 {
-                self.send(&*sink, &batch).await;
+                self.send(&*sink, batch).await;
                 continue;
             }
             let Ok(permit) = Arc::clone(&at_once).acquire_owned().await else {
@@ -300,7 +372,7 @@ impl Shared {
             };
             let (queue, sink) = (Arc::clone(&self), Arc::clone(&sink));
             tokio::spawn(async move {
-                queue.send(&*sink, &batch).await;
+                queue.send(&*sink, batch).await;
                 drop(permit);
             });
         }
@@ -309,31 +381,36 @@ impl Shared {
     }
 
     /// The next batch; none when the queue is closed, and all was sent or too late to be.
-    async fn next_batch(&self) -> Option<Vec<Bytes>> {
+    async fn next_batch(&self) -> Option<Batch> {
         let ending = self.delivery.ending();
         let mut until = None;
         loop {
+            let closed = self.waiting().closed.is_some() || ending.is_cancelled();
+            let due = until.is_some_and(|until| Instant::now() >= until);
+            if due || closed {
+                self.collect();
+            }
             {
                 let mut waiting = self.waiting();
                 self.tell_lost(&mut waiting);
-                let closed = waiting.closed.is_some() || ending.is_cancelled();
                 if closed && (waiting.records.is_empty() || self.is_too_late(&waiting)) {
-                    waiting.lost += waiting.records.len() as u64;
-                    waiting.records.clear();
-                    waiting.bytes = 0;
+                    waiting.lose(usize::MAX);
                     self.tell_lost(&mut waiting);
                     return None;
                 }
-                let due = until.is_some_and(|until| Instant::now() >= until);
                 let most = self.batch();
                 let full = waiting.records.len() >= most;
                 if full || (!waiting.records.is_empty() && (due || closed)) {
-                    let batch = (0..most).map_while(|_| waiting.pop());
-                    return Some(batch.collect());
+                    return Some(waiting.records.take(most));
                 }
-                if !waiting.records.is_empty() && until.is_none() {
-                    until = Some(Instant::now() + seconds(self.settings.max_coalescing_delay));
-                }
+                let something = !waiting.records.is_empty() || self.expected.load(Ordering::SeqCst);
+                until = match until {
+                    Some(until) if !due => Some(until),
+                    _ if something => {
+                        Some(Instant::now() + seconds(self.settings.max_coalescing_delay))
+                    }
+                    _ => None,
+                };
             }
             let change = async {
                 tokio::select! {
@@ -370,11 +447,11 @@ impl Shared {
     }
 
     /// Sends a batch, again and again if need be.
-    async fn send(&self, sink: &impl Sink, batch: &[Bytes]) {
+    async fn send(&self, sink: &impl Sink, batch: Batch) {
         let began = Instant::now();
         let settings = &self.settings;
         let mut delay = settings.initial_retry_delay;
-        while let Err(problem) = sink.send(batch).await {
+        while let Err(problem) = sink.send(&batch).await {
             let records = batch.len();
             let give_up = began.elapsed().as_secs_f64() > settings.max_retry_time
                 || self.is_too_late(&self.waiting());
@@ -386,7 +463,7 @@ impl Shared {
                     problem,
                     "records are given up: they could not be sent"
                 );
-                return;
+                break;
             }
             tracing::warn!(
                 queue = self.name,
@@ -397,6 +474,7 @@ impl Shared {
             sleep(seconds(delay.min(settings.max_retry_delay))).await;
             delay *= 2.0;
         }
+        self.delivery.take_back(batch);
     }
 }
 

@@ -2,269 +2,194 @@
 //!
 //! It is written straight from the exchange; only fields that a configuration changes cost a detour.
 
-use std::borrow::Cow;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use http::header::{AUTHORIZATION, DATE, HeaderName, PROXY_AUTHORIZATION};
-use keelgate_entities::kinds::{Consumer, Route, Service};
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-use serde_json::Value;
-use uuid::Uuid;
 
 use super::fields::Fields;
 use super::figures::{self, Latencies};
-use super::{WORKSPACE_ID, WORKSPACE_NAME};
+use super::{json, parts};
 use crate::arguments::Arguments;
-use crate::exchange::{MadeBy, Try};
-use crate::shown::Owned;
+use crate::exchange::MadeBy;
 use crate::traces::propagation::{KEPT, TraceIds};
 use crate::{Exchange, HeaderMap, shown};
 
 /// Appends the record about an exchange that has come to its end, in JSON.
 pub(crate) fn write(exchange: &Exchange<'_>, fields: &Fields, out: &mut Vec<u8>) {
-    out.reserve(USUAL);
-    let record = Record::of(exchange);
-    let written = match fields.is_empty() {
-        true => serde_json::to_writer(out, &record),
-        false => serde_json::to_value(&record).and_then(|mut record| {
-            if let Value::Object(record) = &mut record {
-                fields.apply(record);
-            }
-            serde_json::to_writer(out, &record)
-        }),
+    let start = out.len();
+    out.push(b'{');
+    request(exchange, out);
+    upstream(exchange, out);
+    response(exchange, out);
+    latencies(exchange, out);
+    parts::tries(&exchange.outcome.tries, out);
+    if let Some(credential) = exchange.credential {
+        out.extend_from_slice(br#","authenticated_entity":{"id":"#);
+        json::id(out, credential.id);
+        out.push(b'}');
+    }
+    let (route, service) = (exchange.route, exchange.service);
+    parts::entities(exchange.written, route, service, exchange.consumer, out);
+    out.extend_from_slice(br#","client_ip":"#);
+    json::address(out, exchange.client.ip);
+    out.extend_from_slice(br#","started_at":"#);
+    let began = parts::since_1970(exchange.times.received_at);
+    json::number(out, began.as_millis() as u64);
+    out.extend_from_slice(match exchange.response.made_by {
+        MadeBy::Upstream => br#","source":"upstream""#,
+        MadeBy::Plugin | MadeBy::Cache | MadeBy::Function | MadeBy::Gateway => {
+            br#","source":"kong""#
+        }
+    });
+    parts::workspace(out);
+    if let Some(ids) = exchange.kept_by::<TraceIds>(KEPT) {
+        out.extend_from_slice(br#","trace_id":{"#);
+        for (format, id) in &ids.0 {
+            name(out, format.as_bytes());
+            json::text(out, id.as_bytes());
+        }
+        out.push(b'}');
+    }
+    out.push(b'}');
+    fields.change(start, out);
+}
+
+/// Appends a name in an object, with the comma before it.
+fn name(out: &mut Vec<u8>, name: &[u8]) {
+    if out.last() != Some(&b'{') {
+        out.push(b',');
+    }
+    json::lower(out, name);
+    out.push(b':');
+}
+
+fn request(exchange: &Exchange<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#""request":{"id":"#);
+    json::text(out, exchange.request_id.as_bytes());
+    out.extend_from_slice(br#","method":"#);
+    json::text(out, exchange.method.as_str().as_bytes());
+    let uri = exchange.outcome.target.as_str();
+    out.extend_from_slice(br#","uri":"#);
+    json::text(out, uri.as_bytes());
+    out.extend_from_slice(br#","url":"#);
+    let scheme = match exchange.client.tls {
+        true => "https://",
+        false => "http://",
     };
-    written.expect("texts and numbers are written to memory");
-}
-
-/// Bytes that most records have room in.
-const USUAL: usize = 2048;
-
-#[derive(Serialize)]
-struct Record<'e> {
-    request: Request<'e>,
-    upstream_uri: Cow<'e, str>,
-    upstream_status: String,
-    response: Response<'e>,
-    latencies: Latencies,
-    tries: Vec<Attempt>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authenticated_entity: Option<Authenticated>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    route: Option<Owned<'e, Route>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    service: Option<Owned<'e, Service>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    consumer: Option<&'e Consumer>,
-    client_ip: std::net::IpAddr,
-    /// Milliseconds since 1970.
-    started_at: u64,
-    source: &'static str,
-    workspace: &'static str,
-    workspace_name: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<Traces<'e>>,
-}
-
-#[derive(Serialize)]
-struct Request<'e> {
-    id: &'e str,
-    method: &'e str,
-    uri: &'e str,
-    url: String,
-    querystring: Value,
-    headers: Headers<'e>,
-    size: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<Tls>,
-}
-
-#[derive(Serialize)]
-struct Tls {
-    version: &'static str,
-    cipher: &'static str,
-    client_verify: &'static str,
-}
-
-#[derive(Serialize)]
-struct Response<'e> {
-    status: u16,
-    headers: Headers<'e>,
-    size: u64,
-}
-
-#[derive(Serialize)]
-struct Authenticated {
-    id: Uuid,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    consumer_id: Option<Uuid>,
-}
-
-/// An attempt to call an upstream; times are in milliseconds, and in nanoseconds.
-#[derive(Serialize)]
-struct Attempt {
-    ip: std::net::IpAddr,
-    port: u16,
-    balancer_start: u64,
-    balancer_start_ns: u64,
-    balancer_latency: u64,
-    balancer_latency_ns: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<&'static str>,
-}
-
-impl<'e> Record<'e> {
-    fn of(exchange: &'e Exchange<'_>) -> Self {
-        let outcome = &exchange.outcome;
-        let response = &exchange.response;
-        Self {
-            request: Request::of(exchange),
-            upstream_uri: upstream_uri(exchange),
-            upstream_status: outcome
-                .upstream_status
-                .map(|status| status.to_string())
-                .unwrap_or_default(),
-            response: Response {
-                status: response.status.as_u16(),
-                headers: Headers {
-                    all: &response.headers,
-                    redacted: &[],
-                    // Of an answer of the gateway, records do not tell it.
-                    hidden: (response.made_by != MadeBy::Upstream).then_some(DATE),
-                },
-                size: figures::response_size(exchange),
-            },
-            latencies: Latencies::of(exchange),
-            tries: outcome.tries.iter().map(Attempt::of).collect(),
-            authenticated_entity: exchange.credential.map(|credential| Authenticated {
-                id: credential.id,
-                consumer_id: None,
-            }),
-            route: exchange.route.map(Owned::of),
-            service: exchange.service.map(Owned::of),
-            consumer: exchange.consumer,
-            client_ip: exchange.client.ip,
-            started_at: since_1970(exchange.times.received_at).as_millis() as u64,
-            source: match response.made_by {
-                MadeBy::Upstream => "upstream",
-                MadeBy::Plugin | MadeBy::Cache | MadeBy::Function | MadeBy::Gateway => "kong",
-            },
-            workspace: WORKSPACE_ID,
-            workspace_name: WORKSPACE_NAME,
-            trace_id: exchange.kept_by::<TraceIds>(KEPT).map(|ids| Traces(&ids.0)),
-        }
+    let mut port = itoa::Buffer::new();
+    let port = port.format(exchange.port);
+    json::texts(out, &[scheme, &exchange.host, ":", port, uri]);
+    out.extend_from_slice(br#","querystring":"#);
+    arguments(exchange.query.as_deref().unwrap_or_default(), out);
+    out.extend_from_slice(br#","headers":"#);
+    let redacted = [AUTHORIZATION, PROXY_AUTHORIZATION];
+    headers(&exchange.headers, &redacted, None, out);
+    out.extend_from_slice(br#","size":"#);
+    json::number(out, figures::request_size(exchange));
+    if let Some(session) = exchange.client.session {
+        out.push(b',');
+        parts::tls(session, out);
     }
+    out.push(b'}');
 }
 
-impl<'e> Request<'e> {
-    fn of(exchange: &'e Exchange<'_>) -> Self {
-        let scheme = if exchange.client.tls { "https" } else { "http" };
-        let uri = exchange.outcome.target.as_str();
-        let query = exchange.query.as_deref().unwrap_or_default();
-        Self {
-            id: &exchange.request_id,
-            method: exchange.method.as_str(),
-            uri,
-            url: format!("{scheme}://{}:{}{uri}", exchange.host, exchange.port),
-            querystring: shown::grouped(shown::arguments(&Arguments::parse(query.as_bytes()))),
-            headers: Headers {
-                all: &exchange.headers,
-                redacted: &[AUTHORIZATION, PROXY_AUTHORIZATION],
-                hidden: None,
-            },
-            size: figures::request_size(exchange),
-            tls: exchange.client.session.map(|session| Tls {
-                version: session.version,
-                cipher: session.cipher,
-                client_verify: "NONE",
-            }),
-        }
+fn arguments(query: &str, out: &mut Vec<u8>) {
+    if query.is_empty() {
+        out.extend_from_slice(b"{}");
+        return;
     }
+    let arguments = Arguments::parse(query.as_bytes());
+    json::value(out, &shown::grouped(shown::arguments(&arguments)));
 }
 
-impl Attempt {
-    fn of(attempt: &Try) -> Self {
-        let since = since_1970(attempt.at);
-        Self {
-            ip: attempt.address.ip(),
-            port: attempt.address.port(),
-            balancer_start: since.as_millis() as u64,
-            balancer_start_ns: since.as_nanos() as u64,
-            balancer_latency: attempt.chosen_in.as_millis() as u64,
-            balancer_latency_ns: attempt.chosen_in.as_nanos() as u64,
-            code: attempt.failed,
-            state: attempt.failed.map(|_| "failed"),
-        }
-    }
-}
-
-/// Ids of the trace, by format.
-struct Traces<'e>(&'e [(&'static str, String)]);
-
-impl Serialize for Traces<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(format, id)| (format, id)))
-    }
-}
-
-/// Headers; a name that occurs several times gets a list.
-struct Headers<'e> {
-    all: &'e HeaderMap,
-    redacted: &'static [HeaderName],
-    hidden: Option<HeaderName>,
-}
-
-impl Serialize for Headers<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        let mut lower = String::new();
-        for (name, values) in self.all.groups() {
-            lower.clear();
-            lower.push_str(&String::from_utf8_lossy(name.as_bytes()));
-            lower.make_ascii_lowercase();
-            let is = |name: &HeaderName| name.as_str() == lower;
-            if self.hidden.as_ref().is_some_and(is) {
-                continue;
-            }
-            if self.redacted.iter().any(is) {
-                map.serialize_entry(&lower, "REDACTED")?;
-                continue;
-            }
-            let mut values = values.bytes().map(String::from_utf8_lossy);
-            let first = values.next().unwrap_or_default();
-            match values.next() {
-                None => map.serialize_entry(&lower, &first)?,
-                Some(second) => {
-                    let all: Vec<_> = [first, second].into_iter().chain(values).collect();
-                    map.serialize_entry(&lower, &all)?;
-                }
-            }
-        }
-        map.end()
-    }
-}
-
-fn upstream_uri<'e>(exchange: &'e Exchange<'_>) -> Cow<'e, str> {
+fn upstream(exchange: &Exchange<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#","upstream_uri":"#);
     let path = exchange.upstream.path.as_str();
     match &exchange.query {
         // Nothing was to be sent.
-        _ if exchange.service.is_none() => "".into(),
-        Some(query) => format!("{path}?{query}").into(),
-        None => path.into(),
+        _ if exchange.service.is_none() => json::text(out, b""),
+        Some(query) => json::texts(out, &[path, "?", query]),
+        None => json::text(out, path.as_bytes()),
     }
+    out.extend_from_slice(br#","upstream_status":""#);
+    if let Some(status) = exchange.outcome.upstream_status {
+        json::number(out, status);
+    }
+    out.push(b'"');
 }
 
-fn since_1970(time: SystemTime) -> std::time::Duration {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+fn response(exchange: &Exchange<'_>, out: &mut Vec<u8>) {
+    let response = &exchange.response;
+    out.extend_from_slice(br#","response":{"status":"#);
+    json::number(out, response.status.as_u16());
+    out.extend_from_slice(br#","headers":"#);
+    // Of an answer of the gateway, records do not tell it.
+    let hidden = (response.made_by != MadeBy::Upstream).then_some(DATE);
+    headers(&response.headers, &[], hidden, out);
+    out.extend_from_slice(br#","size":"#);
+    json::number(out, figures::response_size(exchange));
+    out.push(b'}');
+}
+
+fn latencies(exchange: &Exchange<'_>, out: &mut Vec<u8>) {
+    let Latencies {
+        request,
+        kong,
+        proxy,
+        receive,
+    } = Latencies::of(exchange);
+    out.extend_from_slice(br#","latencies":{"request":"#);
+    json::number(out, request);
+    out.extend_from_slice(br#","kong":"#);
+    json::number(out, kong);
+    out.extend_from_slice(br#","proxy":"#);
+    json::number(out, proxy);
+    out.extend_from_slice(br#","receive":"#);
+    json::number(out, receive);
+    out.extend_from_slice(b"},");
+}
+
+/// Headers; a name that occurs several times gets a list.
+fn headers(
+    all: &HeaderMap,
+    redacted: &[HeaderName],
+    hidden: Option<HeaderName>,
+    out: &mut Vec<u8>,
+) {
+    out.push(b'{');
+    for (written, values) in all.groups() {
+        if hidden
+            .as_ref()
+            .is_some_and(|hidden| written.is(hidden.as_str()))
+        {
+            continue;
+        }
+        name(out, written.as_bytes());
+        if redacted.iter().any(|name| written.is(name.as_str())) {
+            out.extend_from_slice(br#""REDACTED""#);
+            continue;
+        }
+        let mut values = values.bytes();
+        let first = values.next().unwrap_or_default();
+        match values.next() {
+            None => json::text(out, first),
+            Some(second) => {
+                out.push(b'[');
+                json::text(out, first);
+                for value in [second].into_iter().chain(values) {
+                    out.push(b',');
+                    json::text(out, value);
+                }
+                out.push(b']');
+            }
+        }
+    }
+    out.push(b'}');
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::testing::{access, compiled, exchange, with_headers};

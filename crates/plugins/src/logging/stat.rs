@@ -7,6 +7,7 @@ use keelgate_entities::schema::{CheckRule, Field};
 use serde::Deserialize;
 
 use super::figures::{self, Latencies};
+use super::json;
 use crate::{Exchange, setting};
 
 /// What sort of number a metric is.
@@ -126,12 +127,17 @@ pub(crate) enum ConsumerIdentifier {
 }
 
 impl ConsumerIdentifier {
-    pub(crate) fn of(self, consumer: &Consumer) -> Option<String> {
-        match self {
-            Self::ConsumerId => Some(consumer.id.to_string()),
-            Self::CustomId => consumer.custom_id.as_deref().map(clean),
-            Self::Username => consumer.username.as_deref().map(clean),
-        }
+    /// Appends what the consumer is called; whether it is called anything.
+    pub(crate) fn write(self, consumer: &Consumer, out: &mut Vec<u8>) -> bool {
+        let name = match self {
+            Self::ConsumerId => {
+                json::bare_id(out, consumer.id);
+                return true;
+            }
+            Self::CustomId => consumer.custom_id.as_deref(),
+            Self::Username => consumer.username.as_deref(),
+        };
+        name.map(|name| write_clean(name, out)).is_some()
     }
 }
 
@@ -156,4 +162,40 @@ pub(crate) fn clean(name: &str) -> String {
 /// The same, as a part of a name with dots.
 pub(crate) fn dotless(name: &str) -> String {
     clean(name).replace('.', "_")
+}
+
+/// Appends [`clean`].
+pub(crate) fn write_clean(name: &str, out: &mut Vec<u8>) {
+    replace(name, char::is_control, out);
+}
+
+/// Appends [`dotless`].
+pub(crate) fn write_dotless(name: &str, out: &mut Vec<u8>) {
+    replace(name, |letter| letter.is_control() || letter == '.', out);
+}
+
+fn replace(name: &str, is_odd: impl Fn(char) -> bool, out: &mut Vec<u8>) {
+    if name.is_ascii() {
+        out.extend(name.bytes().map(|byte| match is_odd(char::from(byte)) {
+            true => b'_',
+            false => byte,
+        }));
+        return;
+    }
+    out.extend_from_slice(name.replace(is_odd, "_").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_a_line_or_a_part_is_replaced() {
+        for (name, expected) in [("a.b\n", "a_b_"), ("\u{e9}.\u{85}", "\u{e9}__")] {
+            let mut out = Vec::new();
+            write_dotless(name, &mut out);
+            assert_eq!(out, expected.as_bytes());
+            assert_eq!(dotless(name), expected);
+        }
+    }
 }

@@ -1,21 +1,19 @@
 //! How `loggly` sends: messages of syslog (RFC 5424) in datagrams.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use jiff::Timestamp;
 use keelgate_entities::kinds;
 
 use super::config::Config;
 use crate::error::Reason;
+use crate::logging::batch::Batch;
 use crate::logging::fields::Fields;
 use crate::logging::logger::{self, Tell};
-use crate::logging::network::{self, Address};
+use crate::logging::network::Address;
 use crate::logging::queue::{Settings, Sink};
-use crate::logging::record;
 use crate::logging::severity::Severities;
+use crate::logging::{datagrams, json, record, stamp};
 use crate::registry::Node;
 use crate::{Directory, Exchange, Plugin, setting};
 
@@ -25,9 +23,8 @@ const USER: u8 = 8;
 struct Messages {
     severities: Severities,
     fields: Fields,
-    hostname: String,
-    /// Token and tags.
-    data: String,
+    /// What stands between time and record: the machine, token and tags.
+    middle: String,
 }
 
 struct Receiver {
@@ -47,8 +44,12 @@ pub(crate) fn compile(
     let messages = Messages {
         severities: config.severities,
         fields: Fields::compile(&config.custom_fields_by_lua)?,
-        hostname: node.hostname.clone(),
-        data: format!("[{}@41058 {}]", config.key, tags.join(" ")),
+        middle: format!(
+            " {} kong - - [{}@41058 {}] ",
+            node.hostname,
+            config.key,
+            tags.join(" ")
+        ),
     };
     let receiver = Receiver {
         address: Address {
@@ -63,21 +64,21 @@ pub(crate) fn compile(
 }
 
 impl Tell for Messages {
-    fn tell(&self, exchange: &Exchange<'_>) -> Option<Bytes> {
-        let priority = USER + self.severities.of(exchange.response.status.as_u16())?;
-        let at = Timestamp::try_from(exchange.ended_at()).unwrap_or_default();
-        let at = at.strftime("%Y-%m-%dT%H:%M:%SZ");
-        let (hostname, data) = (&self.hostname, &self.data);
-        let mut message = Vec::new();
-        write!(message, "<{priority}>1 {at} {hostname} kong - - {data} ")
-            .expect("texts and numbers are written to memory");
-        record::write(exchange, &self.fields, &mut message);
-        Some(message.into())
+    fn tell(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) {
+        let Some(severity) = self.severities.of(exchange.response.status.as_u16()) else {
+            return;
+        };
+        out.push(b'<');
+        json::number(out, USER + severity);
+        out.extend_from_slice(b">1 ");
+        stamp::of_rfc5424(exchange.ended_at(), out);
+        out.extend_from_slice(self.middle.as_bytes());
+        record::write(exchange, &self.fields, out);
     }
 }
 
 impl Sink for Receiver {
-    async fn send(&self, batch: &[Bytes]) -> Result<(), String> {
-        network::send_datagrams(&self.address, self.limit, batch).await
+    async fn send(&self, batch: &Batch) -> Result<(), String> {
+        datagrams::send(&self.address, self.limit, batch.records()).await
     }
 }

@@ -13,6 +13,7 @@ use super::config::{Config, NAME};
 use super::otlp::{AnyValue, LogRecord, Resource, Value, attribute, export};
 use super::span::{self, Place};
 use crate::error::Reason;
+use crate::logging::batch::Batch;
 use crate::logging::endpoint::{Endpoint, Limits};
 use crate::logging::fields::Fields;
 use crate::logging::queue::{Queue, Settings, Sink};
@@ -129,8 +130,11 @@ fn resource(node: &Node, config: &Config) -> Resource {
 }
 
 impl Sink for Collector {
-    async fn send(&self, batch: &[Bytes]) -> Result<(), String> {
-        let export = export(self.resource.clone(), batch.to_vec());
+    async fn send(&self, batch: &Batch) -> Result<(), String> {
+        let export = export(
+            self.resource.clone(),
+            batch.records().map(Bytes::copy_from_slice).collect(),
+        );
         self.endpoint.send(export).await
     }
 }
@@ -179,14 +183,12 @@ impl Plugin for OpenTelemetry {
         let place = self.place(exchange);
         if let Some(traces) = self.traces.as_ref().filter(|_| place.sampled) {
             for span in span::spans(exchange, &place) {
-                traces.push(span);
+                traces.push(|out| out.extend_from_slice(&span));
             }
         }
         if let Some(logs) = &self.logs {
-            logs.push(log_record(
-                exchange,
-                self.traces.is_some().then_some(&place),
-            ));
+            let record = log_record(exchange, self.traces.is_some().then_some(&place));
+            logs.push(|out| out.extend_from_slice(&record));
         }
     }
 }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use keelgate_entities::kinds;
 
 use super::config::{Config, Metric, ServiceIdentifier, WorkspaceIdentifier, default_metrics};
 use super::lines::{Identifiers, Lines, Told};
 use crate::error::Reason;
-use crate::logging::logger;
+use crate::logging::batch::Batch;
 use crate::logging::network::{self, Address};
 use crate::logging::queue::Sink;
 use crate::logging::stat::{ConsumerIdentifier, dotless};
+use crate::logging::{datagrams, logger};
 use crate::registry::Node;
 use crate::{Directory, Plugin, setting};
 
@@ -98,28 +98,15 @@ fn status_range(range: &str) -> Option<(u16, u16)> {
     Some((from.parse().ok()?, to.get(..3)?.parse().ok()?))
 }
 
-/// Puts lines together into datagrams of so many bytes; a longer line goes by itself.
-fn packed(lines: &[&[u8]], packet: usize) -> Vec<Vec<u8>> {
-    let mut packets: Vec<Vec<u8>> = Vec::new();
-    for line in lines {
-        match packets.last_mut() {
-            Some(last) if last.len() + 1 + line.len() <= packet => {
-                last.push(b'\n');
-                last.extend_from_slice(line);
-            }
-            _ => packets.push(line.to_vec()),
-        }
-    }
-    packets
-}
-
 impl Sink for Server {
-    async fn send(&self, batch: &[Bytes]) -> Result<(), String> {
+    async fn send(&self, batch: &Batch) -> Result<(), String> {
         match self {
-            Self::Tcp(server) => server.send_bytes(&batch.concat()).await,
+            Self::Tcp(server) => server.send_lines(batch).await,
             Self::Udp { address, packet } => {
-                let lines: Vec<&[u8]> = batch.iter().flat_map(network::split).collect();
-                network::send_datagrams(address, LIMIT, packed(&lines, *packet)).await
+                let datagrams = batch
+                    .pieces()
+                    .flat_map(|lines| datagrams::packed(lines, *packet));
+                datagrams::send(address, LIMIT, datagrams).await
             }
         }
     }
@@ -134,12 +121,5 @@ mod tests {
         assert_eq!(status_range("200-299"), Some((200, 299)));
         assert_eq!(status_range("0200-2999"), Some((200, 299)));
         assert_eq!(status_range("20-299"), None);
-    }
-
-    #[test]
-    fn lines_are_put_together_as_far_as_there_is_room() {
-        let lines = [&b"aa"[..], b"bb", b"cc", b"ddddddd"];
-        assert_eq!(packed(&lines, 5), [&b"aa\nbb"[..], b"cc", b"ddddddd"]);
-        assert_eq!(packed(&lines, 0).len(), 4);
     }
 }

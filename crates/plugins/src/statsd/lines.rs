@@ -1,14 +1,15 @@
 //! The lines that `statsd` sends about a request.
 
-use std::fmt::Write;
-
-use bytes::Bytes;
 use keelgate_entities::kinds::Service;
+use uuid::Uuid;
 
 use super::config::{Metric, ServiceIdentifier, TagStyle, WorkspaceIdentifier};
 use crate::Exchange;
+use crate::logging::json;
 use crate::logging::logger::Tell;
-use crate::logging::stat::{ConsumerIdentifier, Figure, Figures, Rate, StatType, clean, dotless};
+use crate::logging::stat::{
+    ConsumerIdentifier, Figure, Figures, Rate, StatType, write_clean, write_dotless,
+};
 use crate::logging::{WORKSPACE_ID, WORKSPACE_NAME};
 
 /// What is told about requests.
@@ -25,8 +26,8 @@ pub(super) struct Lines {
 /// A metric, with all that it is called by.
 pub(super) struct Told {
     what: What,
-    kind: StatType,
-    rate: Rate,
+    /// What its line ends with.
+    end: Box<[u8]>,
     consumer: ConsumerIdentifier,
     service: ServiceIdentifier,
     workspace: &'static str,
@@ -42,6 +43,19 @@ enum What {
     StatusCountPerUser,
     StatusCountPerWorkspace,
     StatusCountPerUserPerRoute,
+}
+
+impl What {
+    /// Whether it is a count of requests that were answered with a status.
+    fn is_status(self) -> bool {
+        matches!(
+            self,
+            Self::StatusCount
+                | Self::StatusCountPerUser
+                | Self::StatusCountPerWorkspace
+                | Self::StatusCountPerUserPerRoute
+        )
+    }
 }
 
 /// What services, consumers and the workspace are called by, where a metric does not say.
@@ -65,10 +79,14 @@ impl Told {
             name => What::Figure(Figure::named(name)?),
         };
         let workspace = metric.workspace_identifier.unwrap_or(otherwise.workspace);
+        let (kind, rate) = match what {
+            What::Figure(_) => (metric.stat_type, Rate(metric.sample_rate)),
+            What::UniqueUsers => (StatType::Set, Rate(None)),
+            _ => (StatType::Counter, Rate(metric.sample_rate)),
+        };
         Some(Self {
             what,
-            kind: metric.stat_type,
-            rate: Rate(metric.sample_rate),
+            end: Self::end(kind, rate),
             consumer: metric.consumer_identifier.unwrap_or(otherwise.consumer),
             service: metric.service_identifier.unwrap_or(otherwise.service),
             workspace: match workspace {
@@ -78,30 +96,54 @@ impl Told {
         })
     }
 
-    fn consumer(&self, exchange: &Exchange<'_>) -> Option<String> {
-        self.consumer.of(exchange.consumer?)
+    /// What ends its line.
+    fn end(kind: StatType, rate: Rate) -> Box<[u8]> {
+        format!("|{}{rate}", kind.as_str()).into_bytes().into()
+    }
+
+    /// Appends what the consumer is called; none where it is called nothing.
+    fn consumer(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) -> Option<()> {
+        self.consumer.write(exchange.consumer?, out).then_some(())
+    }
+
+    /// Appends what names begin with after the prefix.
+    fn scope(&self, service: Option<&Service>, out: &mut Vec<u8>) {
+        let Some(service) = service else {
+            out.extend_from_slice(b"global.unmatched");
+            return;
+        };
+        out.extend_from_slice(b"service.");
+        match service_name(self.service, service) {
+            Some(Called::Id(id)) => json::bare_id(out, id),
+            Some(Called::Name(name)) => write_dotless(name, out),
+            None => out.extend_from_slice(b"unnamed"),
+        }
     }
 }
 
 impl Tell for Lines {
-    fn tell(&self, exchange: &Exchange<'_>) -> Option<Bytes> {
+    fn tell(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) {
         let status = exchange.response.status.as_u16();
         let concerns = |ranges: &Vec<(u16, u16)>| {
             let mut ranges = ranges.iter();
             ranges.any(|(from, to)| (*from..=*to).contains(&status))
         };
         if !self.statuses.as_ref().is_none_or(concerns) {
-            return None;
+            return;
         }
         let figures = Figures::of(exchange);
-        let mut lines = String::with_capacity(512);
         for told in &self.metrics {
-            match self.tag_style {
-                Some(style) => self.tagged(&mut lines, told, &figures, exchange, style),
-                None => self.named(&mut lines, told, &figures, exchange),
+            let start = out.len();
+            let line = match self.tag_style {
+                Some(style) => self.tagged(out, told, &figures, exchange, style),
+                None => self.named(out, told, &figures, exchange),
             };
+            match line {
+                Some(()) => out.push(b'\n'),
+                // What was begun before it turned out that there is nothing to tell.
+                None => out.truncate(start),
+            }
         }
-        (!lines.is_empty()).then(|| lines.into())
     }
 }
 
@@ -109,54 +151,59 @@ impl Lines {
     /// A line whose name tells service and consumer; none where there is nothing to tell.
     fn named(
         &self,
-        lines: &mut String,
+        out: &mut Vec<u8>,
         told: &Told,
         figures: &Figures,
         exchange: &Exchange<'_>,
     ) -> Option<()> {
-        let scope = scope(told.service, exchange.service);
         let status = exchange.response.status.as_u16();
-        let user = || told.consumer(exchange);
-        let mut kind = StatType::Counter;
-        let mut rate = told.rate;
-        let (name, value) = match told.what {
+        out.extend_from_slice(self.prefix.as_bytes());
+        out.push(b'.');
+        if let What::StatusCountPerUserPerRoute = told.what {
+            out.extend_from_slice(b"route.");
+            json::bare_id(out, exchange.route?.id);
+        } else {
+            told.scope(exchange.service, out);
+        }
+        match told.what {
             What::Figure(figure) => {
-                kind = told.kind;
-                let name = format!("{scope}.{}", figure.as_str());
-                (name, figures.get(figure)?.to_string())
+                out.push(b'.');
+                out.extend_from_slice(figure.as_str().as_bytes());
+                out.push(b':');
+                json::number(out, figures.get(figure)?);
             }
             What::UniqueUsers => {
-                kind = StatType::Set;
-                rate = Rate(None);
-                (format!("{scope}.user.uniques"), user()?)
+                out.extend_from_slice(b".user.uniques:");
+                told.consumer(exchange, out)?;
             }
             What::RequestPerUser => {
-                let name = format!("{scope}.user.{}.request.count", user()?);
-                (name, "1".to_owned())
+                out.extend_from_slice(b".user.");
+                told.consumer(exchange, out)?;
+                out.extend_from_slice(b".request.count:1");
             }
-            What::StatusCount => (format!("{scope}.status.{status}"), "1".to_owned()),
-            What::StatusCountPerUser => {
-                let name = format!("{scope}.user.{}.status.{status}", user()?);
-                (name, "1".to_owned())
+            What::StatusCount => {}
+            What::StatusCountPerUser | What::StatusCountPerUserPerRoute => {
+                out.extend_from_slice(b".user.");
+                told.consumer(exchange, out)?;
             }
             What::StatusCountPerWorkspace => {
-                let name = format!("{scope}.workspace.{}.status.{status}", told.workspace);
-                (name, "1".to_owned())
+                out.extend_from_slice(b".workspace.");
+                out.extend_from_slice(told.workspace.as_bytes());
             }
-            What::StatusCountPerUserPerRoute => {
-                let route = exchange.route?.id;
-                let name = format!("route.{route}.user.{}.status.{status}", user()?);
-                (name, "1".to_owned())
-            }
-        };
-        let (prefix, kind) = (&self.prefix, kind.as_str());
-        writeln!(lines, "{prefix}.{name}:{value}|{kind}{rate}").ok()
+        }
+        if told.what.is_status() {
+            out.extend_from_slice(b".status.");
+            json::number(out, status);
+            out.extend_from_slice(b":1");
+        }
+        out.extend_from_slice(&told.end);
+        Some(())
     }
 
     /// A line with tags; none for what tags tell anyway.
     fn tagged(
         &self,
-        lines: &mut String,
+        out: &mut Vec<u8>,
         told: &Told,
         figures: &Figures,
         exchange: &Exchange<'_>,
@@ -165,78 +212,99 @@ impl Lines {
         let What::Figure(figure) = told.what else {
             return None;
         };
-        let (prefix, name, rate) = (&self.prefix, figure.as_str(), told.rate);
-        let (value, kind) = (figures.get(figure)?, told.kind.as_str());
-        let tags = self.tags(told, exchange, style);
-        match (style, tags) {
-            (_, None) => writeln!(lines, "{prefix}.{name}:{value}|{kind}{rate}"),
-            (TagStyle::Dogstatsd, Some(tags)) => {
-                writeln!(lines, "{prefix}.{name}:{value}|{kind}{rate}|#{tags}")
-            }
-            (TagStyle::Influxdb, Some(tags)) => {
-                writeln!(lines, "{prefix}.{name},{tags}:{value}|{kind}{rate}")
-            }
-            (TagStyle::Librato, Some(tags)) => {
-                writeln!(lines, "{prefix}.{name}#{tags}:{value}|{kind}{rate}")
-            }
-            (TagStyle::Signalfx, Some(tags)) => {
-                writeln!(lines, "{prefix}.{name}[{tags}]:{value}|{kind}{rate}")
-            }
-        }
-        .ok()
-    }
-
-    /// None for a request without a service.
-    fn tags(&self, told: &Told, exchange: &Exchange<'_>, style: TagStyle) -> Option<String> {
+        let value = figures.get(figure)?;
         let between = match style {
-            TagStyle::Dogstatsd => ':',
-            _ => '=',
+            TagStyle::Dogstatsd => b':',
+            _ => b'=',
         };
-        let service = service_name(told.service, exchange.service?)?;
-        let route = exchange.route.map(|route| match &route.name {
-            Some(name) => clean(name),
-            None => route.id.to_string(),
-        });
-        let all = [
-            ("service", Some(service)),
-            ("route", route),
-            ("workspace", Some(told.workspace.to_owned())),
-            ("consumer", told.consumer(exchange)),
-            ("node", Some(self.node.clone())),
-            (
-                "status",
-                Some(exchange.response.status.as_u16().to_string()),
-            ),
-        ];
-        let mut tags = String::new();
-        for (name, value) in all {
-            if let Some(value) = value {
-                let comma = if tags.is_empty() { "" } else { "," };
-                write!(tags, "{comma}{name}{between}{value}").ok()?;
+        let tags = |out: &mut Vec<u8>, before: &[u8]| {
+            let start = out.len();
+            out.extend_from_slice(before);
+            if self.tags(told, exchange, between, out).is_none() {
+                out.truncate(start);
+                return false;
+            }
+            true
+        };
+        out.extend_from_slice(self.prefix.as_bytes());
+        out.push(b'.');
+        out.extend_from_slice(figure.as_str().as_bytes());
+        match style {
+            TagStyle::Dogstatsd => {}
+            TagStyle::Influxdb => {
+                tags(out, b",");
+            }
+            TagStyle::Librato => {
+                tags(out, b"#");
+            }
+            TagStyle::Signalfx => {
+                if tags(out, b"[") {
+                    out.push(b']');
+                }
             }
         }
-        Some(tags)
-    }
-}
-
-fn service_name(by: ServiceIdentifier, service: &Service) -> Option<String> {
-    match by {
-        ServiceIdentifier::Id => Some(service.id.to_string()),
-        ServiceIdentifier::Name => service.name.as_deref().map(clean),
-        ServiceIdentifier::Host => Some(clean(&service.host)),
-        ServiceIdentifier::NameOrHost => {
-            Some(clean(service.name.as_deref().unwrap_or(&service.host)))
+        out.push(b':');
+        json::number(out, value);
+        out.extend_from_slice(&told.end);
+        if style == TagStyle::Dogstatsd {
+            tags(out, b"|#");
         }
+        Some(())
+    }
+
+    /// Appends tags; none for a request without a service.
+    fn tags(
+        &self,
+        told: &Told,
+        exchange: &Exchange<'_>,
+        between: u8,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        let name = |out: &mut Vec<u8>, name: &[u8]| {
+            out.extend_from_slice(name);
+            out.push(between);
+        };
+        name(out, b"service");
+        match service_name(told.service, exchange.service?)? {
+            Called::Id(id) => json::bare_id(out, id),
+            Called::Name(name) => write_clean(name, out),
+        }
+        if let Some(route) = exchange.route {
+            name(out, b",route");
+            match &route.name {
+                Some(name) => write_clean(name, out),
+                None => json::bare_id(out, route.id),
+            }
+        }
+        name(out, b",workspace");
+        out.extend_from_slice(told.workspace.as_bytes());
+        let start = out.len();
+        name(out, b",consumer");
+        if told.consumer(exchange, out).is_none() {
+            out.truncate(start);
+        }
+        name(out, b",node");
+        out.extend_from_slice(self.node.as_bytes());
+        name(out, b",status");
+        json::number(out, exchange.response.status.as_u16());
+        Some(())
     }
 }
 
-/// What names begin with after the prefix.
-fn scope(by: ServiceIdentifier, service: Option<&Service>) -> String {
-    match service {
-        None => "global.unmatched".to_owned(),
-        Some(service) => match service_name(by, service) {
-            None => "service.unnamed".to_owned(),
-            Some(name) => format!("service.{}", dotless(&name)),
-        },
+/// What a service is called.
+enum Called<'s> {
+    Id(Uuid),
+    Name(&'s str),
+}
+
+fn service_name(by: ServiceIdentifier, service: &Service) -> Option<Called<'_>> {
+    match by {
+        ServiceIdentifier::Id => Some(Called::Id(service.id)),
+        ServiceIdentifier::Name => service.name.as_deref().map(Called::Name),
+        ServiceIdentifier::Host => Some(Called::Name(&service.host)),
+        ServiceIdentifier::NameOrHost => {
+            let name = service.name.as_deref();
+            Some(Called::Name(name.unwrap_or(&service.host)))
+        }
     }
 }

@@ -1,24 +1,20 @@
 //! How `syslog` tells the machine's log, in the form in which the C library does.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use keelgate_entities::kinds;
-use tokio::net::UnixDatagram;
-use tokio::time::timeout;
 
 use super::config::Config;
 use crate::error::Reason;
+use crate::logging::batch::Batch;
 use crate::logging::fields::Fields;
 use crate::logging::logger::{self, Tell};
 use crate::logging::queue::{Settings, Sink};
-use crate::logging::record;
 use crate::logging::severity::Severities;
+use crate::logging::{datagrams, json, record, stamp};
 use crate::registry::Node;
 use crate::{Directory, Exchange, Plugin, setting};
 
@@ -69,41 +65,29 @@ pub(super) fn compile_for(
 }
 
 impl Messages {
-    /// What stands before the record.
-    pub(super) fn head(&self, severity: u8, at: SystemTime) -> Vec<u8> {
-        let at = Timestamp::try_from(at).unwrap_or_default();
-        let at = at.to_zoned(self.zone.clone()).strftime("%b %e %H:%M:%S");
-        let priority = u16::from(self.facility) * 8 + u16::from(severity);
-        let mut head = Vec::new();
-        let written = write!(head, "<{priority}>{at} kong[{}]: ", self.process);
-        written.expect("texts and numbers are written to memory");
-        head
+    /// Appends what stands before the record.
+    pub(super) fn head(&self, severity: u8, at: SystemTime, out: &mut Vec<u8>) {
+        out.push(b'<');
+        json::number(out, u16::from(self.facility) * 8 + u16::from(severity));
+        out.push(b'>');
+        stamp::of_syslog(at, &self.zone, out);
+        out.extend_from_slice(b" kong[");
+        json::number(out, self.process);
+        out.extend_from_slice(b"]: ");
     }
 }
 
 impl Tell for Messages {
-    fn tell(&self, exchange: &Exchange<'_>) -> Option<Bytes> {
-        let severity = self.severities.of(exchange.response.status.as_u16())?;
-        let mut message = self.head(severity, exchange.ended_at());
-        record::write(exchange, &self.fields, &mut message);
-        Some(message.into())
+    fn tell(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) {
+        if let Some(severity) = self.severities.of(exchange.response.status.as_u16()) {
+            self.head(severity, exchange.ended_at(), out);
+            record::write(exchange, &self.fields, out);
+        }
     }
 }
 
 impl Sink for Log {
-    async fn send(&self, batch: &[Bytes]) -> Result<(), String> {
-        let send = async {
-            let socket = UnixDatagram::unbound()?;
-            socket.connect(&self.0)?;
-            let mut outcome = Ok(());
-            for message in batch {
-                let sent = socket.send(message).await;
-                outcome = outcome.and(sent.map(drop));
-            }
-            outcome
-        };
-        let sent = timeout(LIMIT, send).await;
-        sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(|problem| format!("{}: {problem}", self.0.display()))
+    async fn send(&self, batch: &Batch) -> Result<(), String> {
+        datagrams::send_here(&self.0, LIMIT, batch.records()).await
     }
 }

@@ -20,8 +20,12 @@ fn a_message_begins_as_those_of_the_c_library_do() {
         process: 42,
     };
     let at = UNIX_EPOCH + Duration::from_secs(1_709_296_496);
-    let head = String::from_utf8(messages.head(3, at)).unwrap();
-    assert_eq!(head, "<131>Mar  1 12:34:56 kong[42]: ");
+    let mut head = Vec::new();
+    messages.head(3, at, &mut head);
+    assert_eq!(
+        String::from_utf8(head).unwrap(),
+        "<131>Mar  1 12:34:56 kong[42]: "
+    );
 }
 
 #[test]

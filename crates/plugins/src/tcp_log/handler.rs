@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use keelgate_entities::kinds;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
 use super::config::Config;
 use crate::error::Reason;
+use crate::logging::batch::Batch;
 use crate::logging::logger;
 use crate::logging::network::{Address, Lines};
 use crate::logging::queue::{Settings, Sink};
@@ -59,7 +59,9 @@ fn server_name(config: &Config) -> Result<ServerName<'static>, Reason> {
 }
 
 impl Sink for Lines {
-    async fn send(&self, batch: &[Bytes]) -> Result<(), String> {
+    const BEHIND: Option<u8> = Some(b'\n');
+
+    async fn send(&self, batch: &Batch) -> Result<(), String> {
         self.send_lines(batch).await
     }
 }

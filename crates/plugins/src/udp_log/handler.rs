@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use keelgate_entities::kinds;
 
 use super::config::Config;
 use crate::error::Reason;
-use crate::logging::logger;
-use crate::logging::network::{self, Address};
+use crate::logging::batch::Batch;
+use crate::logging::network::Address;
 use crate::logging::queue::{Settings, Sink};
+use crate::logging::{datagrams, logger};
 use crate::registry::Node;
 use crate::{Directory, Plugin, setting};
 
@@ -45,7 +45,7 @@ pub(crate) fn compile(
 }
 
 impl Sink for Receiver {
-    async fn send(&self, batch: &[Bytes]) -> Result<(), String> {
-        network::send_datagrams(&self.address, self.limit, batch).await
+    async fn send(&self, batch: &Batch) -> Result<(), String> {
+        datagrams::send(&self.address, self.limit, batch.records()).await
     }
 }

@@ -14,6 +14,7 @@ use super::config::{Config, Flavor, NAME, SpanName, Tag};
 use super::span::{Annotation, LocalEndpoint, RemoteEndpoint, Span, microseconds};
 use super::tags;
 use crate::error::Reason;
+use crate::logging::batch::Batch;
 use crate::logging::endpoint::{Endpoint, Limits};
 use crate::logging::logger;
 use crate::logging::queue::{Queue, Sink};
@@ -117,17 +118,11 @@ fn endpoint(node: &Node, config: &Config, url: &str) -> Result<Endpoint, Reason>
 }
 
 impl Sink for Endpoint {
+    const BEHIND: Option<u8> = Some(b',');
+
     /// What the queue holds is lists of spans without brackets.
-    async fn send(&self, batch: &[Bytes]) -> Result<(), String> {
-        let mut body = BytesMut::new();
-        let mut before = b'[';
-        for spans in batch {
-            body.put_u8(before);
-            body.put_slice(spans);
-            before = b',';
-        }
-        body.put_u8(b']');
-        Endpoint::send(self, body).await
+    async fn send(&self, batch: &Batch) -> Result<(), String> {
+        Endpoint::send(self, batch.list()).await
     }
 }
 
@@ -425,7 +420,8 @@ impl Plugin for Zipkin {
     fn log<'r>(&'r self, exchange: &mut Exchange<'r>) {
         let place = self.place(exchange);
         if let Some(queue) = self.queue.as_ref().filter(|_| place.sampled) {
-            queue.push(self.write(exchange, &place));
+            let spans = self.write(exchange, &place);
+            queue.push(|out| out.extend_from_slice(&spans));
         }
     }
 }

@@ -66,6 +66,7 @@ pub(super) fn begin<'r>(
             },
             route: None,
             service: None,
+            written: keelgate_plugins::Places::default(),
             captures: Vec::new(),
             consumer: None,
             credential: None,

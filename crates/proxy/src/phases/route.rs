@@ -66,6 +66,7 @@ fn find<'r>(flight: &mut Flight<'r>, raw: &str) -> Result<&'r Chain, Answer> {
     exchange.captures = captures.into_iter().flatten().collect();
     exchange.route = Some(route);
     exchange.service = routed.service.map(|entry| &entry.service);
+    exchange.written = routed.written();
     flight.service = routed.service;
     tell_debug(flight, &routed);
     tell_forwarded(flight, seen, prefix);
