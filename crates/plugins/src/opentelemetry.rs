@@ -4,6 +4,7 @@
 pub(crate) mod config;
 pub(crate) mod handler;
 mod otlp;
+mod protobuf;
 mod span;
 
 #[cfg(test)]

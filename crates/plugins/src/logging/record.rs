@@ -44,7 +44,9 @@ pub(crate) fn write(exchange: &Exchange<'_>, fields: &Fields, out: &mut Vec<u8>)
         out.extend_from_slice(br#","trace_id":{"#);
         for (format, id) in &ids.0 {
             name(out, format.as_bytes());
-            json::text(out, id.as_bytes());
+            out.push(b'"');
+            id.write(out);
+            out.push(b'"');
         }
         out.push(b'}');
     }

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use keelgate_entities::kinds;
-use prost::Message;
 use serde_json::Value as Json;
 
 use super::config::{Config, NAME};
-use super::otlp::{AnyValue, LogRecord, Resource, Value, attribute, export};
+use super::otlp::{Export, item, written};
+use super::protobuf;
 use super::span::{self, Place};
 use crate::error::Reason;
 use crate::logging::batch::Batch;
@@ -39,7 +38,7 @@ struct OpenTelemetry {
 
 struct Collector {
     endpoint: Endpoint,
-    resource: Resource,
+    export: Export,
 }
 
 /// Compiles a configuration.
@@ -64,7 +63,7 @@ pub(crate) fn compile(
         };
         let collector = Collector {
             endpoint: endpoint(node, &config, &format!("{what}_endpoint"), url)?,
-            resource: resource(node, &config),
+            export: export(node, &config),
         };
         let name = format!("{NAME} {}:{what}", plugin.id);
         let queue = Queue::new(settings.clone(), name, collector, &node.delivery);
@@ -101,52 +100,40 @@ fn endpoint(node: &Node, config: &Config, field: &str, url: &str) -> Result<Endp
     Ok(endpoint)
 }
 
-/// The attributes of this gateway.
-fn resource(node: &Node, config: &Config) -> Resource {
+/// What stands in every request.
+fn export(node: &Node, config: &Config) -> Export {
     let own = [
-        ("service.name", "kong".to_owned()),
-        ("service.instance.id", node.id.to_string()),
-        ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("service.name", "kong".into()),
+        ("service.instance.id", node.id.to_string().into()),
+        ("service.version", env!("CARGO_PKG_VERSION").into()),
     ];
-    let own = own
+    let configured = &config.resource_attributes;
+    let own: Vec<(&str, Json)> = own
         .into_iter()
-        .filter(|(name, _)| !config.resource_attributes.contains_key(*name))
-        .map(|(name, value)| attribute(name, Value::String(value)));
-    let configured = config.resource_attributes.iter().map(|(name, value)| {
-        let value = match value {
-            Json::Bool(value) => Value::Bool(*value),
-            Json::Number(value) => match value.as_i64() {
-                Some(value) => Value::Int(value),
-                None => Value::Double(value.as_f64().unwrap_or_default()),
-            },
-            Json::String(value) => Value::text(value),
-            other => Value::text(other.to_string()),
-        };
-        attribute(name, value)
-    });
-    Resource {
-        attributes: own.chain(configured).collect(),
-    }
+        .filter(|(name, _)| !configured.contains_key(*name))
+        .collect();
+    let own = own.iter().map(|(name, value)| (*name, value));
+    let configured = configured
+        .iter()
+        .map(|(name, value)| (name.as_str(), value));
+    Export::of(own.chain(configured))
 }
 
 impl Sink for Collector {
     async fn send(&self, batch: &Batch) -> Result<(), String> {
-        let export = export(
-            self.resource.clone(),
-            batch.records().map(Bytes::copy_from_slice).collect(),
-        );
-        self.endpoint.send(export).await
+        self.endpoint.send(self.export.request(batch)).await
     }
 }
 
 impl OpenTelemetry {
     /// The place of the request in its trace; for one that another plugin answered before, a place
     /// that nobody was told of.
-    fn place(&self, exchange: &mut Exchange<'_>) -> Place {
-        exchange.take_back::<Place>(NAME).unwrap_or_else(|| {
+    fn place<'e>(&self, exchange: &'e mut Exchange<'_>) -> &'e Place {
+        if exchange.kept_by::<Place>(NAME).is_none() {
             let (brought, _) = self.propagation.extract(exchange);
-            Place::of(&brought, self.sampling_rate)
-        })
+            exchange.keep(NAME, Place::of(&brought, self.sampling_rate));
+        }
+        exchange.kept_by(NAME).expect("it has just been kept")
     }
 }
 
@@ -170,48 +157,47 @@ impl Plugin for OpenTelemetry {
     }
 
     fn header_filter<'r>(&'r self, exchange: &mut Exchange<'r>) {
-        let place = self.place(exchange);
+        let trace_id = self.place(exchange).trace_id.sized(16);
         if let Some(name) = &self.response_header
-            && let Ok(id) = HeaderValue::try_from(place.trace_id.sized(16).to_string())
+            && let Ok(id) = HeaderValue::try_from(trace_id.to_string())
         {
             exchange.response.headers.append(name, id);
         }
-        exchange.keep(NAME, place);
     }
 
     fn log<'r>(&'r self, exchange: &mut Exchange<'r>) {
-        let place = self.place(exchange);
+        self.place(exchange);
+        let exchange = &*exchange;
+        let Some(place) = exchange.kept_by::<Place>(NAME) else {
+            return;
+        };
         if let Some(traces) = self.traces.as_ref().filter(|_| place.sampled) {
-            for span in span::spans(exchange, &place) {
-                traces.push(|out| out.extend_from_slice(&span));
-            }
+            span::spans(exchange, place, |write| traces.push(write));
         }
         if let Some(logs) = &self.logs {
-            let record = log_record(exchange, self.traces.is_some().then_some(&place));
-            logs.push(|out| out.extend_from_slice(&record));
+            let place = self.traces.is_some().then_some(place);
+            logs.push(|out| item(out, |out| log_record(exchange, place, out)));
         }
     }
 }
 
-/// The record of a request, written.
-fn log_record(exchange: &Exchange<'_>, place: Option<&Place>) -> Bytes {
-    let mut record = Vec::new();
-    record::write(exchange, &Fields::default(), &mut record);
+/// Appends the record of a request.
+fn log_record(exchange: &Exchange<'_>, place: Option<&Place>, out: &mut Vec<u8>) {
     let (severity, severity_text) = match exchange.response.status.is_server_error() {
         true => (17, "ERR"),
         false => (9, "INFO"),
     };
     let at = span::nanoseconds(exchange.ended_at());
-    let body = Value::String(String::from_utf8_lossy(&record).into_owned());
-    let record = LogRecord {
-        time: at,
-        observed: at,
-        severity,
-        severity_text: severity_text.to_owned(),
-        body: Some(AnyValue { value: Some(body) }),
-        flags: place.map_or(0, |place| place.sampled.into()),
-        trace_id: place.map_or(Vec::new(), |place| place.trace_id.bytes.to_vec()),
-        span_id: place.map_or(Vec::new(), |place| place.span_id.to_vec()),
-    };
-    record.encode_to_vec().into()
+    protobuf::fixed64(out, 1, at);
+    protobuf::number(out, 2, severity);
+    protobuf::bytes(out, 3, severity_text.as_bytes());
+    protobuf::message(out, 5, |out| {
+        written(out, |out| record::write(exchange, &Fields::default(), out));
+    });
+    if let Some(place) = place {
+        protobuf::fixed32(out, 8, place.sampled.into());
+        protobuf::bytes(out, 9, &place.trace_id.bytes);
+        protobuf::bytes(out, 10, &place.span_id);
+    }
+    protobuf::fixed64(out, 11, at);
 }

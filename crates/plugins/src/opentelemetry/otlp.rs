@@ -1,164 +1,95 @@
 //! The messages of OTLP that are sent: what of `opentelemetry-proto` 1 is used here.
 
-use bytes::Bytes;
-use prost::Message;
+use serde_json::Value as Json;
 
-/// A value of an attribute.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct AnyValue {
-    #[prost(oneof = "Value", tags = "1, 2, 3, 4")]
-    pub(super) value: Option<Value>,
-}
+use super::protobuf;
+use crate::logging::batch::Batch;
 
-/// What a value is.
-#[derive(Clone, PartialEq, prost::Oneof)]
-pub(super) enum Value {
-    #[prost(string, tag = "1")]
-    String(String),
-    #[prost(bool, tag = "2")]
-    Bool(bool),
-    #[prost(int64, tag = "3")]
-    Int(i64),
-    #[prost(double, tag = "4")]
-    Double(f64),
-}
-
-/// An attribute.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct KeyValue {
-    #[prost(string, tag = "1")]
-    pub(super) key: String,
-    #[prost(message, optional, tag = "2")]
-    pub(super) value: Option<AnyValue>,
-}
-
-/// A part of a trace.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Span {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) trace_id: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) span_id: Vec<u8>,
-    #[prost(bytes = "vec", tag = "4")]
-    pub(super) parent_span_id: Vec<u8>,
-    #[prost(string, tag = "5")]
-    pub(super) name: String,
-    /// 2 for a server, 3 for a client.
-    #[prost(int32, tag = "6")]
-    pub(super) kind: i32,
-    /// Nanoseconds since 1970.
-    #[prost(fixed64, tag = "7")]
-    pub(super) start: u64,
-    #[prost(fixed64, tag = "8")]
-    pub(super) end: u64,
-    #[prost(message, repeated, tag = "9")]
-    pub(super) attributes: Vec<KeyValue>,
-    #[prost(message, optional, tag = "15")]
-    pub(super) status: Option<Status>,
-}
-
-/// How a span ended.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Status {
-    /// 2 for an error.
-    #[prost(int32, tag = "3")]
-    pub(super) code: i32,
-}
-
-/// A record.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct LogRecord {
-    /// Nanoseconds since 1970.
-    #[prost(fixed64, tag = "1")]
-    pub(super) time: u64,
-    #[prost(int32, tag = "2")]
-    pub(super) severity: i32,
-    #[prost(string, tag = "3")]
-    pub(super) severity_text: String,
-    #[prost(message, optional, tag = "5")]
-    pub(super) body: Option<AnyValue>,
-    /// 1 where the trace is recorded.
-    #[prost(fixed32, tag = "8")]
-    pub(super) flags: u32,
-    #[prost(bytes = "vec", tag = "9")]
-    pub(super) trace_id: Vec<u8>,
-    #[prost(bytes = "vec", tag = "10")]
-    pub(super) span_id: Vec<u8>,
-    #[prost(fixed64, tag = "11")]
-    pub(super) observed: u64,
-}
-
-/// A request to a collector. Requests with spans and with records have the same shape.
-#[derive(Clone, PartialEq, Message)]
+/// What spans and records are among, before and behind them, in a request to a collector. Requests with
+/// spans and with records have the same shape.
 pub(super) struct Export {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) of_resources: Vec<OfResource>,
+    /// What the gateway is.
+    resource: Vec<u8>,
+    /// Which part of it tells.
+    scope: Vec<u8>,
 }
 
-/// What one gateway tells.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct OfResource {
-    #[prost(message, optional, tag = "1")]
-    pub(super) resource: Option<Resource>,
-    #[prost(message, repeated, tag = "2")]
-    pub(super) of_scopes: Vec<OfScope>,
+/// The field of a scope's spans or records in the message that they are sent in.
+const ITEM: u32 = 2;
+
+/// Appends a span or a record as it stands in a request.
+pub(super) fn item(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    protobuf::message(out, ITEM, write);
 }
 
-/// A gateway.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Resource {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) attributes: Vec<KeyValue>,
-}
+impl Export {
+    /// Of a gateway with these attributes.
+    pub(super) fn of<'a>(attributes: impl IntoIterator<Item = (&'a str, &'a Json)>) -> Self {
+        let (mut resource, mut scope) = (Vec::new(), Vec::new());
+        protobuf::message(&mut resource, 1, |out| {
+            for (name, value) in attributes {
+                attribute(out, 1, name, |out| any(out, value));
+            }
+        });
+        protobuf::message(&mut scope, 1, |out| {
+            protobuf::bytes(out, 1, b"keelgate");
+            protobuf::bytes(out, 2, env!("CARGO_PKG_VERSION").as_bytes());
+        });
+        Self { resource, scope }
+    }
 
-/// What one part of a gateway tells.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct OfScope {
-    #[prost(message, optional, tag = "1")]
-    pub(super) scope: Option<Scope>,
-    /// Spans or records, which have been written already: a message within a message is bytes.
-    #[prost(bytes = "bytes", repeated, tag = "2")]
-    pub(super) items: Vec<Bytes>,
-}
-
-/// A part of a gateway.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Scope {
-    #[prost(string, tag = "1")]
-    pub(super) name: String,
-    #[prost(string, tag = "2")]
-    pub(super) version: String,
-}
-
-impl Value {
-    /// A text.
-    pub(super) fn text(text: impl Into<String>) -> Self {
-        Self::String(text.into())
+    /// A request with these items.
+    pub(super) fn request(&self, items: &Batch) -> Vec<u8> {
+        let of_scope = self.scope.len() + items.size();
+        let of_resource = self.resource.len() + 1 + protobuf::width(of_scope) + of_scope;
+        let mut request = Vec::with_capacity(of_resource + 16);
+        protobuf::begin(&mut request, 1, of_resource);
+        request.extend_from_slice(&self.resource);
+        protobuf::begin(&mut request, 2, of_scope);
+        request.extend_from_slice(&self.scope);
+        for items in items.pieces() {
+            request.extend_from_slice(items);
+        }
+        request
     }
 }
 
-/// An attribute.
-pub(super) fn attribute(key: &str, value: Value) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(value) }),
-    }
+/// Appends an attribute, whose value `write` appends.
+pub(super) fn attribute(
+    out: &mut Vec<u8>,
+    field: u32,
+    name: &str,
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    protobuf::message(out, field, |out| {
+        protobuf::bytes(out, 1, name.as_bytes());
+        protobuf::message(out, 2, write);
+    });
 }
 
-/// A request with these items.
-pub(super) fn export(resource: Resource, items: Vec<Bytes>) -> Bytes {
-    let scope = Scope {
-        name: "keelgate".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    let export = Export {
-        of_resources: vec![OfResource {
-            resource: Some(resource),
-            of_scopes: vec![OfScope {
-                scope: Some(scope),
-                items,
-            }],
-        }],
-    };
-    export.encode_to_vec().into()
+/// Appends a value that is a text.
+pub(super) fn text(out: &mut Vec<u8>, text: &str) {
+    protobuf::bytes(out, 1, text.as_bytes());
+}
+
+/// Appends a value that is a text, which `write` appends.
+pub(super) fn written(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    protobuf::message(out, 1, write);
+}
+
+/// Appends a value that is a number.
+pub(super) fn integer(out: &mut Vec<u8>, number: i64) {
+    protobuf::number(out, 3, number);
+}
+
+fn any(out: &mut Vec<u8>, value: &Json) {
+    match value {
+        Json::Bool(value) => protobuf::number(out, 2, (*value).into()),
+        Json::Number(number) => match number.as_i64() {
+            Some(number) => integer(out, number),
+            None => protobuf::fixed64(out, 4, number.as_f64().unwrap_or_default().to_bits()),
+        },
+        Json::String(value) => text(out, value),
+        other => text(out, &other.to_string()),
+    }
 }

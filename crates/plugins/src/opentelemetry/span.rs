@@ -1,23 +1,24 @@
 //! The spans of a request: one of the request itself, and one of each attempt to call the upstream.
 
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use http::Version;
-use prost::Message;
+use uuid::Uuid;
 
-use super::otlp::{KeyValue, Span, Status, Value, attribute};
+use super::otlp::{attribute, integer, item, text, written};
+use super::protobuf;
 use crate::Exchange;
-use crate::exchange::Try;
+use crate::logging::json;
 use crate::traces::context::{Context, SpanId, TraceId, new_span_id};
 
 /// The span of the request itself.
-const SERVER: i32 = 2;
+const SERVER: i64 = 2;
 
 /// The span of a call.
-const CLIENT: i32 = 3;
+const CLIENT: i64 = 3;
 
-const ERROR: i32 = 2;
+const ERROR: i64 = 2;
 
 /// The place of a request in its trace.
 #[derive(Clone, Debug)]
@@ -56,48 +57,65 @@ impl Place {
     }
 }
 
-/// The spans of a request, written.
-pub(super) fn spans(exchange: &Exchange<'_>, place: &Place) -> Vec<Bytes> {
-    let outcome = &exchange.outcome;
-    let last = outcome.tries.len().saturating_sub(1);
-    let mut spans = vec![request(exchange, place)];
-    spans.extend(outcome.tries.iter().enumerate().map(|(at, attempt)| {
-        let is_last = at == last && attempt.failed.is_none();
-        let end = match outcome.tries.get(at + 1) {
-            Some(next) => next.at,
-            None => exchange.ended_at(),
-        };
-        Span {
-            span_id: match is_last {
-                true => place.call_id.to_vec(),
-                false => new_span_id().to_vec(),
-            },
-            end: nanoseconds(end),
-            ..call(exchange, place, at, attempt)
-        }
-    }));
-    spans
-        .iter()
-        .map(|span| span.encode_to_vec().into())
-        .collect()
-}
-
-fn request(exchange: &Exchange<'_>, place: &Place) -> Span {
-    let status = exchange.response.status;
-    Span {
-        span_id: place.span_id.to_vec(),
-        parent_span_id: place.parent_id.map(|id| id.to_vec()).unwrap_or_default(),
-        name: "kong".to_owned(),
-        kind: SERVER,
-        start: nanoseconds(exchange.times.received_at),
-        end: nanoseconds(exchange.ended_at()),
-        attributes: about(exchange),
-        status: status.is_server_error().then_some(Status { code: ERROR }),
-        trace_id: place.trace_id.bytes.to_vec(),
+/// Appends the spans of a request to what `push` gives, each by itself.
+pub(super) fn spans(
+    exchange: &Exchange<'_>,
+    place: &Place,
+    mut push: impl FnMut(&dyn Fn(&mut Vec<u8>)),
+) {
+    push(&|out| item(out, |out| request(exchange, place, out)));
+    for at in 0..exchange.outcome.tries.len() {
+        push(&|out| item(out, |out| call(exchange, place, at, out)));
     }
 }
 
-fn about(exchange: &Exchange<'_>) -> Vec<KeyValue> {
+/// What all spans have.
+struct Head<'s> {
+    place: &'s Place,
+    id: SpanId,
+    parent_id: Option<SpanId>,
+    name: &'static str,
+    /// [`SERVER`] or [`CLIENT`].
+    kind: i64,
+    start: SystemTime,
+    end: SystemTime,
+}
+
+impl Head<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        protobuf::bytes(out, 1, &self.place.trace_id.bytes);
+        protobuf::bytes(out, 2, &self.id);
+        if let Some(parent) = &self.parent_id {
+            protobuf::bytes(out, 4, parent);
+        }
+        protobuf::bytes(out, 5, self.name.as_bytes());
+        protobuf::number(out, 6, self.kind);
+        protobuf::fixed64(out, 7, nanoseconds(self.start));
+        protobuf::fixed64(out, 8, nanoseconds(self.end));
+    }
+}
+
+/// Appends an attribute of a span.
+fn about(out: &mut Vec<u8>, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+    attribute(out, 9, name, write);
+}
+
+/// Appends that a span has ended with an error.
+fn error(out: &mut Vec<u8>) {
+    protobuf::message(out, 15, |out| protobuf::number(out, 3, ERROR));
+}
+
+fn request(exchange: &Exchange<'_>, place: &Place, out: &mut Vec<u8>) {
+    let head = Head {
+        place,
+        id: place.span_id,
+        parent_id: place.parent_id,
+        name: "kong",
+        kind: SERVER,
+        start: exchange.times.received_at,
+        end: exchange.ended_at(),
+    };
+    head.write(out);
     let scheme = if exchange.client.tls { "https" } else { "http" };
     let host = exchange.host.as_str();
     let flavor = match exchange.version {
@@ -105,57 +123,86 @@ fn about(exchange: &Exchange<'_>) -> Vec<KeyValue> {
         Version::HTTP_10 => "1.0",
         _ => "1.1",
     };
-    let target = &exchange.outcome.target;
-    let text = |key, text: &str| attribute(key, Value::text(text));
-    let status = i64::from(exchange.response.status.as_u16());
-    let mut attributes = vec![
-        text("http.method", exchange.method.as_str()),
-        text("http.url", &format!("{scheme}://{host}{target}")),
-        text("http.host", host),
-        text("http.scheme", scheme),
-        text("http.flavor", flavor),
-        text("http.client_ip", &exchange.client.ip.to_string()),
-        text("net.peer.ip", &exchange.client.peer.ip().to_string()),
-        text("kong.request.id", &exchange.request_id),
-        attribute("http.status_code", Value::Int(status)),
-    ];
+    let client = &exchange.client;
+    about(out, "http.method", |out| {
+        text(out, exchange.method.as_str())
+    });
+    about(out, "http.url", |out| {
+        written(out, |out| {
+            for part in [scheme, "://", host, &exchange.outcome.target] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        });
+    });
+    about(out, "http.host", |out| text(out, host));
+    about(out, "http.scheme", |out| text(out, scheme));
+    about(out, "http.flavor", |out| text(out, flavor));
+    about(out, "http.client_ip", |out| address(out, client.ip));
+    about(out, "net.peer.ip", |out| address(out, client.peer.ip()));
+    about(out, "kong.request.id", |out| {
+        text(out, &exchange.request_id)
+    });
+    let status = exchange.response.status;
+    about(out, "http.status_code", |out| {
+        integer(out, status.as_u16().into())
+    });
     if let Some(route) = exchange.route {
-        let named = route.name.clone().unwrap_or_else(|| route.id.to_string());
-        attributes.push(text("kong.route", &named));
+        about(out, "kong.route", |out| match &route.name {
+            Some(name) => text(out, name),
+            None => id(out, route.id),
+        });
         if let Some(path) = route.paths.iter().flatten().next() {
-            attributes.push(text("http.route", path));
+            about(out, "http.route", |out| text(out, path));
         }
     }
     if let Some(service) = exchange.service {
-        let named = service.name.as_deref().unwrap_or(&service.host);
-        attributes.push(text("kong.service", named));
+        let name = service.name.as_deref().unwrap_or(&service.host);
+        about(out, "kong.service", |out| text(out, name));
     }
     if let Some(consumer) = exchange.consumer {
-        attributes.push(text("kong.consumer", &consumer.id.to_string()));
+        about(out, "kong.consumer", |out| id(out, consumer.id));
     }
-    attributes
+    if status.is_server_error() {
+        error(out);
+    }
 }
 
-fn call(exchange: &Exchange<'_>, place: &Place, at: usize, attempt: &Try) -> Span {
-    let mut attributes = vec![
-        attribute("try_count", Value::Int(at as i64 + 1)),
-        attribute("net.peer.ip", Value::text(attempt.address.ip().to_string())),
-        attribute("net.peer.port", Value::Int(attempt.address.port().into())),
-        attribute("net.peer.name", Value::text(&exchange.upstream.host)),
-    ];
-    if let Some(status) = attempt.failed {
-        attributes.push(attribute("http.status_code", Value::Int(status.into())));
-    }
-    Span {
-        trace_id: place.trace_id.bytes.to_vec(),
-        parent_span_id: place.span_id.to_vec(),
-        name: "kong.balancer".to_owned(),
+fn call(exchange: &Exchange<'_>, place: &Place, at: usize, out: &mut Vec<u8>) {
+    let tries = &exchange.outcome.tries;
+    let (attempt, next) = (&tries[at], tries.get(at + 1));
+    let is_last = next.is_none() && attempt.failed.is_none();
+    let head = Head {
+        place,
+        id: match is_last {
+            true => place.call_id,
+            false => new_span_id(),
+        },
+        parent_id: Some(place.span_id),
+        name: "kong.balancer",
         kind: CLIENT,
-        start: nanoseconds(attempt.at),
-        attributes,
-        status: attempt.failed.map(|_| Status { code: ERROR }),
-        ..Span::default()
+        start: attempt.at,
+        end: next.map_or_else(|| exchange.ended_at(), |next| next.at),
+    };
+    head.write(out);
+    let peer = attempt.address;
+    about(out, "try_count", |out| integer(out, at as i64 + 1));
+    about(out, "net.peer.ip", |out| address(out, peer.ip()));
+    about(out, "net.peer.port", |out| integer(out, peer.port().into()));
+    about(out, "net.peer.name", |out| {
+        text(out, &exchange.upstream.host)
+    });
+    if let Some(status) = attempt.failed {
+        about(out, "http.status_code", |out| integer(out, status.into()));
+        error(out);
     }
+}
+
+fn address(out: &mut Vec<u8>, address: IpAddr) {
+    written(out, |out| json::bare_address(out, address));
+}
+
+fn id(out: &mut Vec<u8>, id: Uuid) {
+    written(out, |out| json::bare_id(out, id));
 }
 
 pub(super) fn nanoseconds(time: SystemTime) -> u64 {

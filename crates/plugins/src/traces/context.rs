@@ -75,9 +75,9 @@ impl TraceId {
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_bytes()
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        let mut digits = Vec::with_capacity(32);
+        write_hexadecimal(self.as_bytes(), &mut digits);
+        f.write_str(str::from_utf8(&digits).unwrap_or_default())
     }
 }
 
@@ -92,7 +92,37 @@ pub(crate) fn new_span_id() -> SpanId {
     fastrand::u64(1..).to_be_bytes()
 }
 
-/// Hexadecimal digits.
-pub(crate) fn hexadecimal(id: SpanId) -> String {
-    format!("{:016x}", u64::from_be_bytes(id))
+/// The id of a trace, as a format tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ToldId {
+    Hexadecimal(TraceId),
+    Decimal(u64),
+    None,
+}
+
+impl ToldId {
+    /// Appends it.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Hexadecimal(id) => write_hexadecimal(id.as_bytes(), out),
+            Self::Decimal(id) => write_decimal(*id, out),
+            Self::None => {}
+        }
+    }
+}
+
+/// Appends the digits of bytes.
+pub(crate) fn write_hexadecimal(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| DIGITS[usize::from(value & 0xf)];
+    out.extend(
+        bytes
+            .iter()
+            .flat_map(|byte| [digit(byte >> 4), digit(*byte)]),
+    );
+}
+
+/// Appends the digits of a number.
+pub(crate) fn write_decimal(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }

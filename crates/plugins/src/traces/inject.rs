@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::context::{Context, SpanId, TraceId, hexadecimal};
+use super::context::{Context, SpanId, ToldId, TraceId, write_decimal, write_hexadecimal};
 use super::format::Format;
 use crate::HeaderMap;
 
@@ -16,131 +16,146 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 
 /// Sets the headers of a format; the id of the trace as they tell it, where the context has one.
 /// Nothing is set where the format demands an id and there is none.
-pub(super) fn inject(format: Format, context: &Context, headers: &mut HeaderMap) -> Option<String> {
+pub(super) fn inject(format: Format, context: &Context, headers: &mut HeaderMap) -> Option<ToldId> {
     let ids = context.trace_id.zip(context.span_id);
     match format {
         Format::W3c => {
             let (trace, span) = ids?;
             let trace = trace.sized(16);
-            let sampled = flag(context, "01", "00");
-            let span = hexadecimal(span);
-            set(
-                headers,
-                "traceparent",
-                format!("00-{trace}-{span}-{sampled}"),
-            );
-            Some(trace.to_string())
+            headers.tell("traceparent", |out| {
+                out.extend_from_slice(b"00-");
+                write_hexadecimal(trace.as_bytes(), out);
+                out.push(b'-');
+                write_hexadecimal(&span, out);
+                out.extend_from_slice(flag(context, b"-01", b"-00"));
+            });
+            Some(ToldId::Hexadecimal(trace))
         }
         Format::B3 => Some(b3(context, headers)),
         Format::B3Single => Some(b3_single(context, headers)),
         Format::Jaeger => {
             let (trace, span) = ids?;
             let trace = sized(trace, &[16, 8]);
-            let parent = context.parent_id.map_or("0".to_owned(), hexadecimal);
-            let (span, sampled) = (hexadecimal(span), flag(context, "01", "00"));
-            set(
-                headers,
-                "uber-trace-id",
-                format!("{trace}:{span}:{parent}:{sampled}"),
-            );
+            headers.tell("uber-trace-id", |out| {
+                write_hexadecimal(trace.as_bytes(), out);
+                out.push(b':');
+                write_hexadecimal(&span, out);
+                out.push(b':');
+                match &context.parent_id {
+                    Some(parent) => write_hexadecimal(parent, out),
+                    None => out.push(b'0'),
+                }
+                out.extend_from_slice(flag(context, b":01", b":00"));
+            });
             pass_along(headers, context, "uberctx-");
-            Some(trace.to_string())
+            Some(ToldId::Hexadecimal(trace))
         }
         Format::Ot => {
             let (trace, span) = ids?;
             let trace = sized(trace, &[8, 16]);
-            set(headers, "ot-tracer-traceid", trace.to_string());
-            set(headers, "ot-tracer-spanid", hexadecimal(span));
+            tell_id(headers, "ot-tracer-traceid", trace.as_bytes());
+            tell_id(headers, "ot-tracer-spanid", &span);
             if context.sampled.is_some() {
-                set(
-                    headers,
-                    "ot-tracer-sampled",
-                    flag(context, "1", "0").to_owned(),
-                );
+                tell_flag(headers, "ot-tracer-sampled", context);
             }
             pass_along(headers, context, "ot-baggage-");
-            Some(trace.to_string())
+            Some(ToldId::Hexadecimal(trace))
         }
         Format::Datadog => {
-            let trace = context.trace_id.map(|trace| number(trace).to_string());
-            if let Some(trace) = &trace {
-                set(headers, "x-datadog-trace-id", trace.clone());
+            let trace = context.trace_id.map(number);
+            if let Some(trace) = trace {
+                headers.tell("x-datadog-trace-id", |out| write_decimal(trace, out));
             }
             if let Some(span) = context.span_id {
-                let span = u64::from_be_bytes(span).to_string();
-                set(headers, "x-datadog-parent-id", span);
+                let span = u64::from_be_bytes(span);
+                headers.tell("x-datadog-parent-id", |out| write_decimal(span, out));
             }
             if context.sampled.is_some() {
-                let sampled = flag(context, "1", "0").to_owned();
-                set(headers, "x-datadog-sampling-priority", sampled);
+                tell_flag(headers, "x-datadog-sampling-priority", context);
             }
-            trace
+            trace.map(ToldId::Decimal)
         }
         Format::Aws => {
             let (trace, span) = ids?;
-            let trace = trace.sized(16).to_string();
-            let (time, unique) = trace.split_at(8);
-            let (span, sampled) = (hexadecimal(span), flag(context, "1", "0"));
-            let value = format!("Root=1-{time}-{unique};Parent={span};Sampled={sampled}");
-            set(headers, "x-amzn-trace-id", value);
-            Some(trace)
+            let trace = trace.sized(16);
+            let (time, unique) = trace.bytes.split_at(4);
+            headers.tell("x-amzn-trace-id", |out| {
+                out.extend_from_slice(b"Root=1-");
+                write_hexadecimal(time, out);
+                out.push(b'-');
+                write_hexadecimal(unique, out);
+                out.extend_from_slice(b";Parent=");
+                write_hexadecimal(&span, out);
+                out.extend_from_slice(flag(context, b";Sampled=1", b";Sampled=0"));
+            });
+            Some(ToldId::Hexadecimal(trace))
         }
         Format::Gcp => {
             let (trace, span) = ids?;
             let trace = trace.sized(16);
-            let (span, sampled) = (u64::from_be_bytes(span), flag(context, "1", "0"));
-            set(
-                headers,
-                "x-cloud-trace-context",
-                format!("{trace}/{span};o={sampled}"),
-            );
-            Some(trace.to_string())
+            headers.tell("x-cloud-trace-context", |out| {
+                write_hexadecimal(trace.as_bytes(), out);
+                out.push(b'/');
+                write_decimal(u64::from_be_bytes(span), out);
+                out.extend_from_slice(flag(context, b";o=1", b";o=0"));
+            });
+            Some(ToldId::Hexadecimal(trace))
         }
     }
 }
 
-fn b3(context: &Context, headers: &mut HeaderMap) -> String {
+fn b3(context: &Context, headers: &mut HeaderMap) -> ToldId {
     let trace = context.trace_id.map(|trace| sized(trace, &[16, 8]));
     if let (Some(trace), Some(span)) = (trace, context.span_id) {
-        set(headers, "x-b3-traceid", trace.to_string());
-        set(headers, "x-b3-spanid", hexadecimal(span));
+        tell_id(headers, "x-b3-traceid", trace.as_bytes());
+        tell_id(headers, "x-b3-spanid", &span);
         if let Some(parent) = context.parent_id {
-            set(headers, "x-b3-parentspanid", hexadecimal(parent));
+            tell_id(headers, "x-b3-parentspanid", &parent);
         }
     }
     if context.debug {
-        set(headers, "x-b3-flags", "1".to_owned());
+        headers.tell("x-b3-flags", |out| out.push(b'1'));
     } else {
-        set(headers, "x-b3-sampled", flag(context, "1", "0").to_owned());
+        tell_flag(headers, "x-b3-sampled", context);
     }
-    trace.map_or(String::new(), |trace| trace.to_string())
+    trace.map_or(ToldId::None, ToldId::Hexadecimal)
 }
 
-fn b3_single(context: &Context, headers: &mut HeaderMap) -> String {
+fn b3_single(context: &Context, headers: &mut HeaderMap) -> ToldId {
     let sampled = match (context.debug, context.sampled) {
-        (true, _) => Some("d"),
-        (false, Some(true)) => Some("1"),
-        (false, Some(false)) => Some("0"),
+        (true, _) => Some(b'd'),
+        (false, Some(true)) => Some(b'1'),
+        (false, Some(false)) => Some(b'0'),
         (false, None) => None,
     };
     let trace = context.trace_id.map(|trace| sized(trace, &[16, 8]));
-    let value = match (trace, context.span_id) {
+    headers.tell("b3", |out| match (trace, context.span_id) {
         (Some(trace), Some(span)) => {
-            let parts = [
-                Some(trace.to_string()),
-                Some(hexadecimal(span)),
-                sampled.map(str::to_owned),
-                context.parent_id.map(hexadecimal),
-            ];
-            parts.into_iter().flatten().collect::<Vec<_>>().join("-")
+            write_hexadecimal(trace.as_bytes(), out);
+            out.push(b'-');
+            write_hexadecimal(&span, out);
+            if let Some(sampled) = sampled {
+                out.extend_from_slice(&[b'-', sampled]);
+            }
+            if let Some(parent) = context.parent_id {
+                out.push(b'-');
+                write_hexadecimal(&parent, out);
+            }
         }
-        _ => sampled.unwrap_or("0").to_owned(),
-    };
-    set(headers, "b3", value);
-    trace.map_or(String::new(), |trace| trace.to_string())
+        _ => out.push(sampled.unwrap_or(b'0')),
+    });
+    trace.map_or(ToldId::None, ToldId::Hexadecimal)
 }
 
-fn flag(context: &Context, yes: &'static str, no: &'static str) -> &'static str {
+fn tell_id(headers: &mut HeaderMap, name: &'static str, id: &[u8]) {
+    headers.tell(name, |out| write_hexadecimal(id, out));
+}
+
+fn tell_flag(headers: &mut HeaderMap, name: &'static str, context: &Context) {
+    headers.tell(name, |out| out.extend_from_slice(flag(context, b"1", b"0")));
+}
+
+fn flag(context: &Context, yes: &'static [u8], no: &'static [u8]) -> &'static [u8] {
     if context.sampled == Some(true) {
         yes
     } else {
@@ -174,11 +189,5 @@ fn pass_along(headers: &mut HeaderMap, context: &Context, prefix: &str) {
         if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
             headers.insert(name, value);
         }
-    }
-}
-
-fn set(headers: &mut HeaderMap, name: &'static str, value: String) {
-    if let Ok(value) = HeaderValue::try_from(value) {
-        headers.insert(name, value);
     }
 }

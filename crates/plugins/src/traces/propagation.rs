@@ -2,8 +2,9 @@
 
 use keelgate_entities::schema::{Field, ITEM, typedefs};
 use serde::Deserialize;
+use smallvec::SmallVec;
 
-use super::context::Context;
+use super::context::{Context, ToldId};
 use super::extract::extract;
 use super::format::{Format, NAMES};
 use super::inject::inject;
@@ -14,7 +15,7 @@ pub(crate) const KEPT: &str = "tracing";
 
 /// The ids of the trace of a request, as upstreams were told them, by format.
 #[derive(Debug, Default)]
-pub(crate) struct TraceIds(pub(crate) Vec<(&'static str, String)>);
+pub(crate) struct TraceIds(pub(crate) SmallVec<[(&'static str, ToldId); 2]>);
 
 /// The setting `propagation`.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -1,25 +1,27 @@
 //! How `zipkin` passes traces on, and tells of them.
 
-use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Version};
 use keelgate_entities::kinds;
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::config::{Config, Flavor, NAME, SpanName, Tag};
-use super::span::{Annotation, LocalEndpoint, RemoteEndpoint, Span, microseconds};
+use super::span::{Annotation, Name, Part, RemoteEndpoint, Span, Tags, Value};
 use super::tags;
 use crate::error::Reason;
+use crate::exchange::Try;
 use crate::logging::batch::Batch;
 use crate::logging::endpoint::{Endpoint, Limits};
 use crate::logging::logger;
 use crate::logging::queue::{Queue, Sink};
 use crate::registry::Node;
-use crate::traces::context::{Context, SpanId, TraceId, hexadecimal, new_span_id};
+use crate::traces::context::{Context, SpanId, TraceId, new_span_id};
 use crate::traces::format::Format;
 use crate::traces::propagation::Propagation;
 use crate::{Access, Directory, Exchange, Flow, Phases, Plugin, setting};
@@ -150,150 +152,167 @@ impl Zipkin {
 
     /// The place of the request in its trace; for one that another plugin answered before, a place
     /// that nobody was told of.
-    fn place(&self, exchange: &mut Exchange<'_>) -> Place {
-        exchange.take_back::<Place>(NAME).unwrap_or_else(|| {
+    fn place<'e>(&self, exchange: &'e mut Exchange<'_>) -> &'e mut Place {
+        if exchange.kept_by::<Place>(NAME).is_none() {
             let (brought, _) = self.propagation.extract(exchange);
-            self.place_of(exchange, &brought)
-        })
+            let place = self.place_of(exchange, &brought);
+            exchange.keep(NAME, place);
+        }
+        exchange.kept_by_mut(NAME).expect("it has just been kept")
     }
 
-    fn span<'s>(&'s self, place: &Place, id: SpanId, name: String) -> Span<'s> {
+    fn span<'s>(
+        &'s self,
+        exchange: &'s Exchange<'_>,
+        path: &'s str,
+        place: &Place,
+        part: Part,
+        lasted: (SystemTime, SystemTime),
+    ) -> Span<'s> {
+        let (id, parent_id, kind) = match part {
+            Part::Request => (place.span_id, place.parent_id, "SERVER"),
+            Part::Proxy => (place.proxy_id, Some(place.span_id), "CLIENT"),
+            Part::Attempt(_) => (new_span_id(), Some(place.span_id), "CLIENT"),
+        };
         Span {
-            trace_id: place.trace_id.to_string(),
-            name,
-            parent_id: Some(hexadecimal(place.span_id)),
-            id: hexadecimal(id),
-            kind: "CLIENT",
-            timestamp: 0,
-            duration: 0,
-            local_endpoint: LocalEndpoint {
-                service_name: &self.local_service_name,
+            trace_id: place.trace_id,
+            name: Name {
+                method: exchange.method.as_str(),
+                path: self.tells_path.then_some(path),
+                part,
             },
-            remote_endpoint: None,
-            tags: BTreeMap::new(),
-            annotations: Vec::new(),
+            parent_id,
+            id,
+            kind,
+            lasted,
+            local: &self.local_service_name,
+            remote: RemoteEndpoint::default(),
+            tags: Tags::default(),
+            annotations: SmallVec::new(),
         }
     }
 
     fn request_span<'s>(
         &'s self,
-        exchange: &Exchange<'_>,
+        exchange: &'s Exchange<'_>,
+        path: &'s str,
         place: &'s Place,
-        name: &str,
+        moments: &Moments,
     ) -> Span<'s> {
-        let mut span = self.span(place, place.span_id, name.to_owned());
-        span.kind = "SERVER";
-        span.parent_id = place.parent_id.map(hexadecimal);
-        let address = (exchange.client.ip, exchange.port);
-        let service_name = self.default_service_name.as_deref();
-        span.remote_endpoint = RemoteEndpoint::of(service_name, Some(address));
+        let lasted = (exchange.times.received_at, moments.end);
+        let mut span = self.span(exchange, path, place, Part::Request, lasted);
+        span.remote = RemoteEndpoint {
+            service_name: self.default_service_name.as_deref(),
+            address: Some((exchange.client.ip, exchange.port)),
+        };
+        let tags = &mut span.tags;
+        for (name, value) in &place.tags {
+            tags.text(name, value);
+        }
+        for tag in &self.static_tags {
+            tags.text(&tag.name, &tag.value);
+        }
+        // What a request brings does not stand for what the gateway knows.
+        tags.text("http.host", &exchange.host);
+        tags.text("http.method", exchange.method.as_str());
+        tags.text("http.path", path);
         let protocol = match exchange.version {
             Version::HTTP_2 => "HTTP/2",
             Version::HTTP_10 => "HTTP/1.0",
             _ => "HTTP/1.1",
         };
-        let own = [
-            ("lc", "kong".to_owned()),
-            ("http.method", exchange.method.as_str().to_owned()),
-            ("http.host", exchange.host.clone()),
-            ("http.path", exchange.path().into_owned()),
-            ("http.protocol", protocol.to_owned()),
-            (
-                "http.status_code",
-                exchange.response.status.as_u16().to_string(),
-            ),
-            ("kong.node.id", self.node_id.to_string()),
-        ];
-        // What a request brings does not stand for what the gateway knows.
-        let tags = &mut span.tags;
-        tags.extend(
-            place
-                .tags
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.clone())),
-        );
-        tags.extend(
-            self.static_tags
-                .iter()
-                .map(|tag| (tag.name.as_str(), tag.value.clone())),
-        );
-        tags.extend(own);
+        tags.text("http.protocol", protocol);
+        let status = exchange.response.status.as_u16();
+        tags.set("http.status_code", Value::Number(status.into()));
         if let Some(consumer) = exchange.consumer {
-            tags.insert("kong.consumer", consumer.id.to_string());
+            tags.set("kong.consumer", Value::Id(consumer.id));
         }
         if let Some(credential) = exchange.credential.filter(|_| self.tells_credential) {
-            tags.insert("kong.credential", credential.id.to_string());
+            tags.set("kong.credential", Value::Id(credential.id));
         }
-        span.lasting(exchange.times.received_at, exchange.ended_at())
+        tags.set("kong.node.id", Value::Id(self.node_id));
+        moments.tell_request(self.flavor, &mut span);
+        span.tags.text("lc", "kong");
+        span
+    }
+
+    fn proxy_span<'s>(
+        &'s self,
+        exchange: &'s Exchange<'_>,
+        path: &'s str,
+        place: &Place,
+        moments: &Moments,
+    ) -> Span<'s> {
+        let lasted = (moments.access, moments.end);
+        let mut span = self.span(exchange, path, place, Part::Proxy, lasted);
+        moments.tell_proxy(self.flavor, &mut span);
+        let last = exchange.outcome.tries.last();
+        let address = last.map(|last| (last.address.ip(), last.address.port()));
+        self.tell_route(&mut span, exchange, address);
+        if last.is_some() {
+            span.tags.text("peer.hostname", &exchange.upstream.host);
+        }
+        span
+    }
+
+    fn attempt_span<'s>(
+        &'s self,
+        exchange: &'s Exchange<'_>,
+        path: &'s str,
+        place: &Place,
+        (at, attempt): (usize, &Try),
+    ) -> Span<'s> {
+        let lasted = (attempt.at, attempt.at + attempt.chosen_in);
+        let mut span = self.span(exchange, path, place, Part::Attempt(at + 1), lasted);
+        let tags = &mut span.tags;
+        if let Some(status) = attempt.failed {
+            tags.text("error", "true");
+            tags.set("http.status_code", Value::Number(status.into()));
+            tags.text("kong.balancer.state", "failed");
+        }
+        tags.set("kong.balancer.try", Value::Number(at as u64 + 1));
+        let address = (attempt.address.ip(), attempt.address.port());
+        self.tell_route(&mut span, exchange, Some(address));
+        span
     }
 
     /// The service and the route, as tags, and as the name of who was talked to.
-    fn tell_route<'s>(&'s self, span: &mut Span<'s>, exchange: &Exchange<'s>) -> Option<&'s str> {
+    fn tell_route<'s>(
+        &'s self,
+        span: &mut Span<'s>,
+        exchange: &'s Exchange<'_>,
+        address: Option<(IpAddr, u16)>,
+    ) {
         let mut called = self.default_service_name.as_deref();
+        if let Some(route) = exchange.route {
+            span.tags.set("kong.route", Value::Id(route.id));
+            if let Some(name) = &route.name {
+                span.tags.text("kong.route_name", name);
+            }
+        }
         if let Some(service) = exchange.service {
-            span.tags.insert("kong.service", service.id.to_string());
+            span.tags.set("kong.service", Value::Id(service.id));
             if let Some(name) = &service.name {
-                span.tags.insert("kong.service_name", name.clone());
+                span.tags.text("kong.service_name", name);
                 called = Some(name);
             }
         }
-        if let Some(route) = exchange.route {
-            span.tags.insert("kong.route", route.id.to_string());
-            if let Some(name) = &route.name {
-                span.tags.insert("kong.route_name", name.clone());
-            }
-        }
-        called
+        span.remote = RemoteEndpoint {
+            service_name: called,
+            address,
+        };
     }
 
-    /// All spans of a request, in a list without brackets.
-    fn write<'s>(&'s self, exchange: &Exchange<'s>, place: &'s Place) -> Bytes {
-        let name = match self.tells_path {
-            true => format!("{} {}", exchange.method, exchange.path()),
-            false => exchange.method.to_string(),
-        };
-        let mut request = self.request_span(exchange, place, &name);
-        let proxy_name = format!("{name} (proxy)");
-        let mut proxy = self.span(place, place.proxy_id, proxy_name);
-        let moments = Moments::of(exchange, place);
-        moments.tell(self.flavor, &mut request, &mut proxy);
-        let mut proxy = proxy.lasting(moments.access, moments.end);
-        let called = self.tell_route(&mut proxy, exchange);
-        let tries = &exchange.outcome.tries;
-        let last = tries
-            .last()
-            .map(|last| (last.address.ip(), last.address.port()));
-        proxy.remote_endpoint = RemoteEndpoint::of(called, last);
-        if last.is_some() {
-            proxy
-                .tags
-                .insert("peer.hostname", exchange.upstream.host.clone());
+    /// Appends all spans of a request, in a list without brackets.
+    fn write(&self, exchange: &Exchange<'_>, place: &Place, out: &mut Vec<u8>) {
+        let (moments, path) = (Moments::of(exchange, place), exchange.path());
+        for attempt in exchange.outcome.tries.iter().enumerate() {
+            self.attempt_span(exchange, &path, place, attempt).write(out);
+            out.push(b',');
         }
-        let mut spans = Vec::with_capacity(tries.len() + 2);
-        for (at, attempt) in tries.iter().enumerate() {
-            let number = at + 1;
-            let name = format!("{name} (balancer try {number})");
-            let mut span = self.span(place, new_span_id(), name);
-            span.tags.insert("kong.balancer.try", number.to_string());
-            if let Some(status) = attempt.failed {
-                span.tags.insert("error", "true".to_owned());
-                span.tags.insert("kong.balancer.state", "failed".to_owned());
-                span.tags.insert("http.status_code", status.to_string());
-            }
-            let called = self.tell_route(&mut span, exchange);
-            let address = (attempt.address.ip(), attempt.address.port());
-            span.remote_endpoint = RemoteEndpoint::of(called, Some(address));
-            spans.push(span.lasting(attempt.at, attempt.at + attempt.chosen_in));
-        }
-        spans.extend([proxy, request]);
-        let mut list = BytesMut::new();
-        for (at, span) in spans.into_iter().enumerate() {
-            if at > 0 {
-                list.put_u8(b',');
-            }
-            list.put_slice(&span.write());
-        }
-        list.freeze()
+        self.proxy_span(exchange, &path, place, &moments).write(out);
+        out.push(b',');
+        self.request_span(exchange, &path, place, &moments).write(out);
     }
 }
 
@@ -325,47 +344,56 @@ impl Moments {
         }
     }
 
-    /// Tells them as annotations, or how long phases took as tags.
-    fn tell(&self, flavor: Flavor, request: &mut Span<'_>, proxy: &mut Span<'_>) {
+    /// Tells those of the request itself: as annotations, or how long phases took as tags.
+    fn tell_request(&self, flavor: Flavor, span: &mut Span<'_>) {
         match flavor {
             Flavor::Annotations => {
-                let annotation = |(value, at)| Annotation {
-                    value,
-                    timestamp: microseconds(at),
-                };
                 let rewrite = [("krs", self.start), ("krf", self.access.min(self.end))];
-                request.annotations.extend(rewrite.map(annotation));
+                span.annotations.extend(rewrite.map(annotation));
+            }
+            Flavor::Tags => {
+                let rewrite = took(self.start, self.access);
+                span.tags.set("kong.rewrite.duration_ms", rewrite);
+            }
+        }
+    }
+
+    /// The same of what happens towards the upstream.
+    fn tell_proxy(&self, flavor: Flavor, span: &mut Span<'_>) {
+        match flavor {
+            Flavor::Annotations => {
                 let access = [("kas", self.access), ("kaf", self.access_end)];
-                proxy.annotations.extend(access.map(annotation));
                 let header = self.header_filter.map(|at| ("khs", at));
-                proxy.annotations.extend(header.map(annotation));
                 let body = [
                     ("khf", self.body_filter),
                     ("kbs", self.body_filter),
                     ("kbf", self.end),
                 ];
-                proxy.annotations.extend(body.map(annotation));
+                let all = access.into_iter().chain(header).chain(body);
+                span.annotations.extend(all.map(annotation));
             }
             Flavor::Tags => {
-                let took = |from: SystemTime, to: SystemTime| {
-                    let took = to.duration_since(from).unwrap_or_default();
-                    took.as_millis().to_string()
-                };
-                let rewrite = took(self.start, self.access);
-                request.tags.insert("kong.rewrite.duration_ms", rewrite);
                 let access = took(self.access, self.access_end);
-                proxy.tags.insert("kong.access.duration_ms", access);
+                span.tags.set("kong.access.duration_ms", access);
+                let body_filter = took(self.body_filter, self.end);
+                span.tags.set("kong.body_filter.duration_ms", body_filter);
                 if let Some(header_filter) = self.header_filter {
                     let took = took(header_filter, self.body_filter);
-                    proxy.tags.insert("kong.header_filter.duration_ms", took);
+                    span.tags.set("kong.header_filter.duration_ms", took);
                 }
-                let body_filter = took(self.body_filter, self.end);
-                proxy
-                    .tags
-                    .insert("kong.body_filter.duration_ms", body_filter);
             }
         }
     }
+}
+
+fn annotation((value, at): (&'static str, SystemTime)) -> Annotation {
+    Annotation { value, at }
+}
+
+/// Milliseconds, as the value of a tag.
+fn took(from: SystemTime, to: SystemTime) -> Value<'static> {
+    let took = to.duration_since(from).unwrap_or_default();
+    Value::Number(took.as_millis() as u64)
 }
 
 impl Plugin for Zipkin {
@@ -396,32 +424,34 @@ impl Plugin for Zipkin {
     }
 
     fn header_filter<'r>(&'r self, exchange: &mut Exchange<'r>) {
-        let mut place = self.place(exchange);
+        let place = self.place(exchange);
         place.header_filter = Some(Instant::now());
+        let trace_id = place.trace_id;
         if let Some(name) = &self.response_header
-            && let Ok(id) = HeaderValue::try_from(place.trace_id.to_string())
+            && let Ok(id) = HeaderValue::try_from(trace_id.to_string())
         {
             exchange.response.headers.append(name, id);
         }
-        exchange.keep(NAME, place);
     }
 
     fn body_filter<'r>(&'r self, exchange: &mut Exchange<'r>, piece: Bytes, _last: bool) -> Bytes {
-        let is_first = exchange
-            .kept_by::<Place>(NAME)
-            .is_some_and(|place| place.body_filter.is_none() && place.sampled);
-        if is_first && let Some(mut place) = exchange.take_back::<Place>(NAME) {
+        if let Some(place) = exchange.kept_by_mut::<Place>(NAME)
+            && place.sampled
+            && place.body_filter.is_none()
+        {
             place.body_filter = Some(Instant::now());
-            exchange.keep(NAME, place);
         }
         piece
     }
 
     fn log<'r>(&'r self, exchange: &mut Exchange<'r>) {
-        let place = self.place(exchange);
-        if let Some(queue) = self.queue.as_ref().filter(|_| place.sampled) {
-            let spans = self.write(exchange, &place);
-            queue.push(|out| out.extend_from_slice(&spans));
+        self.place(exchange);
+        let exchange = &*exchange;
+        let place = exchange
+            .kept_by::<Place>(NAME)
+            .filter(|place| place.sampled);
+        if let (Some(queue), Some(place)) = (&self.queue, place) {
+            queue.push(|out| self.write(exchange, place, out));
         }
     }
 }
