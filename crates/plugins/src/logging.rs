@@ -3,6 +3,7 @@
 //! | module | its one reason |
 //! |---|---|
 //! | `record` | the record about a request, in JSON |
+//! | `session` | the record about a TCP, TLS or UDP session |
 //! | `parts` | what records about requests and about sessions have in common |
 //! | `json` | texts and numbers in JSON |
 //! | `fields` | what a configuration changes in it |
@@ -31,6 +32,7 @@ mod page;
 mod parts;
 pub(crate) mod queue;
 pub(crate) mod record;
+pub(crate) mod session;
 pub(crate) mod severity;
 pub(crate) mod stamp;
 pub(crate) mod stat;

@@ -4,7 +4,7 @@ pub(crate) mod records;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use crate::HeaderMap;
@@ -20,7 +20,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::directory::salted_sha1;
-use crate::exchange::{Client, MadeBy, Outcome, ResponseHead, Times, Upstream};
+use crate::exchange::{Client, MadeBy, Outcome, ResponseHead, Times, TlsSession, Try, Upstream};
+use crate::stream::{Ended, Traffic};
 use crate::{Access, Directory, Exchange, Flow, Plugin, Registry, Response};
 
 pub(crate) const ALICE: Uuid = Uuid::from_u128(0xa11ce);
@@ -84,6 +85,53 @@ pub(crate) fn exchange<'r>(method: &str, target: &str) -> Exchange<'r> {
             upstream: None,
         },
         outcome: Outcome::default(),
+    }
+}
+
+/// A session over TLS that was proxied.
+pub(crate) fn ended() -> Ended<'static> {
+    static CLIENT: OnceLock<Client> = OnceLock::new();
+    static TRIES: OnceLock<[Try; 1]> = OnceLock::new();
+    let now = UNIX_EPOCH + Duration::from_secs(NOW);
+    Ended {
+        client: CLIENT.get_or_init(|| Client {
+            peer: ([192, 0, 2, 7], 40_000).into(),
+            ip: [192, 0, 2, 7].into(),
+            local: ([127, 0, 0, 1], 9000).into(),
+            sni: Some("a.test".to_owned()),
+            tls: true,
+            session: Some(TlsSession {
+                version: "TLSv1.3",
+                cipher: "TLS_AES_128_GCM_SHA256",
+            }),
+        }),
+        route: leaked::<kinds::Route>(serde_json::json!({
+            "id": "00000000-0000-4000-8000-000000000002", "name": "r", "protocols": ["tls"],
+        })),
+        service: Some(leaked::<kinds::Service>(serde_json::json!({
+            "id": "00000000-0000-4000-8000-000000000001", "name": "s", "protocol": "tcp",
+            "host": "h.test", "port": 80,
+        }))),
+        status: 200,
+        with_client: Traffic {
+            received: 5,
+            sent: 7,
+        },
+        with_upstream: Traffic {
+            received: 8,
+            sent: 6,
+        },
+        tries: TRIES.get_or_init(|| {
+            [Try {
+                address: ([192, 0, 2, 1], 80).into(),
+                at: now,
+                chosen_in: Duration::ZERO,
+                failed: None,
+            }]
+        }),
+        began_at: now,
+        before_upstream: Some(Duration::from_millis(2)),
+        took: Duration::from_millis(1500),
     }
 }
 

@@ -13,7 +13,7 @@
 //! - `peers`: the addresses that a session's service is tried at.
 //! - `connect`: the connection to the service.
 //! - `relay`: bytes both ways.
-//! - `account`: what the log is told of a session; `counts`: how many there were.
+//! - `account`: what logs are told of a session; `logged`: the plugins that log it; `counts`: how many there were.
 //! - `refusal`: why a session ends before it began.
 
 mod account;
@@ -24,6 +24,7 @@ mod gate;
 mod hello;
 pub(crate) mod listener;
 mod log;
+mod logged;
 mod peers;
 mod queue;
 mod refusal;

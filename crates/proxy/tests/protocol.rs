@@ -70,6 +70,8 @@ mod retries;
 mod stream;
 #[path = "protocol/stream_balancing.rs"]
 mod stream_balancing;
+#[path = "protocol/stream_logs.rs"]
+mod stream_logs;
 #[path = "protocol/stream_tls.rs"]
 mod stream_tls;
 #[path = "protocol/stream_udp.rs"]

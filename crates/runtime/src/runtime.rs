@@ -50,9 +50,15 @@ pub struct Routed<'r> {
     /// Whether nothing may pass: a plugin that guards the route cannot guard streams.
     pub closed: bool,
     written: &'r Written,
+    shared: &'r Arc<Chain>,
 }
 
 impl<'r> Routed<'r> {
+    /// Its plugins, for as long as they are needed.
+    pub fn keep_chain(&self) -> Arc<Chain> {
+        Arc::clone(self.shared)
+    }
+
     /// Where logs find the route and its service written out.
     pub fn written(&self) -> Places<'r> {
         Places {
@@ -90,6 +96,7 @@ impl Runtime {
             chain: &entry.chain,
             closed: entry.closed,
             written: &entry.written,
+            shared: &entry.chain,
         })
     }
 

@@ -11,9 +11,10 @@ use crate::logging::batch::Batch;
 use crate::logging::logger::{self, Tell};
 use crate::logging::network::Address;
 use crate::logging::queue::Sink;
-use crate::logging::stat::{ConsumerIdentifier, Figure, Figures, Rate, clean, write_dotless};
+use crate::logging::stat::{ConsumerIdentifier, Figure, Rate, Seen, clean, write_dotless};
 use crate::logging::{datagrams, json};
 use crate::registry::Node;
+use crate::stream::Ended;
 use crate::{Directory, Exchange, Plugin, setting};
 
 /// How long sending takes, at most.
@@ -92,8 +93,8 @@ impl Told {
     }
 
     /// Appends what the consumer is called; whether it is called anything.
-    fn consumer(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) -> bool {
-        let (Some(by), Some(consumer)) = (self.consumer, exchange.consumer) else {
+    fn consumer(&self, seen: &Seen<'_>, out: &mut Vec<u8>) -> bool {
+        let (Some(by), Some(consumer)) = (self.consumer, seen.consumer) else {
             return false;
         };
         let start = out.len();
@@ -107,29 +108,40 @@ impl Told {
     }
 }
 
-impl Tell for Lines {
-    fn tell(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) {
-        let figures = Figures::of(exchange);
+impl Lines {
+    /// Appends all lines, with what they say of the status.
+    fn write(&self, seen: &Seen<'_>, status: &str, out: &mut Vec<u8>) {
         for told in &self.metrics {
-            let Some(value) = figures.get(told.figure) else {
+            let Some(value) = seen.figure(told.figure) else {
                 continue;
             };
             out.extend_from_slice(told.before.as_bytes());
             json::number(out, value);
             out.extend_from_slice(told.behind.as_bytes());
-            if let Some(service) = exchange.service {
+            if let Some(service) = seen.service {
                 write_dotless(service.name.as_deref().unwrap_or(&service.host), out);
             }
             out.extend_from_slice(self.status.as_bytes());
-            json::number(out, exchange.response.status.as_u16());
+            out.extend_from_slice(status.as_bytes());
             let start = out.len();
             out.extend_from_slice(self.consumer.as_bytes());
-            if !told.consumer(exchange, out) {
+            if !told.consumer(seen, out) {
                 out.truncate(start);
             }
             out.extend_from_slice(told.tags.as_bytes());
             out.push(b'\n');
         }
+    }
+}
+
+impl Tell for Lines {
+    fn tell(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) {
+        self.write(&Seen::of(exchange), exchange.response.status.as_str(), out);
+    }
+
+    fn tell_session(&self, ended: &Ended<'_>, out: &mut Vec<u8>) {
+        // Only requests have one.
+        self.write(&Seen::of_session(ended), "-", out);
     }
 }
 

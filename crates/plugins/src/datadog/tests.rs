@@ -78,3 +78,15 @@ fn settings_are_completed_and_checked() {
     let odd = json!({"metrics": [{"name": "latency", "stat_type": "timer", "tags": ["a:"]}]});
     validated("datadog", odd).unwrap_err();
 }
+
+#[test]
+fn sessions_have_no_status() {
+    let agent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let config = json!({"host": "127.0.0.1", "port": agent.local_addr().unwrap().port()});
+    let plugin = compiled("datadog", config);
+    plugin.stream().unwrap().log(&ended());
+    let mut datagram = [0; 512];
+    let length = agent.recv(&mut datagram).unwrap();
+    let told = std::str::from_utf8(&datagram[..length]).unwrap();
+    assert_eq!(told, "kong.request.count:1|c|#name:s,status:-,app:kong");
+}

@@ -56,6 +56,14 @@ impl<'a> GetAll<'a> {
         }
     }
 
+    /// The only value as it stands there; none where there may be others.
+    #[inline]
+    pub fn only(&self) -> Option<&'a [u8]> {
+        let field = &self.map.fields[self.first?];
+        let may_be_others = self.map.again & field.key().bit() != 0;
+        (!may_be_others).then(|| field.value_bytes(&self.map.text))
+    }
+
     /// The values as they stand there.
     pub fn bytes(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let (map, mut values) = (self.map, self.iter());

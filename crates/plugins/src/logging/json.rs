@@ -10,8 +10,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 /// Appends a text in quotation marks; what is no UTF-8 in it is replaced.
+#[inline]
 pub(crate) fn text(out: &mut Vec<u8>, text: &[u8]) {
-    out.reserve(text.len() + 2);
     out.push(b'"');
     inside(out, text);
     out.push(b'"');
@@ -34,6 +34,7 @@ pub(crate) fn lower(out: &mut Vec<u8>, name: &[u8]) {
 }
 
 /// Appends what stands between quotation marks.
+#[inline]
 fn inside(out: &mut Vec<u8>, text: &[u8]) {
     if is_plain(text) {
         out.extend_from_slice(text);
@@ -52,6 +53,7 @@ fn escape(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Appends a number.
+#[inline]
 pub(crate) fn number(out: &mut Vec<u8>, number: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
@@ -71,13 +73,25 @@ pub(crate) fn bare_address(out: &mut Vec<u8>, address: IpAddr) {
                 if at > 0 {
                     out.push(b'.');
                 }
-                number(out, octet);
+                three(out, octet);
             }
         }
         IpAddr::V6(address) => {
             write!(out, "{address}").expect("an address is written to memory");
         }
     }
+}
+
+/// Appends a number of three digits at most.
+#[inline]
+fn three(out: &mut Vec<u8>, number: u8) {
+    if number >= 100 {
+        out.push(b'0' + number / 100);
+    }
+    if number >= 10 {
+        out.push(b'0' + number / 10 % 10);
+    }
+    out.push(b'0' + number % 10);
 }
 
 /// Appends an id in quotation marks.
@@ -100,6 +114,7 @@ pub(crate) fn value(out: &mut Vec<u8>, value: &impl Serialize) {
 
 /// Whether all bytes stand in JSON as they are: ASCII without control characters, quotation marks
 /// and backslashes.
+#[inline]
 fn is_plain(text: &[u8]) -> bool {
     const PIECE: usize = 16;
     let (pieces, rest) = text.as_chunks::<PIECE>();
@@ -117,10 +132,12 @@ fn is_plain(text: &[u8]) -> bool {
 }
 
 /// Without a branch for each byte, so that they are compared at once.
+#[inline]
 fn are_plain<const N: usize>(piece: &[u8; N]) -> bool {
     !piece.iter().fold(false, |any, byte| any | !stands(*byte))
 }
 
+#[inline]
 fn stands(byte: u8) -> bool {
     // As a signed number, whatever is not ASCII is less than a space, too.
     !((byte as i8) < 0x20 || byte == b'"' || byte == b'\\')

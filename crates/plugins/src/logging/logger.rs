@@ -7,15 +7,19 @@ use keelgate_entities::kinds;
 
 use super::fields::Fields;
 use super::queue::{Queue, Settings, Sink};
-use super::record;
+use super::{record, session};
 use crate::error::Reason;
 use crate::registry::Node;
-use crate::{Exchange, Phases, Plugin};
+use crate::stream::Ended;
+use crate::{Exchange, Phases, Plugin, StreamPlugin};
 
 /// What is told about a request.
 pub(crate) trait Tell: Send + Sync + 'static {
     /// Appends what is put into the queue; nothing for a request that is passed over.
     fn tell(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>);
+
+    /// The same for a TCP, TLS or UDP session.
+    fn tell_session(&self, ended: &Ended<'_>, out: &mut Vec<u8>);
 }
 
 struct Logger<T> {
@@ -57,6 +61,10 @@ impl Tell for Fields {
     fn tell(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) {
         record::write(exchange, self, out);
     }
+
+    fn tell_session(&self, ended: &Ended<'_>, out: &mut Vec<u8>) {
+        session::write(ended, self, out);
+    }
 }
 
 impl<T: Tell> Plugin for Logger<T> {
@@ -67,7 +75,21 @@ impl<T: Tell> Plugin for Logger<T> {
         }
     }
 
+    fn stream(&self) -> Option<&dyn StreamPlugin> {
+        Some(self)
+    }
+
     fn log<'r>(&'r self, exchange: &mut Exchange<'r>) {
         self.queue.push(|out| self.tell.tell(exchange, out));
+    }
+}
+
+impl<T: Tell> StreamPlugin for Logger<T> {
+    fn logs(&self) -> bool {
+        true
+    }
+
+    fn log(&self, ended: &Ended<'_>) {
+        self.queue.push(|out| self.tell.tell_session(ended, out));
     }
 }

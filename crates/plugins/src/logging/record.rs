@@ -169,6 +169,10 @@ fn headers(
             out.extend_from_slice(br#""REDACTED""#);
             continue;
         }
+        if let Some(value) = values.only() {
+            json::text(out, value);
+            continue;
+        }
         let mut values = values.bytes();
         let first = values.next().unwrap_or_default();
         match values.next() {

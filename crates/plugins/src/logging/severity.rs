@@ -67,11 +67,19 @@ impl Severities {
     /// The number of the severity of a request that was answered with this status; none for one
     /// that is not grave enough to be told.
     pub(crate) fn of(&self, status: u16) -> Option<u8> {
-        let severity = match status {
+        self.enough(match status {
             500.. => self.server_errors_severity,
             400.. => self.client_errors_severity,
             _ => self.successful_severity,
-        };
+        })
+    }
+
+    /// The same of a session, which is told as a success whatever became of it.
+    pub(crate) fn of_session(&self) -> Option<u8> {
+        self.enough(self.successful_severity)
+    }
+
+    fn enough(&self, severity: Option<Severity>) -> Option<u8> {
         let severity = severity.unwrap_or_default();
         (severity <= self.log_level.unwrap_or_default()).then_some(severity as u8)
     }

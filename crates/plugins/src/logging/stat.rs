@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use keelgate_entities::kinds::Consumer;
+use keelgate_entities::kinds::{Consumer, Route, Service};
 use keelgate_entities::schema::{CheckRule, Field};
 use serde::Deserialize;
 
 use super::figures::{self, Latencies};
 use super::json;
+use crate::stream::Ended;
 use crate::{Exchange, setting};
 
 /// What sort of number a metric is.
@@ -88,14 +89,14 @@ impl Figure {
 
 /// The figures of one request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Figures {
+struct Figures {
     request_size: u64,
     response_size: u64,
     latencies: Latencies,
 }
 
 impl Figures {
-    pub(crate) fn of(exchange: &Exchange<'_>) -> Self {
+    fn of(exchange: &Exchange<'_>) -> Self {
         Self {
             request_size: figures::request_size(exchange),
             response_size: figures::response_size(exchange),
@@ -103,9 +104,27 @@ impl Figures {
         }
     }
 
+    /// Sizes are those of what the client sent and was sent; nobody waits for a head.
+    fn of_session(ended: &Ended<'_>) -> Self {
+        let took = ended.took.as_millis() as u64;
+        let before = ended
+            .before_upstream
+            .map(|before| before.as_millis() as u64);
+        Self {
+            request_size: ended.with_client.received,
+            response_size: ended.with_client.sent,
+            latencies: Latencies {
+                request: took,
+                kong: before.unwrap_or(took),
+                proxy: -1,
+                receive: 0,
+            },
+        }
+    }
+
     /// One of them; none where there is none: a request that was not proxied has not waited for an
     /// upstream.
-    pub(crate) fn get(&self, figure: Figure) -> Option<u64> {
+    fn get(&self, figure: Figure) -> Option<u64> {
         match figure {
             Figure::RequestCount => Some(1),
             Figure::RequestSize => Some(self.request_size),
@@ -114,6 +133,43 @@ impl Figures {
             Figure::KongLatency => Some(self.latencies.kong),
             Figure::UpstreamLatency => u64::try_from(self.latencies.proxy).ok(),
         }
+    }
+}
+
+/// What lines tell of a request or a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen<'e> {
+    pub(crate) route: Option<&'e Route>,
+    pub(crate) service: Option<&'e Service>,
+    pub(crate) consumer: Option<&'e Consumer>,
+    pub(crate) status: u16,
+    figures: Figures,
+}
+
+impl<'e> Seen<'e> {
+    pub(crate) fn of(exchange: &Exchange<'e>) -> Self {
+        Self {
+            route: exchange.route,
+            service: exchange.service,
+            consumer: exchange.consumer,
+            status: exchange.response.status.as_u16(),
+            figures: Figures::of(exchange),
+        }
+    }
+
+    pub(crate) fn of_session(ended: &Ended<'e>) -> Self {
+        Self {
+            route: Some(ended.route),
+            service: ended.service,
+            consumer: None,
+            status: ended.status,
+            figures: Figures::of_session(ended),
+        }
+    }
+
+    /// One of the figures, where there is one.
+    pub(crate) fn figure(&self, figure: Figure) -> Option<u64> {
+        self.figures.get(figure)
     }
 }
 

@@ -1,7 +1,7 @@
 //! How `loggly` sends: messages of syslog (RFC 5424) in datagrams.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use keelgate_entities::kinds;
 
@@ -13,8 +13,9 @@ use crate::logging::logger::{self, Tell};
 use crate::logging::network::Address;
 use crate::logging::queue::{Settings, Sink};
 use crate::logging::severity::Severities;
-use crate::logging::{datagrams, json, record, stamp};
+use crate::logging::{datagrams, json, record, session, stamp};
 use crate::registry::Node;
+use crate::stream::Ended;
 use crate::{Directory, Exchange, Plugin, setting};
 
 /// The facility `user`, as a part of priorities.
@@ -63,17 +64,30 @@ pub(crate) fn compile(
     Ok(logger::telling(node, plugin, settings, messages, receiver))
 }
 
-impl Tell for Messages {
-    fn tell(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) {
-        let Some(severity) = self.severities.of(exchange.response.status.as_u16()) else {
-            return;
-        };
+impl Messages {
+    /// Appends what stands before the record.
+    fn head(&self, severity: u8, at: SystemTime, out: &mut Vec<u8>) {
         out.push(b'<');
         json::number(out, USER + severity);
         out.extend_from_slice(b">1 ");
-        stamp::of_rfc5424(exchange.ended_at(), out);
+        stamp::of_rfc5424(at, out);
         out.extend_from_slice(self.middle.as_bytes());
-        record::write(exchange, &self.fields, out);
+    }
+}
+
+impl Tell for Messages {
+    fn tell(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) {
+        if let Some(severity) = self.severities.of(exchange.response.status.as_u16()) {
+            self.head(severity, exchange.ended_at(), out);
+            record::write(exchange, &self.fields, out);
+        }
+    }
+
+    fn tell_session(&self, ended: &Ended<'_>, out: &mut Vec<u8>) {
+        if let Some(severity) = self.severities.of_session() {
+            self.head(severity, ended.ended_at(), out);
+            session::write(ended, &self.fields, out);
+        }
     }
 }
 

@@ -41,3 +41,23 @@ fn settings_are_completed_and_checked() {
     let error = validated("loggly", json!({})).unwrap_err();
     assert_eq!(error["fields"]["config"]["key"], "required field missing");
 }
+
+#[test]
+fn a_session_is_told_as_a_success() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = receiver.local_addr().unwrap().port();
+    let config = json!({
+        "host": "127.0.0.1", "port": port, "key": "k-1", "server_errors_severity": "crit",
+    });
+    let plugin = compiled("loggly", config);
+    let session = crate::stream::Ended {
+        status: 502,
+        ..ended()
+    };
+    plugin.stream().unwrap().log(&session);
+    let mut message = vec![0; 65_536];
+    let length = receiver.recv(&mut message).unwrap();
+    let message = std::str::from_utf8(&message[..length]).unwrap();
+    assert!(message.starts_with("<14>1 2024-02-29T12:34:57Z node.test kong - - [k-1@41058 "));
+    assert!(message.contains("\"session\":{\"tls\":"), "{message}");
+}

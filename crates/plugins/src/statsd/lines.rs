@@ -8,9 +8,10 @@ use crate::Exchange;
 use crate::logging::json;
 use crate::logging::logger::Tell;
 use crate::logging::stat::{
-    ConsumerIdentifier, Figure, Figures, Rate, StatType, write_clean, write_dotless,
+    ConsumerIdentifier, Figure, Rate, Seen, StatType, write_clean, write_dotless,
 };
 use crate::logging::{WORKSPACE_ID, WORKSPACE_NAME};
+use crate::stream::Ended;
 
 /// What is told about requests.
 pub(super) struct Lines {
@@ -102,8 +103,8 @@ impl Told {
     }
 
     /// Appends what the consumer is called; none where it is called nothing.
-    fn consumer(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) -> Option<()> {
-        self.consumer.write(exchange.consumer?, out).then_some(())
+    fn consumer(&self, seen: &Seen<'_>, out: &mut Vec<u8>) -> Option<()> {
+        self.consumer.write(seen.consumer?, out).then_some(())
     }
 
     /// Appends what names begin with after the prefix.
@@ -123,7 +124,21 @@ impl Told {
 
 impl Tell for Lines {
     fn tell(&self, exchange: &Exchange<'_>, out: &mut Vec<u8>) {
-        let status = exchange.response.status.as_u16();
+        self.write(
+            exchange.response.status.as_u16(),
+            || Seen::of(exchange),
+            out,
+        );
+    }
+
+    fn tell_session(&self, ended: &Ended<'_>, out: &mut Vec<u8>) {
+        self.write(ended.status, || Seen::of_session(ended), out);
+    }
+}
+
+impl Lines {
+    /// Appends all lines about what `look` finds out, where its status is of interest.
+    fn write<'e>(&self, status: u16, look: impl FnOnce() -> Seen<'e>, out: &mut Vec<u8>) {
         let concerns = |ranges: &Vec<(u16, u16)>| {
             let mut ranges = ranges.iter();
             ranges.any(|(from, to)| (*from..=*to).contains(&status))
@@ -131,12 +146,12 @@ impl Tell for Lines {
         if !self.statuses.as_ref().is_none_or(concerns) {
             return;
         }
-        let figures = Figures::of(exchange);
+        let seen = look();
         for told in &self.metrics {
             let start = out.len();
             let line = match self.tag_style {
-                Some(style) => self.tagged(out, told, &figures, exchange, style),
-                None => self.named(out, told, &figures, exchange),
+                Some(style) => self.tagged(out, told, &seen, style),
+                None => self.named(out, told, &seen),
             };
             match line {
                 Some(()) => out.push(b'\n'),
@@ -145,46 +160,37 @@ impl Tell for Lines {
             }
         }
     }
-}
 
-impl Lines {
     /// A line whose name tells service and consumer; none where there is nothing to tell.
-    fn named(
-        &self,
-        out: &mut Vec<u8>,
-        told: &Told,
-        figures: &Figures,
-        exchange: &Exchange<'_>,
-    ) -> Option<()> {
-        let status = exchange.response.status.as_u16();
+    fn named(&self, out: &mut Vec<u8>, told: &Told, seen: &Seen<'_>) -> Option<()> {
         out.extend_from_slice(self.prefix.as_bytes());
         out.push(b'.');
         if let What::StatusCountPerUserPerRoute = told.what {
             out.extend_from_slice(b"route.");
-            json::bare_id(out, exchange.route?.id);
+            json::bare_id(out, seen.route?.id);
         } else {
-            told.scope(exchange.service, out);
+            told.scope(seen.service, out);
         }
         match told.what {
             What::Figure(figure) => {
                 out.push(b'.');
                 out.extend_from_slice(figure.as_str().as_bytes());
                 out.push(b':');
-                json::number(out, figures.get(figure)?);
+                json::number(out, seen.figure(figure)?);
             }
             What::UniqueUsers => {
                 out.extend_from_slice(b".user.uniques:");
-                told.consumer(exchange, out)?;
+                told.consumer(seen, out)?;
             }
             What::RequestPerUser => {
                 out.extend_from_slice(b".user.");
-                told.consumer(exchange, out)?;
+                told.consumer(seen, out)?;
                 out.extend_from_slice(b".request.count:1");
             }
             What::StatusCount => {}
             What::StatusCountPerUser | What::StatusCountPerUserPerRoute => {
                 out.extend_from_slice(b".user.");
-                told.consumer(exchange, out)?;
+                told.consumer(seen, out)?;
             }
             What::StatusCountPerWorkspace => {
                 out.extend_from_slice(b".workspace.");
@@ -193,7 +199,7 @@ impl Lines {
         }
         if told.what.is_status() {
             out.extend_from_slice(b".status.");
-            json::number(out, status);
+            json::number(out, seen.status);
             out.extend_from_slice(b":1");
         }
         out.extend_from_slice(&told.end);
@@ -205,14 +211,13 @@ impl Lines {
         &self,
         out: &mut Vec<u8>,
         told: &Told,
-        figures: &Figures,
-        exchange: &Exchange<'_>,
+        seen: &Seen<'_>,
         style: TagStyle,
     ) -> Option<()> {
         let What::Figure(figure) = told.what else {
             return None;
         };
-        let value = figures.get(figure)?;
+        let value = seen.figure(figure)?;
         let between = match style {
             TagStyle::Dogstatsd => b':',
             _ => b'=',
@@ -220,7 +225,7 @@ impl Lines {
         let tags = |out: &mut Vec<u8>, before: &[u8]| {
             let start = out.len();
             out.extend_from_slice(before);
-            if self.tags(told, exchange, between, out).is_none() {
+            if self.tags(told, seen, between, out).is_none() {
                 out.truncate(start);
                 return false;
             }
@@ -253,23 +258,17 @@ impl Lines {
     }
 
     /// Appends tags; none for a request without a service.
-    fn tags(
-        &self,
-        told: &Told,
-        exchange: &Exchange<'_>,
-        between: u8,
-        out: &mut Vec<u8>,
-    ) -> Option<()> {
+    fn tags(&self, told: &Told, seen: &Seen<'_>, between: u8, out: &mut Vec<u8>) -> Option<()> {
         let name = |out: &mut Vec<u8>, name: &[u8]| {
             out.extend_from_slice(name);
             out.push(between);
         };
         name(out, b"service");
-        match service_name(told.service, exchange.service?)? {
+        match service_name(told.service, seen.service?)? {
             Called::Id(id) => json::bare_id(out, id),
             Called::Name(name) => write_clean(name, out),
         }
-        if let Some(route) = exchange.route {
+        if let Some(route) = seen.route {
             name(out, b",route");
             match &route.name {
                 Some(name) => write_clean(name, out),
@@ -280,13 +279,13 @@ impl Lines {
         out.extend_from_slice(told.workspace.as_bytes());
         let start = out.len();
         name(out, b",consumer");
-        if told.consumer(exchange, out).is_none() {
+        if told.consumer(seen, out).is_none() {
             out.truncate(start);
         }
         name(out, b",node");
         out.extend_from_slice(self.node.as_bytes());
         name(out, b",status");
-        json::number(out, exchange.response.status.as_u16());
+        json::number(out, seen.status);
         Some(())
     }
 }

@@ -153,3 +153,25 @@ fn settings_are_completed_and_checked() {
     }]);
     assert_eq!(error["fields"]["config"]["metrics"], expected);
 }
+
+#[test]
+fn sessions_are_counted_like_requests() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = receiver.local_addr().unwrap().port();
+    let config = json!({"host": "127.0.0.1", "port": port, "udp_packet_size": 1400});
+    let plugin = compiled("statsd", config);
+    plugin.stream().unwrap().log(&ended());
+    let mut datagram = vec![0; 65_536];
+    let length = receiver.recv(&mut datagram).unwrap();
+    let told = std::str::from_utf8(&datagram[..length]).unwrap();
+    let expected = [
+        "kong.service.s.request.count:1|c",
+        "kong.service.s.latency:1500|ms",
+        "kong.service.s.request.size:5|c",
+        "kong.service.s.status.200:1|c",
+        "kong.service.s.response.size:7|c",
+        "kong.service.s.kong_latency:2|ms",
+        "kong.service.s.workspace.0dc6f45b-8f8d-40d2-a504-473544ee190b.status.200:1|c",
+    ];
+    assert_eq!(told.split('\n').collect::<Vec<_>>(), expected);
+}

@@ -14,8 +14,9 @@ use crate::logging::fields::Fields;
 use crate::logging::logger::{self, Tell};
 use crate::logging::queue::{Settings, Sink};
 use crate::logging::severity::Severities;
-use crate::logging::{datagrams, json, record, stamp};
+use crate::logging::{datagrams, json, record, session, stamp};
 use crate::registry::Node;
+use crate::stream::Ended;
 use crate::{Directory, Exchange, Plugin, setting};
 
 /// Where the machine's log is.
@@ -82,6 +83,13 @@ impl Tell for Messages {
         if let Some(severity) = self.severities.of(exchange.response.status.as_u16()) {
             self.head(severity, exchange.ended_at(), out);
             record::write(exchange, &self.fields, out);
+        }
+    }
+
+    fn tell_session(&self, ended: &Ended<'_>, out: &mut Vec<u8>) {
+        if let Some(severity) = self.severities.of_session() {
+            self.head(severity, ended.ended_at(), out);
+            session::write(ended, &self.fields, out);
         }
     }
 }

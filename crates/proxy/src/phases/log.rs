@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use http::Version;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderValue, REFERER, TRANSFER_ENCODING, USER_AGENT,
-};
+use http::header::{CONTENT_LENGTH, HeaderValue, REFERER, USER_AGENT};
 use keelgate_plugins::exchange::MadeBy;
 
 use super::Flight;
@@ -87,14 +85,18 @@ fn complete_head(flight: &mut Flight<'_>, sent: u64, outcome: Outcome) {
         Outcome::KeepAlive => "keep-alive",
         Outcome::Close | Outcome::Abort | Outcome::Gone => "close",
     };
-    headers.insert(CONNECTION, HeaderValue::from_static(connection));
+    headers.tell("connection", |out| {
+        out.extend_from_slice(connection.as_bytes());
+    });
     if headers.contains_key(CONTENT_LENGTH) || !may_have_body(status) {
         return;
     }
     if !of_upstream {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(sent));
+        headers.tell("content-length", |out| {
+            out.extend_from_slice(itoa::Buffer::new().format(sent).as_bytes());
+        });
     } else if version == Version::HTTP_11 {
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        headers.tell("transfer-encoding", |out| out.extend_from_slice(b"chunked"));
     }
 }
 

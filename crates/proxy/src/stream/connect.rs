@@ -7,6 +7,7 @@ use keelgate_balancer::Open;
 use keelgate_runtime::{ServiceEntry, UpstreamTls};
 use keelgate_socket::Engine;
 
+use super::account::Account;
 use super::peers::{Peer, Peers};
 use super::refusal::Refusal;
 use crate::net::Stream;
@@ -33,11 +34,14 @@ pub(super) async fn connect<'r>(
     entry: &'r ServiceEntry,
     peers: &mut Peers<'r>,
     manner: Manner<'_>,
+    account: &Account,
 ) -> Result<Connected, Refusal> {
     let limit = Duration::from_millis(entry.service.connect_timeout);
     let mut left = entry.service.retries;
     loop {
+        let choosing = Instant::now();
         let peer = peers.next().await?;
+        account.try_at(peer.address, choosing);
         let began = Instant::now();
         let opened = tokio::time::timeout(limit, open(peers.engine(), entry, &peer, manner));
         let fault = match opened.await.unwrap_or(Err(Fault::ConnectTimeout)) {
@@ -51,12 +55,15 @@ pub(super) async fn connect<'r>(
             Err(fault) => fault,
         };
         peer.failed(&fault);
+        let may_be_retried = left > 0 && fault.may_be_retried();
         let address = peer.address;
-        if left == 0 || !fault.may_be_retried() {
-            return Err(Refusal::Unreachable { address, fault });
+        let refusal = Refusal::Unreachable { address, fault };
+        account.try_failed(refusal.status());
+        if !may_be_retried {
+            return Err(refusal);
         }
         left -= 1;
-        tracing::debug!(%address, %fault, "trying the next address");
+        tracing::debug!(%refusal, "trying the next address");
     }
 }
 

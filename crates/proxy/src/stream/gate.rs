@@ -40,12 +40,9 @@ impl Visitor {
             .ok_or(Refusal::NoRoute)
     }
 
-    /// Whether the route's plugins let the visitor pass, and to which service.
-    pub(super) fn pass<'r>(&self, routed: &Routed<'r>) -> Result<&'r ServiceEntry, Refusal> {
-        if routed.closed {
-            return Err(Refusal::Closed);
-        }
-        let client = Client {
+    /// As plugins know the visitor.
+    pub(super) fn client(&self) -> Client {
+        Client {
             peer: self.peer,
             ip: self.source.ip(),
             local: self.local,
@@ -53,7 +50,15 @@ impl Visitor {
             tls: self.protocol == Protocol::Tls,
             session: None,
             certificate: None,
-        };
+        }
+    }
+
+    /// Whether the route's plugins let the visitor pass, and to which service.
+    pub(super) fn pass<'r>(&self, routed: &Routed<'r>) -> Result<&'r ServiceEntry, Refusal> {
+        if routed.closed {
+            return Err(Refusal::Closed);
+        }
+        let client = self.client();
         let session = Session {
             client: &client,
             protocol: self.protocol,

@@ -62,6 +62,10 @@ where
         drop(scratch);
         account.add_received(std::mem::take(&mut up.read));
         account.add_sent(std::mem::take(&mut down.written));
+        account.add_upstream(
+            std::mem::take(&mut down.read),
+            std::mem::take(&mut up.written),
+        );
         match (upward, downward) {
             (Poll::Ready(Err(fault)), _) => {
                 return Poll::Ready(Err(fault.between("client", "service")));

@@ -18,7 +18,7 @@ use super::refusal::Refusal;
 use super::relay::{self, Patience};
 use super::{StreamListen, Streams, Transport};
 use crate::core::FRESH;
-use crate::net::{Stream, proxy_protocol};
+use crate::net::{Stream, proxy_protocol, tls_session};
 use crate::phases::real_ip;
 use crate::worker::accept_on;
 
@@ -98,6 +98,7 @@ async fn serve(
     };
     let runtime = core.runtime();
     let routed = visitor.route(&runtime)?;
+    account.route(&routed, &visitor.client());
     let as_is = passes_tls_through(&routed);
     let Ok(stream) = core.engine.adopt(stream) else {
         return Ok(());
@@ -110,6 +111,7 @@ async fn serve(
             let stream = shaken
                 .map_err(|_| Refusal::Silent)?
                 .map_err(Refusal::Handshake)?;
+            account.encrypt(tls_session::of(stream.get_ref().1));
             (Stream::Tls(Box::new(TlsStream::from(stream))), Vec::new())
         }
         Some((bytes, _)) => (Stream::Tcp(stream), bytes),
@@ -122,7 +124,7 @@ async fn serve(
         as_is,
         name: preserved.filter(|_| routed.route.preserve_host),
     };
-    let mut connected = connect::connect(entry, &mut peers, manner).await?;
+    let mut connected = connect::connect(entry, &mut peers, manner, account).await?;
     let patience = Patience {
         read: Duration::from_millis(entry.service.read_timeout),
         write: Duration::from_millis(entry.service.write_timeout),

@@ -147,6 +147,7 @@ impl Session {
             name: None,
         };
         let routed = visitor.route(&runtime)?;
+        self.account.route(&routed, &visitor.client());
         let entry = visitor.pass(&routed)?;
         let service = &entry.service;
         if service.protocol.is_tls() {
@@ -164,7 +165,9 @@ impl Session {
         };
         // Until an address answers, or had time enough to refuse, another may take its place.
         let (socket, _open) = loop {
+            let choosing = Instant::now();
             let peer = peers.next().await?;
+            self.account.try_at(peer.address, choosing.into_std());
             let began = Instant::now();
             let error = match connect(peer.address).await {
                 Ok(socket) => match talk.open(&socket, began + refusable).await {
@@ -180,11 +183,13 @@ impl Session {
             };
             let (address, fault) = (peer.address, Fault::Connect(error));
             peer.failed(&fault);
+            let refusal = Refusal::Unreachable { address, fault };
+            self.account.try_failed(refusal.status());
             if left == 0 {
-                return Err(Refusal::Unreachable { address, fault });
+                return Err(refusal);
             }
             left -= 1;
-            tracing::debug!(%address, %fault, "trying the next address");
+            tracing::debug!(%refusal, "trying the next address");
         };
         // A long session must not hold a whole configuration in memory.
         drop(runtime);
@@ -247,6 +252,10 @@ impl Talk<'_> {
                         self.unanswered = Some(queued.bytes.clone());
                     }
                     match socket.send(&queued.bytes).await {
+                        Ok(sent) => {
+                            account.add_upstream(0, sent);
+                            self.moved_at = Instant::now();
+                        }
                         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                             return Stop::Refused(error);
                         }
@@ -260,6 +269,7 @@ impl Talk<'_> {
                         Err(error) => return Stop::Refused(error),
                     };
                     self.moved_at = Instant::now();
+                    account.add_upstream(answer.len(), 0);
                     if door.socket.send(&answer, ends.client, ends.asked).await.is_ok() {
                         account.add_sent(answer.len());
                     }
