@@ -391,3 +391,33 @@ async fn another_process_takes_over_sessions_to_come() {
     datagram_echoes(&client, "from the next process alone").await;
     greets(ports.tcp).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_told_to_logging_plugins() {
+    let tcp = echo().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("sessions");
+    let file = path.clone();
+    let (_node, ports) = start(move |ports| {
+        let mut service = routed("told", at("tcp", tcp), on(ports.tcp, "tcp"));
+        service["plugins"] = json!([{
+            "name": "file-log", "protocols": ["tcp"], "config": {"path": file},
+        }]);
+        json!({"_format_version": "3.0", "services": [service]})
+    })
+    .await;
+    greets(ports.tcp).await;
+    let told = || async {
+        let log = std::fs::read_to_string(&path).unwrap_or_default();
+        match log.lines().next() {
+            Some(line) if log.ends_with('\n') => Ok(line.to_owned()),
+            _ => Err(log),
+        }
+    };
+    let line = wait::until("a record of the session", told).await;
+    let record: Value = serde_json::from_str(&line).expect("a record in JSON");
+    assert_eq!(record["session"]["received"], 5);
+    assert_eq!(record["session"]["server_port"], ports.tcp);
+    assert_eq!(record["upstream"]["sent"], 5);
+    assert_eq!(record["service"]["name"], "told");
+}
