@@ -104,6 +104,7 @@ pub(crate) fn ended() -> Ended<'static> {
                 version: "TLSv1.3",
                 cipher: "TLS_AES_128_GCM_SHA256",
             }),
+            certificate: None,
         }),
         route: leaked::<kinds::Route>(serde_json::json!({
             "id": "00000000-0000-4000-8000-000000000002", "name": "r", "protocols": ["tls"],
