@@ -307,12 +307,14 @@ impl Zipkin {
     fn write(&self, exchange: &Exchange<'_>, place: &Place, out: &mut Vec<u8>) {
         let (moments, path) = (Moments::of(exchange, place), exchange.path());
         for attempt in exchange.outcome.tries.iter().enumerate() {
-            self.attempt_span(exchange, &path, place, attempt).write(out);
+            self.attempt_span(exchange, &path, place, attempt)
+                .write(out);
             out.push(b',');
         }
         self.proxy_span(exchange, &path, place, &moments).write(out);
         out.push(b',');
-        self.request_span(exchange, &path, place, &moments).write(out);
+        self.request_span(exchange, &path, place, &moments)
+            .write(out);
     }
 }
 
