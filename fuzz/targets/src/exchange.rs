@@ -43,6 +43,7 @@ pub(crate) fn exchange<'r>(name: &'static str, header: &[u8], query: &str) -> Ex
         },
         route: None,
         service: None,
+        written: keelgate_plugins::Places::default(),
         captures: vec![("1".to_owned(), "seg".to_owned())],
         consumer: None,
         credential: None,
