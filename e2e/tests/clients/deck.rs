@@ -173,3 +173,75 @@ async fn deck_syncs_two_thousand_entities() {
     assert_eq!(changes(&node, "diff", Some(&file)).await, made(0, 0, 0));
     assert_eq!(changes(&node, "reset", None).await["created"], 0);
 }
+
+/// What its command line asks besides, before the libraries have their turn, and with `validate`.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_deck_asks_around_its_libraries_is_answered_as_by_kong() {
+    let node = node().await;
+    let root = node.change("GET", "/", Value::Null).await;
+    let version = root["version"].as_str().expect("a version");
+    assert!(version.starts_with("3.9."), "{version}");
+    assert_eq!(root["configuration"]["database"], "sqlite");
+    // Kong has one workspace, and no paths for it: decK takes it that there are none.
+    for path in ["/workspaces/default", "/default/kong", "/kong", "/licenses"] {
+        let (status, answer) = node.ask("GET", path, Value::Null).await;
+        assert_eq!((status, answer), (404, json!({"message": "Not found"})));
+    }
+
+    let owner = json!({"id": "a0000001-0000-4000-8000-000000000001"});
+    let whole = |members: Value, field: &str| {
+        let mut members = members;
+        members[field] = owner.clone();
+        members
+    };
+    let certificate =
+        rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).expect("make a certificate");
+    let (cert, key) = (
+        certificate.cert.pem(),
+        certificate.signing_key.serialize_pem(),
+    );
+    for (kind, entity) in [
+        ("services", json!({"name": "s", "host": "h"})),
+        ("routes", json!({"name": "r", "paths": ["/r"]})),
+        ("consumers", json!({"username": "c"})),
+        (
+            "plugins",
+            json!({"name": "cors", "config": {"origins": ["*"]}}),
+        ),
+        ("upstreams", json!({"name": "u"})),
+        ("targets", whole(json!({"target": "h:80"}), "upstream")),
+        ("certificates", json!({"cert": cert, "key": key})),
+        ("snis", whole(json!({"name": "a.test"}), "certificate")),
+        ("ca_certificates", json!({"cert": AUTHORITY})),
+        ("vaults", json!({"name": "env", "prefix": "my-env"})),
+        (
+            "keyauth_credentials",
+            whole(json!({"key": "k"}), "consumer"),
+        ),
+        (
+            "basicauth_credentials",
+            whole(json!({"username": "u", "password": "p"}), "consumer"),
+        ),
+        (
+            "hmacauth_credentials",
+            whole(json!({"username": "u"}), "consumer"),
+        ),
+        ("jwt_secrets", whole(json!({"key": "k"}), "consumer")),
+        (
+            "oauth2_credentials",
+            whole(json!({"name": "n"}), "consumer"),
+        ),
+        ("acls", whole(json!({"group": "g"}), "consumer")),
+        ("key_sets", json!({"name": "k"})),
+    ] {
+        let path = format!("/schemas/{kind}/validate");
+        let (status, answer) = node.ask("POST", &path, entity.clone()).await;
+        assert_eq!(status, 200, "{kind}: {answer}");
+        assert_eq!(answer["message"], "schema validation successful", "{kind}");
+        let mut unknown = entity;
+        unknown["nonsense"] = json!(1);
+        let (status, answer) = node.ask("POST", &path, unknown).await;
+        assert_eq!(status, 400, "{kind}: {answer}");
+        assert_eq!(answer["fields"]["nonsense"], "unknown field", "{kind}");
+    }
+}
