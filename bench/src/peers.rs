@@ -9,6 +9,8 @@ mod kong;
 mod nginx;
 mod relay;
 
+pub(crate) use kong::IN_THE_FOREGROUND as KONG_IN_THE_FOREGROUND;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -115,7 +117,8 @@ pub(crate) fn all(keelgate: &Path) -> anyhow::Result<(Vec<Peer>, Vec<&'static st
     Ok((found, missing))
 }
 
-fn installed(name: &str) -> Option<PathBuf> {
+/// Where a peer is: named by a variable, or on the path.
+pub(crate) fn installed(name: &str) -> Option<PathBuf> {
     let variable = std::env::var_os(format!("{}_BIN", name.to_uppercase())).map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);

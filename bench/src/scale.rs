@@ -1,5 +1,5 @@
 //! A control plane at scale: how long an import takes, how soon a change is served by a data plane,
-//! and what the Admin API carries with all of it loaded, on SQLite and on PostgreSQL.
+//! and what the Admin API carries with all of it loaded, on SQLite and on PostgreSQL, beside Kong.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::connection::Transport;
 use crate::load::Load;
 use crate::process::Process;
 use crate::request::Request;
-use crate::{port, table, upstream, wait};
+use crate::{peers, port, table, upstream, wait};
 
 /// Options of `scale`.
 #[derive(Args)]
@@ -49,6 +49,36 @@ pub(crate) struct ScaleArguments {
     postgres_only: bool,
 }
 
+impl ScaleArguments {
+    /// The settings of a node on the PostgreSQL server, if there is one.
+    fn postgres(&self) -> Option<Vec<(&'static str, String)>> {
+        let host = self.postgres_host.clone()?;
+        Some(vec![
+            ("KONG_DATABASE", "postgres".to_owned()),
+            ("KONG_PG_HOST", host),
+            ("KONG_PG_PORT", self.postgres_port.to_string()),
+            ("KONG_PG_USER", self.postgres_user.clone()),
+            ("KONG_PG_PASSWORD", self.postgres_password.clone()),
+            ("KONG_PG_DATABASE", "postgres".to_owned()),
+            ("KONG_PG_TIMEOUT", "60000".to_owned()),
+        ])
+    }
+}
+
+const COLUMNS: [&str; 11] = [
+    "gateway, database",
+    "import, s",
+    "start to first 200 of a data plane, s",
+    "changed route to data plane, p50 ms",
+    "p99 ms",
+    "new key to data plane, p50 ms",
+    "p99 ms",
+    "reads/s",
+    "writes/s",
+    "control plane, MiB",
+    "data plane, MiB",
+];
+
 /// The path of a route that asks for a key.
 const GUARDED: &str = "/guarded/";
 
@@ -58,63 +88,96 @@ const SENDERS: usize = 8;
 /// Measures both databases and prints the table.
 pub(crate) fn run(keelgate: &Path, options: &ScaleArguments, quick: bool) -> anyhow::Result<()> {
     let upstream = upstream::start()?;
-    let mut databases = Vec::new();
+    let mut cases = Vec::new();
     if !options.postgres_only {
-        databases.push(("SQLite", vec![("KONG_DATABASE", "sqlite".to_owned())]));
+        let environment = vec![("KONG_DATABASE", "sqlite".to_owned())];
+        cases.push(("keelgate, SQLite", Program::Keelgate(keelgate), environment));
     }
-    if let Some(host) = &options.postgres_host {
-        databases.push((
-            "PostgreSQL",
-            vec![
-                ("KONG_DATABASE", "postgres".to_owned()),
-                ("KONG_PG_HOST", host.clone()),
-                ("KONG_PG_PORT", options.postgres_port.to_string()),
-                ("KONG_PG_USER", options.postgres_user.clone()),
-                ("KONG_PG_PASSWORD", options.postgres_password.clone()),
-                ("KONG_PG_DATABASE", "postgres".to_owned()),
-                ("KONG_PG_TIMEOUT", "60000".to_owned()),
-            ],
-        ));
-    }
+    let kong = peers::installed("kong");
     let mut rows = Vec::new();
-    for (name, environment) in databases {
+    if let Some(environment) = options.postgres() {
+        let own = Program::Keelgate(keelgate);
+        cases.push(("keelgate, PostgreSQL", own, environment.clone()));
+        if let Some(kong) = &kong {
+            cases.push(("kong, PostgreSQL", Program::Kong(kong), environment));
+        }
+    }
+    for (name, program, environment) in cases {
         let directory = tempfile::tempdir()?;
         let cluster = Cluster {
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?,
-            keelgate,
+            program,
             directory: directory.path(),
             environment,
         };
         rows.push(cluster.measure(name, options, upstream, quick)?);
+    }
+    let why = match (&kong, &options.postgres_host) {
+        (None, _) => Some("not measured: KONG_BIN names no program"),
+        (Some(_), None) => Some("not measured: it needs --postgres-host"),
+        (Some(_), Some(_)) => None,
+    };
+    if let Some(why) = why {
+        let mut row = vec!["kong, PostgreSQL".to_owned(), why.to_owned()];
+        row.resize(COLUMNS.len(), String::new());
+        rows.push(row);
     }
     table::print(
         &format!(
             "{} routes, {} services, {} consumers with a key each",
             options.routes, options.services, options.consumers
         ),
-        &[
-            "database",
-            "import, s",
-            "start to first 200 of a data plane, s",
-            "changed route to data plane, p50 ms",
-            "p99 ms",
-            "new key to data plane, p50 ms",
-            "p99 ms",
-            "reads/s",
-            "writes/s",
-            "control plane, MiB",
-            "data plane, MiB",
-        ],
+        &COLUMNS,
         &rows,
     );
     Ok(())
 }
 
+/// Whose control plane it is. Both know the same commands and settings.
+#[derive(Clone, Copy)]
+enum Program<'a> {
+    Keelgate(&'a Path),
+    Kong(&'a Path),
+}
+
+impl Program<'_> {
+    fn command(self) -> Command {
+        match self {
+            Self::Keelgate(path) => Command::new(path),
+            Self::Kong(path) => {
+                let mut command = Command::new(path);
+                command.envs(peers::KONG_IN_THE_FOREGROUND);
+                command
+            }
+        }
+    }
+
+    fn start(self) -> &'static [&'static str] {
+        match self {
+            Self::Keelgate(_) => &["start", "--foreground"],
+            Self::Kong(_) => &["start"],
+        }
+    }
+
+    /// The commands that leave an empty database.
+    fn empty_database(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::Keelgate(_) => &[&["migrations", "bootstrap", "--force", "--yes"]],
+            // It refuses to reset what was not made.
+            Self::Kong(_) => &[
+                &["migrations", "bootstrap"],
+                &["migrations", "reset", "--yes"],
+                &["migrations", "bootstrap"],
+            ],
+        }
+    }
+}
+
 struct Cluster<'a> {
     runtime: tokio::runtime::Runtime,
-    keelgate: &'a Path,
+    program: Program<'a>,
     directory: &'a Path,
     environment: Vec<(&'static str, String)>,
 }
@@ -122,7 +185,7 @@ struct Cluster<'a> {
 impl Cluster<'_> {
     fn command(&self, prefix: &str) -> Command {
         let path = |name: &str| self.directory.join(name).display().to_string();
-        let mut command = Command::new(self.keelgate);
+        let mut command = self.program.command();
         command.envs([
             ("KONG_PREFIX", path(prefix)),
             ("KONG_CLUSTER_CERT", path("cluster.crt")),
@@ -168,8 +231,10 @@ impl Cluster<'_> {
         ])?;
         let file = path("kong.json");
         std::fs::write(&file, declarative(options, upstream).to_string())?;
-        if name == "PostgreSQL" {
-            self.operate(&["migrations", "bootstrap", "--force", "--yes"])?;
+        if name.ends_with("PostgreSQL") {
+            for command in self.program.empty_database() {
+                self.operate(command)?;
+            }
         }
         let imported = self.operate(&["config", "db_import", &file])?;
         std::fs::remove_file(&file)?;
@@ -177,7 +242,7 @@ impl Cluster<'_> {
         let (admin, cluster, proxy) = (port::free()?, port::free()?, port::free()?);
         let mut command = self.command("control-plane");
         command
-            .args(["start", "--foreground"])
+            .args(self.program.start())
             .envs(self.environment.iter().cloned())
             .envs([
                 ("KONG_ROLE", "control_plane".to_owned()),
@@ -188,7 +253,7 @@ impl Cluster<'_> {
         let start = Instant::now();
         let control_plane = Process::start(&mut command, &log)?;
         let mut command = self.command("data-plane");
-        command.args(["start", "--foreground"]).envs([
+        command.args(self.program.start()).envs([
             ("KONG_ROLE", "data_plane".to_owned()),
             ("KONG_DATABASE", "off".to_owned()),
             ("KONG_PROXY_LISTEN", format!("127.0.0.1:{proxy}")),
