@@ -1,4 +1,4 @@
-//! The links of the description, followed one by one.
+//! The description of the API, followed link by link, and while the database is away.
 
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
@@ -8,9 +8,13 @@ mod support;
 use std::sync::Arc;
 
 use keelgate_admin::Mode;
+use keelgate_entities::Object;
 use keelgate_entities::Schemas;
 use keelgate_entities::schema::{Field, PluginSchema};
-use keelgate_store::{SqliteStore, Store};
+use keelgate_store::{
+    Answer as Told, Key, MemoryStore, Page, PageRequest, Position, SqliteStore, Store, StoreError,
+    TagPage, Work,
+};
 use serde_json::{Value, json};
 use support::{Answer, request};
 
@@ -20,6 +24,7 @@ struct Described {
     document: Value,
     /// Makes names unique.
     made: std::cell::Cell<usize>,
+    store: Arc<dyn Store>,
     _directory: tempfile::TempDir,
 }
 
@@ -31,12 +36,14 @@ impl Described {
         let schemas = Arc::new(Schemas::new(vec![plugin]));
         let path = directory.path().join("keelgate.db");
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path, schemas).unwrap());
-        let address = support::start(support::admin(store, Mode::Database).router()).await;
+        let router = support::admin(Arc::clone(&store), Mode::Database).router();
+        let address = support::start(router).await;
         let document = request(address, "GET", "/openapi.json", &[], "").await;
         Self {
             address,
             document: document.expect(200),
             made: std::cell::Cell::new(0),
+            store,
             _directory: directory,
         }
     }
@@ -251,4 +258,137 @@ async fn every_link_can_be_followed() {
     // Kong makes no target there either.
     assert_eq!(unmade, ["put /upstreams/{upstreams}/targets/{targets}"]);
     assert!(followed > 800, "{followed}");
+}
+
+/// What a node has in memory of a database that is away.
+struct Away(MemoryStore);
+
+impl Away {
+    fn refuse<T: Send + 'static>() -> Told<'static, T> {
+        let gone = StoreError::Unavailable("connection refused".to_owned());
+        Box::pin(std::future::ready(Err(gone)))
+    }
+}
+
+impl Store for Away {
+    fn schemas(&self) -> &Arc<Schemas> {
+        self.0.schemas()
+    }
+
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
+    fn get(&self, kind: &str, key: Key) -> Told<'_, Option<Object>> {
+        self.0.get(kind, key)
+    }
+
+    fn page(&self, kind: &str, request: PageRequest) -> Told<'_, Page> {
+        self.0.page(kind, request)
+    }
+
+    fn tagged(
+        &self,
+        tag: Option<String>,
+        size: usize,
+        offset: Option<String>,
+    ) -> Told<'_, TagPage> {
+        self.0.tagged(tag, size, offset)
+    }
+
+    fn transact(&self, _work: Work) -> Told<'_, u64> {
+        Self::refuse()
+    }
+
+    fn view(&self, work: Work) -> Told<'_, ()> {
+        self.0.view(work)
+    }
+
+    fn generation(&self) -> u64 {
+        self.0.generation()
+    }
+
+    fn export(&self) -> Told<'_, (Position, keelgate_entities::declarative::Table)> {
+        self.0.export()
+    }
+
+    fn position(&self) -> Told<'_, Position> {
+        Self::refuse()
+    }
+
+    fn subscribe(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+
+    fn begin_epoch(&self, _above: u64, _cluster_id: Option<uuid::Uuid>) -> Told<'_, Position> {
+        Self::refuse()
+    }
+}
+
+#[tokio::test]
+async fn no_write_is_taken_while_the_database_is_away_and_reads_go_on() {
+    let mut api = Described::start().await;
+    let mut ids = Vec::new();
+    for schema in api.store.schemas().kinds() {
+        ids.extend(
+            api.make(schema.name)
+                .await
+                .map(|id| (schema.name.to_owned(), id)),
+        );
+    }
+    assert!(ids.len() > 15, "{ids:?}");
+    let (_, table) = api.store.export().await.unwrap();
+    let memory = MemoryStore::new(Arc::clone(api.store.schemas()));
+    memory.load(&table).unwrap();
+    let away: Arc<dyn Store> = Arc::new(Away(memory));
+    api.address = support::start(support::admin(away, Mode::Database).router()).await;
+    let (mut refused, mut taken, mut read) = (0, Vec::new(), 0);
+    for (method, path, operation) in api.operations() {
+        let path = filled(path, &ids);
+        let collection = path.split('/').nth(1).unwrap_or_default();
+        let is_of_entities = api.document["paths"]
+            .get(format!("/{collection}"))
+            .is_some();
+        if path.contains('{') || !is_of_entities || ["cache", "config"].contains(&collection) {
+            continue;
+        }
+        let body = match (method, Described::kind(operation)) {
+            ("get", Some(_)) => {
+                let answer = api.ask("GET", &path, None).await;
+                assert!(
+                    [200, 404].contains(&answer.status),
+                    "{path}: {}",
+                    answer.text
+                );
+                read += 1;
+                continue;
+            }
+            ("delete", _) => None,
+            ("patch", Some(_)) => Some(json!({})),
+            // Their examples have owners, who need not be there.
+            ("post" | "put", Some(_)) => {
+                let body = &operation["requestBody"]["content"]["application/json"];
+                Some(body["examples"]["least"]["value"].clone()).filter(|body| !body.is_null())
+            }
+            _ => continue,
+        };
+        if method != "delete" && body.is_none() {
+            continue;
+        }
+        let answer = api.ask(&method.to_uppercase(), &path, body.as_ref()).await;
+        match answer.status {
+            503 => {
+                assert!(
+                    answer.text.contains("database is not available"),
+                    "{}",
+                    answer.text
+                );
+                refused += 1;
+            }
+            405 | 404 if is_no(method, &path, &answer) => {}
+            status => taken.push(format!("{method} {path}: {status} {}", answer.text)),
+        }
+    }
+    assert_eq!(taken, [""; 0], "{refused} were refused");
+    assert!(refused > 100 && read > 40, "{refused} {read}");
 }
