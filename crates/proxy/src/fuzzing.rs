@@ -2,12 +2,21 @@
 //!
 //! Each function panics when its property does not hold.
 
-use bytes::BytesMut;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, SystemTime};
 
+use bytes::BytesMut;
+use http::{HeaderName, HeaderValue, StatusCode};
+use keelgate_plugins::HeaderMap;
+
+use crate::access_log::{ConnectionFacts, Escape, LogFormat, Record};
+use crate::error_page;
 use crate::http1::chunked::Chunked;
 use crate::http1::head::{Limits, is_plain_name};
 use crate::http1::{Framing, Malformed, Piece, RequestHead, ResponseHead, encode, trailers};
 use crate::net::proxy_protocol;
+use crate::phases::real_ip;
+use crate::settings::{RealIp, Settings};
 
 /// Small, so that short inputs reach them.
 const LIMITS: Limits = Limits {
@@ -250,4 +259,120 @@ fn in_two<T>(
         }
     }
     whole
+}
+
+/// No text of a client ends a line of the access log, or a string of JSON in it. `format` is read in every
+/// way of escaping.
+pub fn log_format(format: &str, sent: &str) {
+    let mut headers = HeaderMap::new();
+    if let Ok(value) = HeaderValue::from_bytes(sent.as_bytes()) {
+        headers.insert("user-agent", value.clone());
+        headers.insert("authorization", value);
+    }
+    let record = Record {
+        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        received_at: SystemTime::UNIX_EPOCH,
+        method: sent,
+        target: sent,
+        version: "HTTP/1.1",
+        status: 200,
+        body_bytes: 0,
+        request_bytes: 0,
+        sent_bytes: 0,
+        referer: Some(sent),
+        user_agent: Some(sent),
+        request_id: "id",
+        host: sent,
+        port: 80,
+        scheme: "http",
+        headers: &headers,
+        sent: &headers,
+        elapsed: Duration::ZERO,
+        upstream: Some((sent, 80)),
+        upstream_status: None,
+        upstream_time: None,
+        connection: ConnectionFacts {
+            number: 1,
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            told: None,
+            server_name: Some(sent),
+            session: None,
+            certificate: None,
+        },
+        route: None,
+        service: None,
+        consumer: None,
+    };
+    let breaks = |text: &str| text.matches(['\n', '\r']).count();
+    assert_eq!(breaks(&record.to_string()), 0);
+    for escape in [Escape::Default, Escape::Json] {
+        if let Ok(format_read) = LogFormat::parse(format, escape) {
+            assert!(breaks(&format_read.line(&record)) <= breaks(format));
+        }
+    }
+    let json = LogFormat::known("json").expect("every node knows it");
+    let line = json.line(&record);
+    serde_json::from_str::<serde_json::Value>(&line).expect("it is JSON whatever a client sends");
+}
+
+/// Nobody but a trusted peer names another client, and only one that it has named.
+pub fn real_ip(lines: &str) {
+    const NAME: HeaderName = HeaderName::from_static("x-forwarded-for");
+    let mut headers = HeaderMap::new();
+    for line in lines.lines() {
+        if let Ok(value) = HeaderValue::from_str(line) {
+            headers.append(NAME, value);
+        }
+    }
+    let peer = IpAddr::from([192, 0, 2, 1]);
+    for (trusted, recursive) in [
+        ("192.0.2.0/24", true),
+        ("0.0.0.0/0", true),
+        ("192.0.2.1/32", false),
+    ] {
+        let mut settings = Settings {
+            real_ip: RealIp::Header(NAME),
+            real_ip_recursive: recursive,
+            ..Settings::default()
+        };
+        assert_eq!(real_ip::resolve(&settings, peer, None, &headers), peer);
+        settings.trusted_ips = vec![trusted.parse().expect("a network")];
+        let client = real_ip::resolve(&settings, peer, None, &headers);
+        let is_named = || {
+            let hops = lines.split([',', ' ', '\t', '\n', '\r']);
+            let mut known = hops.filter_map(|hop| {
+                let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']'));
+                let address = bare.unwrap_or(hop).parse::<IpAddr>();
+                address.ok().or_else(|| {
+                    let with_port = hop.parse::<std::net::SocketAddr>();
+                    with_port.ok().map(|address| address.ip())
+                })
+            });
+            known.any(|hop| hop == client)
+        };
+        assert!(client == peer || is_named(), "{client}");
+    }
+}
+
+/// Whatever a client accepts, it is told in one of the known forms what went wrong.
+pub fn accepted_form(accept: &[u8]) {
+    let mut headers = HeaderMap::new();
+    let Ok(value) = HeaderValue::from_bytes(accept) else {
+        return;
+    };
+    headers.insert("accept", value);
+    let settings = Settings::default();
+    let page = error_page::failed(&headers, StatusCode::NOT_FOUND, "id", &settings);
+    let content_type = page.content_type.expect("a page says what it is");
+    let known = [
+        "text/html",
+        "application/json",
+        "application/xml",
+        "text/plain",
+    ];
+    let told = content_type.as_bytes();
+    let is_known = known.iter().any(|form| told.starts_with(form.as_bytes()));
+    // Who speaks gRPC is told in other headers.
+    assert!(is_known || told.is_empty());
+    assert_eq!(page.body.is_empty(), told.is_empty());
 }

@@ -32,6 +32,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    ("accepted_form", wire::accepted_form),
     ("basic_auth", basic_auth::run),
     ("basic_info", keelgate_sync::fuzzing::basic_info),
     ("chunked", |bytes| input::cut(bytes, wire::chunked)),
@@ -46,9 +47,16 @@ pub const TARGETS: &[Target] = &[
     ("hmac_auth", hmac_auth::run),
     ("jwt", jwt::run),
     ("location", |bytes| input::text(bytes, location::run)),
+    ("log_format", |bytes| {
+        input::text(bytes, |text| {
+            let (format, sent) = text.split_once('\n').unwrap_or((text, ""));
+            wire::log_format(format, sent);
+        });
+    }),
     ("oauth2", oauth2::run),
     ("path", |bytes| input::text(bytes, path::run)),
     ("proxy_header", wire::proxy_header),
+    ("real_ip", |bytes| input::text(bytes, wire::real_ip)),
     ("request_head", |bytes| {
         input::cut(bytes, wire::request_head)
     }),

@@ -144,7 +144,7 @@ macro_rules! replays {
 }
 
 replays! {
-    basic_auth basic_info chunked conf_file declarative grpc_web history_name hmac_auth jwt location oauth2 path
-    proxy_header request_head response_head router session snapshot_document snapshot_sealed snapshot_statement
-    template trace_headers trailers
+    accepted_form basic_auth basic_info chunked conf_file declarative grpc_web history_name hmac_auth jwt location
+    log_format oauth2 path proxy_header real_ip request_head response_head router session snapshot_document
+    snapshot_sealed snapshot_statement template trace_headers trailers
 }

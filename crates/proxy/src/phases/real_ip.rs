@@ -24,7 +24,7 @@ pub(crate) fn is_trusted(settings: &Settings, address: IpAddr) -> bool {
 ///
 /// The header is read from the right. Each trusted hop is replaced by the address before it; with
 /// `real_ip_recursive` until one is not trusted, otherwise once.
-pub(super) fn resolve(
+pub(crate) fn resolve(
     settings: &Settings,
     peer: IpAddr,
     told: Option<SocketAddr>,
