@@ -31,16 +31,17 @@ async fn logged(node: &Node, file: &str, wanted: &str) -> String {
     .await
 }
 
-/// Sends bytes to the proxy, and reads until it closes.
+/// Sends bytes to the proxy, and reads until it closes; what came until then.
 async fn raw(node: &Node, bytes: &str) -> String {
     let address = ("127.0.0.1", node.ports.proxy);
     let mut stream = tokio::net::TcpStream::connect(address)
         .await
         .expect("connect");
     stream.write_all(bytes.as_bytes()).await.expect("send");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("read");
-    answer
+    let mut answer = Vec::new();
+    // The end may be an error, for who sends too late.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8(answer).expect("text")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,8 +78,12 @@ async fn who_does_not_finish_a_request_is_logged() {
     let node = Node::start(Role::Dbless, &settings, &[]);
     node.up().await;
     drop(upstream);
-    let late = raw(&node, "GET / HTTP/1.1\r\nHost: ").await;
-    assert!(late.starts_with("HTTP/1.1 408"), "{late}");
+    // Who has not begun by then is not answered at all.
+    wait::until("408", || async {
+        let late = raw(&node, "GET / HTTP/1.1\r\nHost: ").await;
+        late.starts_with("HTTP/1.1 408").then_some(()).ok_or(late)
+    })
+    .await;
     logged(&node, "logs/access.log", " 408 ").await;
 }
 

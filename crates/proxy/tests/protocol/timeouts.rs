@@ -64,17 +64,17 @@ fn half_a_head_is_answered_with_408() {
     let gateway = with(config(echo()), |settings| {
         settings.client.header_timeout = SHORT;
     });
-    for half in ["G", "GET / HTTP/1.1\r\nHost: ", "P"] {
-        let mut client = gateway.connect();
-        client.send(half);
-        // A single letter may be the beginning of another protocol: nobody knows how to answer that.
-        match client.until("\r\n\r\n") {
-            Some(head) => {
-                assert!(head.starts_with("HTTP/1.1 408 Request Time-out"), "{head}");
-                assert!(head.contains("Connection: close"));
-            }
-            None => assert_eq!(half, "P"),
-        }
+    for half in ["G", "GET / HTTP/1.1\r\nHost: "] {
+        // On a machine that is busy it may come too late to be read at all; that is tried again.
+        let answered = |_| {
+            let mut client = gateway.connect();
+            client.stream.write_all(half.as_bytes()).ok()?;
+            let head = client.until("\r\n\r\n")?;
+            Some((client, head))
+        };
+        let (mut client, head) = (0..1000).find_map(answered).expect("an answer");
+        assert!(head.starts_with("HTTP/1.1 408 Request Time-out"), "{head}");
+        assert!(head.contains("Connection: close"));
         while client.exactly(1).is_some() {}
     }
 }
@@ -124,8 +124,14 @@ fn a_client_that_does_not_begin_is_not_waited_for() {
         proxy_protocol: true,
         ..listen
     };
+    // Nobody knows whether that is to become HTTP/2.
+    let unclear = Listen {
+        http2: true,
+        ..Listen::http(address)
+    };
     for (listen, start) in [
         (Listen::http(address), ""),
+        (unclear, "P"),
         (Listen::https(address), ""),
         (Listen::https(address), "\u{16}\u{3}\u{1}"),
         (proxied(Listen::http(address)), ""),
